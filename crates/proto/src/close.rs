@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use crate::message::Utf8Bytes;
+use bytes::Bytes;
+
+use crate::{
+    fault::{Fault, Misuse},
+    message::Utf8Bytes,
+};
 
 /// A status code of a Close frame (RFC 6455 §7.4, the IANA registry).
 ///
@@ -110,4 +115,93 @@ pub struct Closed {
     pub by: Side,
     /// Whether both Close frames were exchanged (RFC 6455 §7.1.4).
     pub clean: bool,
+}
+
+/// The payload of a Close frame: nothing, or a code and a reason (RFC 6455 §5.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosePayload {
+    bytes: [u8; 125],
+    len: u8,
+}
+
+impl ClosePayload {
+    /// Writes `code` and `reason`; [`CloseCode::NO_STATUS`] writes nothing.
+    ///
+    /// # Errors
+    /// A code that may not be sent, a reason of more than 123 bytes, a reason without a code.
+    pub fn new(code: CloseCode, reason: &str) -> Result<Self, Misuse> {
+        let mut bytes = [0; 125];
+        if code == CloseCode::NO_STATUS && reason.is_empty() {
+            return Ok(Self { bytes, len: 0 });
+        }
+        if !code.is_sendable() {
+            return Err(Misuse::CloseCode(code));
+        }
+        if 123 < reason.len() {
+            return Err(Misuse::ReasonTooLong);
+        }
+        bytes[..2].copy_from_slice(&code.get().to_be_bytes());
+        bytes[2..2 + reason.len()].copy_from_slice(reason.as_bytes());
+        Ok(Self { bytes, len: 2 + reason.len() as u8 })
+    }
+
+    /// Borrows the bytes, at most 125.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Reads what a peer sent: the code ([`CloseCode::NO_STATUS`] if there is none) and the reason.
+    ///
+    /// # Errors
+    /// [`Fault::CloseTooShort`], [`Fault::CloseCode`], [`Fault::CloseReasonNotUtf8`].
+    pub fn parse(payload: &[u8]) -> Result<(CloseCode, Utf8Bytes), Fault> {
+        let (code, reason) = match payload {
+            [] => return Ok((CloseCode::NO_STATUS, Utf8Bytes::default())),
+            // "If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer"
+            [_] => return Err(Fault::CloseTooShort),
+            [high, low, reason @ ..] => (CloseCode(u16::from_be_bytes([*high, *low])), reason),
+        };
+        if !code.is_sendable() {
+            return Err(Fault::CloseCode(code));
+        }
+        let reason = Utf8Bytes::try_from(Bytes::copy_from_slice(reason))
+            .map_err(|_| Fault::CloseReasonNotUtf8)?;
+        Ok((code, reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_of_the_registry_and_no_others_may_be_sent() {
+        let sendable: Vec<u16> = (0..=u16::MAX).filter(|it| CloseCode(*it).is_sendable()).collect();
+        let expected: Vec<u16> = (1000..=1003).chain(1007..=1014).chain(3000..=4999).collect();
+        assert_eq!(sendable, expected);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for (code, reason) in
+            [(CloseCode::NORMAL, ""), (CloseCode(4999), "再見"), (CloseCode::NO_STATUS, "")]
+        {
+            let payload = ClosePayload::new(code, reason).unwrap();
+            assert_eq!(ClosePayload::parse(payload.as_slice()), Ok((code, reason.into())));
+        }
+    }
+
+    #[test]
+    fn bad_payloads_are_refused_on_either_side() {
+        let long = "x".repeat(124);
+        assert_eq!(ClosePayload::new(CloseCode::NORMAL, &long), Err(Misuse::ReasonTooLong));
+        for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
+            let code = CloseCode(code);
+            assert_eq!(ClosePayload::new(code, "x"), Err(Misuse::CloseCode(code)));
+            let sent = ClosePayload::parse(&code.get().to_be_bytes());
+            assert_eq!(sent, Err(Fault::CloseCode(code)));
+        }
+        assert_eq!(ClosePayload::parse(&[3]), Err(Fault::CloseTooShort));
+        assert_eq!(ClosePayload::parse(&[3, 232, 0xff]), Err(Fault::CloseReasonNotUtf8));
+    }
 }

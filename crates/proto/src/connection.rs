@@ -1,125 +1,240 @@
-//! One connection after the opening handshake: reader, writer, outbox, closing handshake, deadlines.
+//! One connection after the opening handshake: reader, writer, outbox, closing handshake, times.
 
-use std::{sync::Arc, time::Instant};
+mod ending;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    close::{CloseCode, Closed},
+    close::{CloseCode, ClosePayload, Closed, Side},
     deflate,
-    fault::{Deadline, Fault, Misuse},
+    fault::{Deadline, Misuse},
+    header::Opcode,
+    keepalive::{Clocks, Due},
     limits::{Config, Role},
-    message::{Kind, Message},
+    message::Message,
     outbox::Outbox,
     pool::Pool,
-    reader::{Input, Payload},
+    reader::{Found, Input, Payload, Reader},
+    writer::Writer,
 };
+
+use ending::Ending;
+pub use ending::{End, Step};
 
 /// What [`Connection::receive`] found.
 #[derive(Debug)]
 pub enum Event<'b> {
     /// A whole message.
-    Message(Kind, Payload<'b>),
+    Message(Payload<'b>),
     /// A Ping; it is answered already.
     Ping(Bytes),
     /// A Pong, asked for or not.
     Pong(Bytes),
 }
 
-/// How a connection ended. It is told once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// By the closing handshake.
-    Closed(Closed),
-    /// The peer broke a rule; it was sent a Close frame with the rule's code.
-    Fault(Fault),
-    /// The peer let a deadline pass.
-    Late(Deadline),
-    /// The transport ended without a Close frame (1006).
-    Lost,
-}
-
-/// What the owner of the transport has to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Write [`Connection::outbox`] if it is not empty, and read.
-    Transfer,
-    /// All is written and nothing more will be: shut down the write side, then call
-    /// [`Connection::shut_down`].
-    ShutDown,
-    /// Read until the end of the input and throw it away, so that the peer gets our Close frame
-    /// before a reset. (`receive` throws away what it is given.)
-    Discard,
-    /// Drop the transport.
-    End(End),
-}
-
-/// A WebSocket connection without I/O.
+/// A WebSocket connection without I/O (RFC 6455 §5 to §7).
+///
+/// The owner of a transport drives it: bytes that came go into [`Connection::receive`], the bytes of
+/// [`Connection::outbox`] go out, and [`Connection::step`] says what comes next.
+///
+/// ```text
+///        close()            peer's Close
+/// Open ──────────► Closing ──────────────┐
+///  │ peer's Close, a fault, a deadline   ▼
+///  ├─────────────────────────────────► Ending { flush, shut down, discard } ─► End, told by step()
+///  └── end of input, write deadline ───────────────────────────────────────────► ▲
+/// ```
+///
+/// ```
+/// use std::{sync::Arc, time::Instant};
+/// use taiwa_proto::{Config, Connection, Event, Input, Pool, Role};
+///
+/// let (now, config) = (Instant::now(), Arc::new(Config::default()));
+/// let mut pool = Pool::new(|bytes| bytes.fill(7)); // a real one asks the operating system
+/// let mut client = Connection::new(Role::Client, config.clone(), None, now);
+/// let mut server = Connection::new(Role::Server, config, None, now);
+///
+/// client.send(&"対話".into(), now, &mut pool).unwrap();
+/// let mut bytes = client.outbox().first().to_vec(); // write these; here, hand them over
+/// client.wrote(bytes.len(), now, &mut pool);
+///
+/// let mut input = Input::new(&mut bytes);
+/// let Some(Event::Message(payload)) = server.receive(&mut input, now, &mut pool) else { panic!() };
+/// assert_eq!(payload.into_message().as_text(), Some("対話"));
+/// assert!(server.receive(&mut input, now, &mut pool).is_none());
+/// ```
 pub struct Connection {
+    reader: Reader,
+    writer: Writer,
     outbox: Outbox,
+    config: Arc<Config>,
+    clocks: Clocks,
+    phase: Phase,
+    /// Pongs in the outbox.
+    pongs: u32,
+    /// The newest Ping's payload, when the outbox has its fill of Pongs.
+    pong: Option<Bytes>,
+    role: Role,
+}
+
+enum Phase {
+    Open,
+    /// We sent Close first and wait for the peer's.
+    Closing {
+        until: Option<Instant>,
+    },
+    Ending(Box<Ending>),
 }
 
 impl Connection {
-    /// Starts a connection in the state Open, after a successful opening handshake.
+    /// Starts an open connection, after a successful opening handshake that agreed on `deflate`.
     pub fn new(
         role: Role,
         config: Arc<Config>,
         deflate: Option<deflate::Params>,
         now: Instant,
     ) -> Self {
-        let _ = (role, config, deflate, now);
-        todo!()
+        Self {
+            reader: Reader::new(role, deflate.map(|it| it.incoming(role))),
+            writer: Writer::new(role, deflate.map(|it| it.outgoing(role))),
+            outbox: Outbox::default(),
+            config,
+            clocks: Clocks::new(now),
+            phase: Phase::Open,
+            pongs: 0,
+            pong: None,
+            role,
+        }
     }
 
-    /// Takes the next event out of `input`; `None` when all of it is consumed. Call it in a loop
-    /// until `None`, then look at [`Connection::step`].
+    /// Takes the next event out of `input`; `None` when all of it is consumed. Call it until `None`,
+    /// then follow [`Connection::step`].
+    ///
+    /// Pings, the peer's Close and its faults are answered into the outbox. After a Close or a fault
+    /// whatever else comes is thrown away.
     pub fn receive<'b>(
         &mut self,
         input: &mut Input<'b>,
         now: Instant,
         pool: &mut Pool,
     ) -> Option<Event<'b>> {
-        let _ = (input, now, pool);
-        todo!()
+        if !input.is_empty() {
+            self.clocks.heard(now);
+        }
+        loop {
+            if let Phase::Ending(_) = self.phase {
+                input.take(input.len());
+                return None;
+            }
+            match self.reader.read(input, &self.config.limits, pool) {
+                Ok(None) => {
+                    self.clocks.amid(self.reader.is_amid(), false, now);
+                    return None;
+                }
+                Ok(Some(found)) => {
+                    if let Some(event) = self.found(found, now, pool) {
+                        return Some(event);
+                    }
+                }
+                Err(fault) => self.end_with_close(End::Fault(fault), fault.close_code(), now, pool),
+            }
+        }
     }
 
-    /// Lends the buffer of an unfinished large message, so that the transport is read straight into
-    /// it: at most `spare_len` bytes may be appended, then [`Connection::filled`] be called.
-    /// `None` when the next bytes are (or might be) a frame header: read into a buffer of your own and `receive` it.
-    pub fn spare(&mut self) -> Option<Spare<'_>> {
-        todo!()
+    /// Lends the buffer of an unfinished large message and how many bytes may be appended to it, so
+    /// that the transport is read straight into it. Call [`Connection::filled`] afterwards.
+    /// `None`: read into a buffer of your own and give that to [`Connection::receive`].
+    pub fn spare(&mut self) -> Option<(&mut BytesMut, usize)> {
+        match self.phase {
+            Phase::Ending(_) => None,
+            _ => self.reader.spare(),
+        }
+    }
+
+    /// Takes in `n` bytes that were appended to the buffer of [`Connection::spare`].
+    pub fn filled(&mut self, n: usize, now: Instant, pool: &mut Pool) -> Option<Event<'static>> {
+        self.clocks.heard(now);
+        match self.reader.filled(n) {
+            Ok(None) => None,
+            Ok(Some(found)) => self.found(found, now, pool),
+            Err(fault) => {
+                self.end_with_close(End::Fault(fault), fault.close_code(), now, pool);
+                None
+            }
+        }
     }
 
     /// Says that the peer will send no more bytes.
-    pub fn end_of_input(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+    pub fn end_of_input(&mut self) {
+        match &mut self.phase {
+            Phase::Open | Phase::Closing { .. } => self.end_now(End::Lost),
+            Phase::Ending(it) => it.input_ended(),
+        }
     }
 
-    /// Queues a message. The caller asks [`Connection::has_room`] first.
+    /// Says that the transport failed: nothing can be written any more.
+    pub fn transport_failed(&mut self, pool: &mut Pool) {
+        self.outbox.clear(pool);
+        match &mut self.phase {
+            Phase::Open | Phase::Closing { .. } => self.end_now(End::Lost),
+            Phase::Ending(it) => it.give_up(),
+        }
+    }
+
+    /// Says that nobody reads until the next call of [`Connection::receive`]: what the peer can't
+    /// deliver meanwhile is not counted as its silence.
+    pub fn pause(&mut self, now: Instant) {
+        self.clocks.pause(now);
+    }
+
+    /// Queues a message, whole. It is up to the caller to ask [`Connection::has_room`] first.
+    ///
+    /// # Errors
+    /// [`Misuse::Closing`] once the connection begins to close.
     pub fn send(&mut self, message: &Message, now: Instant, pool: &mut Pool) -> Result<(), Misuse> {
-        let _ = (message, now, pool);
-        todo!()
+        self.require_open()?;
+        self.writer.message(message, self.config.deflate.as_ref(), &mut self.outbox, pool);
+        self.clocks.waits(now);
+        Ok(())
     }
 
-    /// Tells whether the outbox is below its limit.
+    /// Tells whether fewer bytes wait than [`Limits::outbox_bytes_max`](crate::Limits).
     pub fn has_room(&self) -> bool {
-        todo!()
+        self.outbox.len() < self.config.limits.outbox_bytes_max
+    }
+
+    /// Tells whether messages can still be sent.
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
     }
 
     /// Queues a Ping.
+    ///
+    /// # Errors
+    /// [`Misuse::ControlTooLong`] over 125 bytes, [`Misuse::Closing`].
     pub fn ping(&mut self, payload: &[u8], now: Instant, pool: &mut Pool) -> Result<(), Misuse> {
-        let _ = (payload, now, pool);
-        todo!()
+        self.control(Opcode::Ping, payload, now, pool)
     }
 
-    /// Queues an unasked Pong.
+    /// Queues a Pong that nobody asked for (RFC 6455 §5.5.3: "a unidirectional heartbeat").
+    ///
+    /// # Errors
+    /// As [`Connection::ping`].
     pub fn pong(&mut self, payload: &[u8], now: Instant, pool: &mut Pool) -> Result<(), Misuse> {
-        let _ = (payload, now, pool);
-        todo!()
+        self.control(Opcode::Pong, payload, now, pool)
     }
 
-    /// Begins the closing handshake with a Close frame. [`CloseCode::NO_STATUS`] sends an empty one.
+    /// Begins the closing handshake (RFC 6455 §7.1.2): queues a Close frame behind what waits.
+    /// [`CloseCode::NO_STATUS`] with an empty reason sends one without a payload.
+    ///
+    /// Messages of the peer still arrive until its Close does.
+    ///
+    /// # Errors
+    /// [`Misuse::CloseCode`], [`Misuse::ReasonTooLong`] over 123 bytes, [`Misuse::Closing`].
     pub fn close(
         &mut self,
         code: CloseCode,
@@ -127,8 +242,12 @@ impl Connection {
         now: Instant,
         pool: &mut Pool,
     ) -> Result<(), Misuse> {
-        let _ = (code, reason, now, pool);
-        todo!()
+        self.require_open()?;
+        let payload = ClosePayload::new(code, reason)?;
+        self.control(Opcode::Close, payload.as_slice(), now, pool)?;
+        self.pong = None;
+        self.phase = Phase::Closing { until: self.close_deadline(now) };
+        Ok(())
     }
 
     /// Borrows the bytes that wait to be written.
@@ -137,46 +256,186 @@ impl Connection {
     }
 
     /// Says that the transport took the first `n` bytes of the outbox.
+    ///
+    /// # Panics
+    /// If fewer than `n` bytes wait.
     pub fn wrote(&mut self, n: usize, now: Instant, pool: &mut Pool) {
-        let _ = (n, now, pool);
-        todo!()
+        self.outbox.consume(n, pool);
+        if self.outbox.is_empty() {
+            self.pongs = 0;
+            if let Some(payload) = self.pong.take() {
+                self.answer_ping(payload, pool);
+            }
+        }
+        if n != 0 {
+            self.clocks.wrote(!self.outbox.is_empty(), now);
+        }
     }
 
     /// Says that the write side of the transport is shut down, as [`Step::ShutDown`] asked.
     pub fn shut_down(&mut self) {
-        todo!()
+        if let Phase::Ending(it) = &mut self.phase {
+            it.shut_down();
+        }
     }
 
     /// Returns what the owner of the transport has to do next.
     pub fn step(&self) -> Step {
-        todo!()
+        match &self.phase {
+            Phase::Open | Phase::Closing { .. } => Step::Transfer,
+            Phase::Ending(it) => it.step(self.outbox.is_empty()),
+        }
     }
 
-    /// Returns the time at which [`Connection::timeout`] must be called at the latest.
+    /// Returns the time at which [`Connection::timeout`] must be called at the latest. It may move to
+    /// a later time with every call; an early `timeout` is harmless.
     pub fn deadline(&self) -> Option<Instant> {
-        todo!()
+        match &self.phase {
+            Phase::Open => self.clocks.next(&self.config),
+            Phase::Closing { until } => {
+                [*until, self.clocks.write_deadline(&self.config)].into_iter().flatten().min()
+            }
+            Phase::Ending(it) => it.until(),
+        }
     }
 
-    /// Acts on the time: keepalive pings, deadlines. Early and repeated calls are harmless.
+    /// Acts on the time: keepalive pings, deadlines. Read what the transport has before you call it,
+    /// or the peer is blamed for bytes that only wait to be read.
     pub fn timeout(&mut self, now: Instant, pool: &mut Pool) {
-        let _ = (now, pool);
-        todo!()
+        match &mut self.phase {
+            Phase::Ending(it) => {
+                if it.until().is_some_and(|it| it <= now) {
+                    self.outbox.clear(pool);
+                    it.give_up();
+                }
+            }
+            Phase::Closing { until } if until.is_some_and(|it| it <= now) => {
+                self.outbox.clear(pool);
+                self.end_now(End::Late(Deadline::Close));
+            }
+            Phase::Open | Phase::Closing { .. } => match self.clocks.due(now, &self.config) {
+                Some(Due::Ping) if self.is_open() => {
+                    self.clocks.asked(now);
+                    self.control(Opcode::Ping, b"", now, pool).expect("open, and short enough");
+                }
+                Some(Due::Late(Deadline::Write)) => {
+                    self.outbox.clear(pool);
+                    self.end_now(End::Late(Deadline::Write));
+                }
+                Some(Due::Late(late)) if self.is_open() => {
+                    let code = late.close_code().unwrap_or(CloseCode::POLICY_VIOLATION);
+                    self.end_with_close(End::Late(late), code, now, pool);
+                }
+                _ => {}
+            },
+        }
+    }
+
+    fn found<'b>(&mut self, found: Found<'b>, now: Instant, pool: &mut Pool) -> Option<Event<'b>> {
+        match found {
+            Found::Message(payload) => {
+                self.clocks.amid(self.reader.is_amid(), true, now);
+                Some(Event::Message(payload))
+            }
+            Found::Ping(payload) => {
+                // §5.5.2: "an endpoint MUST send a Pong frame in response, unless it already received
+                // a Close frame". After our own Close nothing follows.
+                if self.is_open() {
+                    self.answer_ping(payload.clone(), pool);
+                    self.clocks.waits(now);
+                }
+                Some(Event::Ping(payload))
+            }
+            Found::Pong(payload) => Some(Event::Pong(payload)),
+            Found::Close(code, reason) => {
+                self.peer_closed(code, reason, now, pool);
+                None
+            }
+        }
+    }
+
+    /// Answers a Ping. At the limit the newest replaces the one before (§5.5.3: "the endpoint MAY elect to
+    /// send a Pong frame for only the most recently processed Ping frame").
+    fn answer_ping(&mut self, payload: Bytes, pool: &mut Pool) {
+        if self.pongs < self.config.limits.pongs_max {
+            self.pongs += 1;
+            self.writer.control(Opcode::Pong, &payload, &mut self.outbox, pool);
+        } else {
+            self.pong = Some(payload);
+        }
+    }
+
+    fn peer_closed(
+        &mut self,
+        code: CloseCode,
+        reason: crate::Utf8Bytes,
+        now: Instant,
+        pool: &mut Pool,
+    ) {
+        let by = if self.is_open() { Side::Peer } else { Side::Us };
+        let end = End::Closed(Closed { code, reason, by, clean: true });
+        match by {
+            // §5.5.1: "the endpoint typically echos the status code it received"
+            Side::Peer => self.end_with_close(end, code, now, pool),
+            Side::Us => self.begin_ending(end, now),
+        }
+    }
+
+    /// Ends the connection; sends a Close frame before, if none was sent yet.
+    fn end_with_close(&mut self, end: End, code: CloseCode, now: Instant, pool: &mut Pool) {
+        if self.is_open() {
+            let payload = ClosePayload::new(code, "").expect("a code that was checked, no reason");
+            self.control(Opcode::Close, payload.as_slice(), now, pool).expect("open, short enough");
+        }
+        self.begin_ending(end, now);
+    }
+
+    fn begin_ending(&mut self, end: End, now: Instant) {
+        self.pong = None;
+        // RFC 6455 §7.1.1: the server closes the TCP connection first, the client waits for it.
+        // After a fault either end reads on, or a reset might overtake our Close frame.
+        let clean = matches!(end, End::Closed(_));
+        let discards = !clean || self.role == Role::Client;
+        let until = self.close_deadline(now);
+        self.phase = Phase::Ending(Box::new(Ending::new(end, discards, until)));
+    }
+
+    fn end_now(&mut self, end: End) {
+        self.pong = None;
+        self.phase = Phase::Ending(Box::new(Ending::done(end)));
+    }
+
+    fn close_deadline(&self, now: Instant) -> Option<Instant> {
+        now.checked_add(self.config.deadlines.close?)
+    }
+
+    fn require_open(&self) -> Result<(), Misuse> {
+        if self.is_open() { Ok(()) } else { Err(Misuse::Closing) }
+    }
+
+    fn control(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        now: Instant,
+        pool: &mut Pool,
+    ) -> Result<(), Misuse> {
+        self.require_open()?;
+        if 125 < payload.len() {
+            return Err(Misuse::ControlTooLong);
+        }
+        self.writer.control(opcode, payload, &mut self.outbox, pool);
+        self.clocks.waits(now);
+        Ok(())
     }
 }
 
-/// Room at the end of an unfinished message.
-#[derive(Debug)]
-pub struct Spare<'a> {
-    /// Append here, at most [`Spare::len`] bytes.
-    pub buffer: &'a mut BytesMut,
-    /// How many bytes may be appended.
-    pub len: usize,
-}
-
-impl Connection {
-    /// Takes in `n` bytes that were appended to [`Connection::spare`]'s buffer.
-    pub fn filled(&mut self, n: usize, now: Instant, pool: &mut Pool) -> Option<Event<'static>> {
-        let _ = (n, now, pool);
-        todo!()
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role)
+            .field("step", &self.step())
+            .field("outbox_bytes", &self.outbox.len())
+            .finish_non_exhaustive()
     }
 }

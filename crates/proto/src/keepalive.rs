@@ -1,1 +1,135 @@
-//! (in work) keepalive
+//! The times of a connection: when the peer was heard, when it was asked, what it owes us.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    fault::Deadline,
+    limits::{Config, Keepalive},
+};
+
+/// What the clock asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Ask the peer whether it is there.
+    Ping,
+    /// The peer let this deadline pass.
+    Late(Deadline),
+}
+
+/// Times at which something began. They are only ever compared with a `now` that is handed in.
+#[derive(Clone, Debug)]
+pub struct Clocks {
+    heard: Instant,
+    /// A keepalive ping of ours that no byte has followed yet.
+    asked: Option<Instant>,
+    /// A message of the peer is unfinished since then.
+    message: Option<Instant>,
+    /// Bytes wait and none was taken since then.
+    write: Option<Instant>,
+    /// Nobody reads since then, so the peer can't be blamed for silence.
+    paused: Option<Instant>,
+}
+
+impl Clocks {
+    /// Starts at `now`.
+    pub fn new(now: Instant) -> Self {
+        Self { heard: now, asked: None, message: None, write: None, paused: None }
+    }
+
+    /// Notes that bytes came.
+    pub fn heard(&mut self, now: Instant) {
+        self.resume(now);
+        self.heard = now;
+        self.asked = None;
+    }
+
+    /// Notes whether a message is unfinished.
+    pub fn amid(&mut self, is_amid: bool, finished_one: bool, now: Instant) {
+        match is_amid {
+            false => self.message = None,
+            true if finished_one || self.message.is_none() => self.message = Some(now),
+            true => {}
+        }
+    }
+
+    /// Notes that a keepalive ping was sent.
+    pub fn asked(&mut self, now: Instant) {
+        self.asked = Some(now);
+    }
+
+    /// Notes that bytes wait from now on, if none did before.
+    pub fn waits(&mut self, now: Instant) {
+        self.write.get_or_insert(now);
+    }
+
+    /// Notes that the transport took bytes, and whether more wait.
+    pub fn wrote(&mut self, more: bool, now: Instant) {
+        self.write = more.then_some(now);
+    }
+
+    /// Notes that nobody reads for now.
+    pub fn pause(&mut self, now: Instant) {
+        self.paused.get_or_insert(now);
+    }
+
+    /// Notes that reading goes on: the pause does not count against the peer.
+    pub fn resume(&mut self, now: Instant) {
+        let Some(paused) = self.paused.take() else { return };
+        let pause = now.saturating_duration_since(paused);
+        self.heard += pause;
+        for since in [&mut self.asked, &mut self.message].into_iter().flatten() {
+            *since += pause;
+        }
+    }
+
+    /// Returns what is due at `now`.
+    pub fn due(&self, now: Instant, config: &Config) -> Option<Due> {
+        let reached = |it: Option<Instant>| it.is_some_and(|it| it <= now);
+        if reached(self.write_deadline(config)) {
+            return Some(Due::Late(Deadline::Write));
+        }
+        if self.paused.is_some() {
+            return None;
+        }
+        if reached(self.message_deadline(config)) {
+            return Some(Due::Late(Deadline::Message));
+        }
+        match (self.keepalive_deadline(config.keepalive.as_ref()?), self.asked) {
+            (at, _) if now < at => None,
+            (_, Some(_)) => Some(Due::Late(Deadline::Pong)),
+            (_, None) => Some(Due::Ping),
+        }
+    }
+
+    /// Returns the first time at which something is due.
+    pub fn next(&self, config: &Config) -> Option<Instant> {
+        let reading = match self.paused {
+            Some(_) => [None, None],
+            None => [
+                self.message_deadline(config),
+                config.keepalive.as_ref().map(|it| self.keepalive_deadline(it)),
+            ],
+        };
+        reading.into_iter().chain([self.write_deadline(config)]).flatten().min()
+    }
+
+    /// Returns the time at which a stalled write is given up.
+    pub fn write_deadline(&self, config: &Config) -> Option<Instant> {
+        after(self.write, config.deadlines.write)
+    }
+
+    fn message_deadline(&self, config: &Config) -> Option<Instant> {
+        after(self.message, config.deadlines.message)
+    }
+
+    fn keepalive_deadline(&self, keepalive: &Keepalive) -> Instant {
+        match self.asked {
+            Some(asked) => asked + keepalive.pong_within,
+            None => self.heard + keepalive.ping_after,
+        }
+    }
+}
+
+fn after(since: Option<Instant>, within: Option<Duration>) -> Option<Instant> {
+    since?.checked_add(within?)
+}
