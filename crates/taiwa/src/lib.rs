@@ -1,1 +1,46 @@
-//! (in work)
+//! WebSocket client and server on tokio.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), taiwa::Error> {
+//! let mut socket = taiwa::connect("wss://example.org/feed").await?;
+//! socket.send("hello").await?;
+//! while let Some(message) = socket.recv().await? {
+//!     println!("{message:?}");
+//! }
+//! println!("closed with {}", socket.closed().expect("recv returned None").code);
+//! # Ok(()) }
+//! ```
+//!
+//! ```no_run
+//! use taiwa::{Error, Server, Upgrade};
+//!
+//! # async fn run() -> std::io::Result<()> {
+//! let server = Server::bind("127.0.0.1:8000").await?;
+//! server
+//!     .serve(|upgrade: Upgrade| async move {
+//!         let mut socket = upgrade.accept().await?;
+//!         while let Some(message) = socket.recv().await? {
+//!             socket.send(message).await?;
+//!         }
+//!         Ok::<(), Error>(())
+//!     })
+//!     .await
+//! # }
+//! ```
+//!
+//! Both ends are a [`WebSocket`]: one type, `Send`, without type parameters. Limits, deadlines, keepalive
+//! and the check of `Origin` are on by default; see [`Limits`], [`Deadlines`], [`Keepalive`], [`Origins`].
+
+mod client;
+mod error;
+mod server;
+mod websocket;
+
+pub use client::{Client, ClientBuilder, connect};
+pub use error::{Error, TrySendError, UrlFault};
+pub use server::{Origins, RequestBody, Server, Serving, Upgrade};
+pub use taiwa_proto::{
+    CloseCode, Closed, Config, Deadline, Deadlines, Fault, Keepalive, Kind, Limits, Message,
+    Misuse, Side, Utf8Bytes, deflate::Deflate,
+};
+pub use websocket::WebSocket;

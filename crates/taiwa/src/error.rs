@@ -1,0 +1,183 @@
+//! Errors by blame: the peer, our caller, the world.
+
+use std::{fmt, io};
+
+use bytes::Bytes;
+use taiwa_proto::{CloseCode, Closed, Deadline, Fault, Message, Misuse};
+
+/// Why a call did not do what it was asked to.
+///
+/// A normal close is not an error: [`WebSocket::recv`](crate::WebSocket::recv) returns `None` for it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The peer broke a rule of the protocol or a limit of ours. It was sent a Close frame with
+    /// [`Fault::close_code`] before this was returned.
+    Fault(Fault),
+    /// The peer let a deadline pass.
+    Late(Deadline),
+    /// The connection ended without a Close frame (1006).
+    Lost,
+    /// The connection is closed; there is nothing to send on.
+    Closed(Closed),
+    /// Our caller asked for something that can't be done. The connection is unharmed.
+    Misuse(Misuse),
+    /// The answer to a ping did not come before the messages that came ahead of it filled
+    /// [`Limits::message_bytes_max`](crate::Limits::message_bytes_max). Receive them first.
+    Busy,
+    /// The server answered the opening handshake with something else than an upgrade: here is its
+    /// response, with as much of the body as came with it (at most
+    /// [`Limits::handshake_bytes_max`](crate::Limits::handshake_bytes_max)).
+    Refused(Box<http::Response<Bytes>>),
+    /// The peer's half of the opening handshake is wrong (RFC 6455 §4.1, §4.2).
+    Handshake(String),
+    /// The URL is not one of a WebSocket (RFC 6455 §3).
+    Url(UrlFault),
+    /// A certificate, a key or a TLS handshake is bad.
+    Tls(io::Error),
+    /// The transport failed: connecting, reading or writing.
+    Io(io::Error),
+}
+
+impl Error {
+    /// Returns the close code that belongs to the error: the one we sent, the one we received, or 1006
+    /// if the connection ended without any. `None` if the error did not end an open connection.
+    pub fn close_code(&self) -> Option<CloseCode> {
+        match self {
+            Self::Fault(fault) => Some(fault.close_code()),
+            Self::Late(Deadline::Handshake) => None,
+            Self::Late(deadline) => Some(deadline.close_code().unwrap_or(CloseCode::ABNORMAL)),
+            Self::Lost | Self::Io(_) => Some(CloseCode::ABNORMAL),
+            Self::Closed(closed) => Some(closed.code),
+            Self::Misuse(_) | Self::Busy | Self::Refused(_) | Self::Handshake(_) => None,
+            Self::Url(_) | Self::Tls(_) => None,
+        }
+    }
+
+    /// Tells whether the same attempt may succeed later: after a lost transport, a passed deadline,
+    /// a close with 1001, 1006, 1011 to 1014, a refusal with 408, 425, 429 or 5xx (except 501 and 505).
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Late(_) | Self::Lost | Self::Io(_) | Self::Busy => true,
+            Self::Closed(closed) => matches!(closed.code.get(), 1001 | 1006 | 1011..=1014),
+            Self::Refused(response) => match response.status().as_u16() {
+                501 | 505 => false,
+                408 | 425 | 429 | 500..=599 => true,
+                _ => false,
+            },
+            Self::Fault(_) | Self::Misuse(_) | Self::Handshake(_) | Self::Url(_) | Self::Tls(_) => {
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => write!(f, "the peer broke the protocol: {fault}"),
+            Self::Late(deadline) => write!(f, "too late: {deadline}"),
+            Self::Lost => f.write_str("the connection ended without a Close frame"),
+            Self::Closed(closed) => write!(f, "the connection is closed ({})", closed.code),
+            Self::Misuse(misuse) => misuse.fmt(f),
+            Self::Busy => f.write_str("too many messages came before the answer to the ping"),
+            Self::Refused(response) => write!(f, "refused with status {}", response.status()),
+            Self::Handshake(fault) => write!(f, "bad opening handshake: {fault}"),
+            Self::Url(fault) => write!(f, "bad URL: {fault}"),
+            Self::Tls(error) => write!(f, "TLS: {error}"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Fault(it) => Some(it),
+            Self::Late(it) => Some(it),
+            Self::Misuse(it) => Some(it),
+            Self::Url(it) => Some(it),
+            Self::Tls(it) | Self::Io(it) => Some(it),
+            Self::Lost | Self::Closed(_) | Self::Busy | Self::Refused(_) | Self::Handshake(_) => {
+                None
+            }
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Misuse> for Error {
+    fn from(misuse: Misuse) -> Self {
+        Self::Misuse(misuse)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Why [`WebSocket::try_send`](crate::WebSocket::try_send) gave a message back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrySendError {
+    /// [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) bytes wait for the peer to read.
+    Full(Message),
+    /// The connection is closing or closed.
+    Closing(Message),
+}
+
+impl TrySendError {
+    /// Takes the message back.
+    pub fn into_message(self) -> Message {
+        match self {
+            Self::Full(message) | Self::Closing(message) => message,
+        }
+    }
+}
+
+impl fmt::Display for TrySendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the outbox is full",
+            Self::Closing(_) => "the connection is closing",
+        })
+    }
+}
+
+impl std::error::Error for TrySendError {}
+
+/// Why a URL can't be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UrlFault {
+    /// Not a URI (RFC 3986).
+    Syntax,
+    /// A scheme other than `ws`, `wss`, `http` and `https`.
+    Scheme,
+    /// No host.
+    Host,
+    /// A fragment, which RFC 6455 §3 forbids; a `#` in a path is written `%23`.
+    Fragment,
+    /// A user name or password; send an `Authorization` header instead.
+    UserInfo,
+}
+
+impl fmt::Display for UrlFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Syntax => "not a URI",
+            Self::Scheme => "the scheme is not ws or wss",
+            Self::Host => "no host",
+            Self::Fragment => "a fragment (#) is not allowed",
+            Self::UserInfo => "a user name is not allowed; send an Authorization header",
+        })
+    }
+}
+
+impl std::error::Error for UrlFault {}
