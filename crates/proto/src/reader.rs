@@ -3,7 +3,7 @@
 mod partial;
 mod payload;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 

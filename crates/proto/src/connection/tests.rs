@@ -1,1 +1,322 @@
+//! Tests of a connection: endings, answers, times, memory.
 
+use std::time::Duration;
+
+use super::*;
+use crate::{fault::Fault, limits::Limits, reader::tests::frame};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Peer {
+    conn: Connection,
+    pool: Pool,
+    now: Instant,
+}
+
+impl Peer {
+    fn new(role: Role, config: Config) -> Self {
+        let now = Instant::now();
+        let conn = Connection::new(role, Arc::new(config), None, now);
+        Self { conn, pool: Pool::new(|it| it.fill(0)), now }
+    }
+
+    fn server() -> Self {
+        Self::new(Role::Server, Config::default())
+    }
+
+    fn receive(&mut self, wire: &[u8]) -> Vec<String> {
+        let mut bytes = wire.to_vec();
+        let mut input = Input::new(&mut bytes);
+        let mut events = vec![];
+        while let Some(event) = self.conn.receive(&mut input, self.now, &mut self.pool) {
+            events.push(match event {
+                Event::Message(it) => String::from_utf8_lossy(it.as_slice()).into_owned(),
+                Event::Ping(it) => format!("ping {}", String::from_utf8_lossy(&it)),
+                Event::Pong(it) => format!("pong {}", String::from_utf8_lossy(&it)),
+            });
+        }
+        assert!(input.is_empty());
+        events
+    }
+
+    /// Writes at most `n` bytes of the outbox.
+    fn write(&mut self, n: usize) -> Vec<u8> {
+        let mut out = vec![];
+        while out.len() < n && !self.conn.outbox().is_empty() {
+            let first = self.conn.outbox().first();
+            let take = first.len().min(n - out.len());
+            out.extend_from_slice(&first[..take]);
+            self.conn.wrote(take, self.now, &mut self.pool);
+        }
+        out
+    }
+
+    fn after(&mut self, time: Duration) {
+        self.now += time;
+        self.conn.timeout(self.now, &mut self.pool);
+    }
+
+    fn closed(&self) -> Closed {
+        match self.conn.step() {
+            Step::End(End::Closed(it)) => it,
+            it => panic!("{it:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_server_echoes_a_close_and_ends_at_once() {
+    let mut server = Peer::server();
+    assert_eq!(server.receive(&frame(0x88, b"\x0f\xa1bye")), [""; 0]);
+    assert_eq!(server.conn.step(), Step::Transfer);
+    assert_eq!(server.write(usize::MAX), [0x88, 2, 0x0f, 0xa1]);
+    assert_eq!(server.conn.step(), Step::ShutDown);
+    server.conn.shut_down();
+    let expected = Closed { code: 4001.into(), reason: "bye".into(), by: Side::Peer, clean: true };
+    assert_eq!(server.closed(), expected);
+}
+
+#[test]
+fn an_empty_close_is_answered_by_an_empty_close() {
+    let mut server = Peer::server();
+    server.receive(&frame(0x88, b""));
+    assert_eq!(server.write(usize::MAX), [0x88, 0]);
+    server.conn.shut_down();
+    assert_eq!(server.closed().code, CloseCode::NO_STATUS);
+}
+
+#[test]
+fn a_client_waits_for_the_server_to_close_the_transport() {
+    let mut client = Peer::new(Role::Client, Config::default());
+    client.conn.close(CloseCode::NORMAL, "done", client.now, &mut client.pool).unwrap();
+    assert_eq!(client.write(usize::MAX).len(), 2 + 4 + 2 + 4);
+    assert_eq!(client.receive(b"\x81\x04late\x88\x02\x03\xe8"), ["late"]);
+    assert_eq!(client.conn.step(), Step::ShutDown);
+    client.conn.shut_down();
+    assert_eq!(client.conn.step(), Step::Discard);
+    client.conn.end_of_input();
+    let closed = client.closed();
+    assert_eq!((closed.code, closed.by, closed.clean), (CloseCode::NORMAL, Side::Us, true));
+}
+
+#[test]
+fn a_fault_is_answered_flushed_and_then_told_and_the_rest_is_thrown_away() {
+    let mut server = Peer::server();
+    let wire = [frame(0x81, b"good"), vec![0x83, 0x80, 0, 0, 0, 0], frame(0x81, b"no")].concat();
+    assert_eq!(server.receive(&wire), ["good"]);
+    assert_eq!(server.conn.step(), Step::Transfer);
+    assert_eq!(server.receive(&frame(0x89, b"still here?")), [""; 0]);
+    assert_eq!(server.write(usize::MAX), [0x88, 2, 3, 234]);
+    assert_eq!(server.conn.step(), Step::ShutDown);
+    server.conn.shut_down();
+    assert_eq!(server.conn.step(), Step::Discard);
+    server.receive(&[0xff; 1000]);
+    server.conn.end_of_input();
+    assert_eq!(server.conn.step(), Step::End(End::Fault(Fault::ReservedOpcode)));
+}
+
+#[test]
+fn a_peer_that_sends_for_ever_after_a_fault_is_left_at_the_close_deadline() {
+    let mut server = Peer::server();
+    server.receive(&[0x83, 0x80]);
+    server.write(usize::MAX);
+    server.conn.shut_down();
+    server.after(4 * SECOND);
+    server.receive(&[0xff; 1000]);
+    assert_eq!(server.conn.step(), Step::Discard);
+    server.after(SECOND);
+    assert_eq!(server.conn.step(), Step::End(End::Fault(Fault::ReservedOpcode)));
+}
+
+#[test]
+fn nothing_is_sent_after_close_and_misuse_harms_nothing() {
+    let mut server = Peer::server();
+    let (now, pool) = (server.now, &mut server.pool);
+    let conn = &mut server.conn;
+    assert_eq!(conn.ping(&[0; 126], now, pool), Err(Misuse::ControlTooLong));
+    let bad = CloseCode::new(1005);
+    assert_eq!(conn.close(bad, "x", now, pool), Err(Misuse::CloseCode(bad)));
+    assert_eq!(
+        conn.close(CloseCode::NORMAL, &"x".repeat(124), now, pool),
+        Err(Misuse::ReasonTooLong)
+    );
+    assert!(conn.is_open() && conn.outbox().is_empty());
+    conn.close(CloseCode::NORMAL, "", now, pool).unwrap();
+    assert_eq!(conn.send(&"x".into(), now, pool), Err(Misuse::Closing));
+    assert_eq!(conn.close(CloseCode::NORMAL, "", now, pool), Err(Misuse::Closing));
+    assert_eq!(server.receive(&frame(0x89, b"x")), ["ping x"]);
+    assert_eq!(server.write(usize::MAX), [0x88, 2, 3, 232], "no pong behind the close");
+}
+
+#[test]
+fn of_pings_that_nobody_reads_the_answers_to_the_newest_wins() {
+    let mut server = Peer::server();
+    for i in 0..100_000_u32 {
+        server.receive(&frame(0x89, &i.to_be_bytes()));
+    }
+    assert_eq!(server.conn.outbox().len(), 16 * 6);
+    let out = server.write(usize::MAX);
+    let answered: Vec<u32> = out
+        .chunks(6)
+        .map(|it| {
+            assert_eq!(it[..2], [0x8a, 4]);
+            u32::from_be_bytes(it[2..].try_into().unwrap())
+        })
+        .collect();
+    let expected: Vec<u32> = (0..16).chain([99_999]).collect();
+    assert_eq!(answered, expected);
+}
+
+#[test]
+fn ten_pings_get_ten_pongs() {
+    let mut server = Peer::server();
+    server.receive(&frame(0x89, b"x").repeat(10));
+    assert_eq!(server.write(usize::MAX), b"\x8a\x01x".repeat(10));
+}
+
+#[test]
+fn a_silent_peer_is_asked_and_then_given_up() {
+    let config = Config { keepalive: Some(Default::default()), ..Config::default() };
+    let mut server = Peer::new(Role::Server, config);
+    server.after(19 * SECOND);
+    assert!(server.conn.outbox().is_empty());
+    server.receive(&frame(0x81, b"x"));
+    server.after(19 * SECOND);
+    assert!(server.conn.outbox().is_empty());
+    server.after(SECOND);
+    assert_eq!(server.write(usize::MAX), [0x89, 0]);
+    server.after(19 * SECOND);
+    assert!(server.conn.outbox().is_empty());
+    server.receive(&frame(0x8a, b""));
+    server.after(20 * SECOND);
+    assert_eq!(server.write(usize::MAX), [0x89, 0]);
+    assert_eq!(server.conn.deadline(), Some(server.now + 20 * SECOND));
+    server.after(20 * SECOND);
+    assert_eq!(server.write(usize::MAX), [0x88, 2, 3, 243]);
+    server.conn.shut_down();
+    server.after(5 * SECOND);
+    assert_eq!(server.conn.step(), Step::End(End::Late(Deadline::Pong)));
+}
+
+#[test]
+fn an_unfinished_message_is_given_up_however_slowly_it_drips() {
+    let mut server = Peer::server();
+    let wire = frame(0x82, &[0; 100]);
+    for byte in &wire[..59] {
+        server.receive(&[*byte]);
+        server.after(SECOND);
+        assert_eq!(server.conn.step(), Step::Transfer);
+    }
+    server.receive(&wire[59..60]);
+    server.after(SECOND);
+    assert_eq!(server.write(usize::MAX), [0x88, 2, 3, 240]);
+}
+
+#[test]
+fn a_message_begins_its_time_when_it_begins() {
+    let mut server = Peer::server();
+    for _ in 0..10 {
+        // The end of one message and the beginning of the next, every 30 seconds.
+        let wire = frame(0x82, &[0; 100]);
+        server.receive(&wire[..50]);
+        server.after(30 * SECOND);
+        assert_eq!(server.receive(&wire[50..]).len(), 1);
+    }
+    assert_eq!(server.conn.step(), Step::Transfer);
+    let wire = frame(0x82, &[0; 100]);
+    server.receive(&wire[..50]);
+    for _ in 0..10 {
+        server.after(30 * SECOND);
+        let (end, begin) = (&wire[50..], &wire[..50]);
+        server.receive(&[end, begin].concat());
+        assert_eq!(server.conn.step(), Step::Transfer);
+    }
+}
+
+#[test]
+fn a_reader_that_pauses_does_not_blame_the_peer() {
+    let config = Config { keepalive: Some(Default::default()), ..Config::default() };
+    let mut server = Peer::new(Role::Server, config);
+    let wire = frame(0x82, &[0; 100]);
+    server.receive(&wire[..50]);
+    server.conn.pause(server.now);
+    server.after(1000 * SECOND);
+    assert_eq!((server.conn.step(), server.conn.outbox().len()), (Step::Transfer, 0));
+    assert_eq!(server.conn.deadline(), None);
+    assert_eq!(server.receive(&wire[50..]).len(), 1);
+    server.after(SECOND);
+    assert_eq!((server.conn.step(), server.conn.outbox().len()), (Step::Transfer, 0));
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_given_up_and_one_that_reads_slowly_is_not() {
+    let mut server = Peer::server();
+    server.conn.send(&vec![0_u8; 1000].into(), server.now, &mut server.pool).unwrap();
+    for _ in 0..10 {
+        server.after(29 * SECOND);
+        assert_eq!(server.write(1).len(), 1);
+    }
+    server.after(30 * SECOND);
+    assert_eq!(server.conn.step(), Step::End(End::Late(Deadline::Write)));
+    assert!(server.conn.outbox().is_empty());
+}
+
+#[test]
+fn a_close_that_is_not_answered_ends_at_its_deadline() {
+    let mut server = Peer::server();
+    server.conn.close(CloseCode::GOING_AWAY, "", server.now, &mut server.pool).unwrap();
+    server.write(usize::MAX);
+    assert_eq!(server.conn.deadline(), Some(server.now + 5 * SECOND));
+    server.after(5 * SECOND);
+    assert_eq!(server.conn.step(), Step::End(End::Late(Deadline::Close)));
+}
+
+#[test]
+fn the_end_of_the_input_without_a_close_is_a_loss() {
+    let mut server = Peer::server();
+    server.receive(&frame(0x02, b"unfinished"));
+    server.conn.end_of_input();
+    assert_eq!(server.conn.step(), Step::End(End::Lost));
+}
+
+#[test]
+fn a_peer_that_shuts_down_behind_its_close_still_gets_the_answer() {
+    let mut server = Peer::server();
+    server.receive(&frame(0x88, b"\x03\xe8"));
+    server.conn.end_of_input();
+    assert_eq!(server.conn.step(), Step::Transfer);
+    assert_eq!(server.write(usize::MAX), [0x88, 2, 3, 232]);
+    assert_eq!(server.conn.step(), Step::ShutDown);
+    server.conn.shut_down();
+    assert!(server.closed().clean);
+}
+
+#[test]
+fn an_outbox_over_its_limit_has_no_room_until_it_is_written() {
+    let limits = Limits { outbox_bytes_max: 1000, ..Limits::default() };
+    let mut server = Peer::new(Role::Server, Config { limits, ..Config::default() });
+    server.conn.send(&vec![0_u8; 999].into(), server.now, &mut server.pool).unwrap();
+    assert!(!server.conn.has_room());
+    server.write(10);
+    assert!(server.conn.has_room());
+}
+
+#[test]
+fn text_in_tiny_fragments_costs_linear_work() {
+    // 4 MiB of text in fragments of one byte: a quadratic check would take minutes.
+    let limits =
+        Limits { message_bytes_max: 4 << 20, fragments_max: u32::MAX, ..Limits::default() };
+    let mut server = Peer::new(Role::Server, Config { limits, ..Config::default() });
+    let text = "話".repeat((4 << 20) / 3);
+    let mut wire = frame(0x01, b"");
+    for byte in text.as_bytes() {
+        wire.extend_from_slice(&[0x00, 0x81, 0, 0, 0, 0, *byte]);
+    }
+    wire.extend_from_slice(&frame(0x80, b""));
+    assert_eq!(server.receive(&wire), [text]);
+}
+
+#[test]
+fn an_idle_connection_is_small() {
+    assert!(size_of::<Connection>() <= 352, "{}", size_of::<Connection>());
+}
