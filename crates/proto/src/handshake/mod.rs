@@ -1,10 +1,32 @@
 //! The opening handshake (RFC 6455 §4) over `http` types, for any version of HTTP.
+//!
+//! [`server`] and [`client`] are the handshake of HTTP/1.1. What is independent of HTTP's version,
+//! subprotocols and extensions, is in [`Offer`], so that extended CONNECT (RFC 8441, RFC 9220) can
+//! negotiate by the same code.
 
 pub mod client;
 pub mod extensions;
+pub mod fuzzing;
+mod negotiation;
+mod origins;
+mod rejection;
 pub mod server;
+mod subprotocols;
+pub(crate) mod tokens;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest as _, Sha1};
 
 use crate::deflate;
+
+pub use client::{HandshakeFault, HandshakeMisuse, Pending, Wish, parse_uri};
+pub use negotiation::Offer;
+pub use origins::{Origin, Origins};
+pub use rejection::Rejection;
+pub use server::{Opening, is_upgrade};
+pub use subprotocols::{Grammar, SUBPROTOCOLS_MAX, choose_subprotocol, parse_subprotocols};
+pub use tokens::{ListFault, is_token};
 
 /// What both ends agreed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,4 +35,17 @@ pub struct Agreed {
     pub subprotocol: Option<String>,
     /// permessage-deflate, if on.
     pub deflate: Option<deflate::Params>,
+}
+
+/// Returns the `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key` (RFC 6455 §4.2.2).
+///
+/// ```
+/// use taiwa_proto::handshake::accept_key;
+/// assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+/// ```
+pub fn accept_key(key: &str) -> String {
+    let mut sha1 = Sha1::new();
+    sha1.update(key.as_bytes());
+    sha1.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    STANDARD.encode(sha1.finalize())
 }

@@ -1,1 +1,0 @@
-//! Heads of HTTP/1.1 messages.
