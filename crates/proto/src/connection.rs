@@ -100,7 +100,7 @@ impl Connection {
     ) -> Self {
         Self {
             reader: Reader::new(role, deflate.map(|it| it.incoming(role))),
-            writer: Writer::new(role, deflate.map(|it| it.outgoing(role))),
+            writer: Writer::new(role, deflate.and_then(|it| it.outgoing(role))),
             outbox: Outbox::default(),
             config,
             clocks: Clocks::new(now),

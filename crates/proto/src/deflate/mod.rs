@@ -1,14 +1,30 @@
 //! permessage-deflate (RFC 7692): what is negotiated, and the codec.
 
-pub mod codec;
 pub mod negotiate;
 
-pub use codec::{Deflater, InflateFault, Inflater};
+mod deflater;
+mod inflater;
+mod shared;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use deflater::Deflater;
+pub use inflater::{InflateFault, Inflater};
+pub use shared::Shared;
+pub use window::Window;
+
+use crate::limits::Role;
+
+/// What a sync flush ends with, the lengths of an empty stored block; senders leave it out and
+/// receivers put it back (RFC 7692 §7.2.1, §7.2.2).
+const SYNC_TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// How we want to compress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deflate {
-    /// zlib's level, 1 to 9. Default 1: five times as fast as 6 for 10 % more bytes.
+    /// zlib's level, 1 to 9. Default 1: three times as fast as 6 for a quarter more bytes.
     pub level: u8,
     /// Window of our compressor as a power of two, 9 to 15. Default 12. Never more than negotiated.
     pub window_bits: u8,
@@ -20,9 +36,12 @@ pub struct Deflate {
     /// Keep our compressor's window from message to message: better ratio, and about 161 KiB of
     /// memory per connection. Default `false`: one compressor serves all connections of a thread.
     pub keep_our_context: bool,
-    /// Let the peer keep its window from message to message: about 47 KiB per connection here.
-    /// Default `false`: one inflater serves all connections of a thread.
+    /// Let the peer keep its window from message to message. Default `false`: nothing has to be kept
+    /// per connection.
     pub keep_peer_context: bool,
+    /// With `keep_peer_context`: the window that we ask the peer not to exceed, as a power of two, 9 to
+    /// 15. Default 15. A peer may decline; its full window is what a connection keeps, 32 KiB at 15.
+    pub peer_window_bits: u8,
 }
 
 impl Default for Deflate {
@@ -34,6 +53,7 @@ impl Default for Deflate {
             message_bytes_min: 128,
             keep_our_context: false,
             keep_peer_context: false,
+            peer_window_bits: 15,
         }
     }
 }
@@ -49,4 +69,43 @@ pub struct Params {
     pub server_max_window_bits: u8,
     /// The client's window as a power of two, 8 to 15.
     pub client_max_window_bits: u8,
+}
+
+/// How the messages of one direction are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Direction {
+    /// The window as a power of two: 9 to 15 for our own messages, 8 to 15 for the peer's.
+    pub window_bits: u8,
+    /// Each message starts with an empty window.
+    pub no_context_takeover: bool,
+}
+
+impl Params {
+    /// Returns how `role` may compress its own messages; a smaller window is always allowed. `None`:
+    /// it sends them uncompressed, which RFC 7692 §6 leaves open for each message. That is so when a
+    /// server answers `client_max_window_bits=8`, a window that zlib's compressors don't have.
+    pub fn outgoing(&self, role: Role) -> Option<Direction> {
+        Some(self.direction(role)).filter(|it| 9 <= it.window_bits)
+    }
+
+    /// Returns how the peer of `role` compresses its messages.
+    pub fn incoming(&self, role: Role) -> Direction {
+        self.direction(match role {
+            Role::Client => Role::Server,
+            Role::Server => Role::Client,
+        })
+    }
+
+    fn direction(&self, sender: Role) -> Direction {
+        match sender {
+            Role::Client => Direction {
+                window_bits: self.client_max_window_bits,
+                no_context_takeover: self.client_no_context_takeover,
+            },
+            Role::Server => Direction {
+                window_bits: self.server_max_window_bits,
+                no_context_takeover: self.server_no_context_takeover,
+            },
+        }
+    }
 }
