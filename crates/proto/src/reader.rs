@@ -184,7 +184,7 @@ impl Reader {
         let State::Between { begun, begun_len } = &mut self.state else { return Ok(None) };
         let begun_before = usize::from(*begun_len);
         if begun_before == 0
-            && let Some((header, len)) = Header::parse(&input.rest)?
+            && let Some((header, len)) = Header::parse(input.rest)?
         {
             // The header stays in front of the payload, for `InPlace`.
             return Ok(Some((header, len)));
