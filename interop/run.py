@@ -38,7 +38,7 @@ CLIENT_CHECKS = (
 # What the library proves against a server; crates/taiwa/examples/interop_client.rs prints these names.
 LIBRARY_CHECKS = (
     "text japanese empty binary lengths mebibyte pipelined ping pong close server-close oversize "
-    "deflate deflate-no-takeover deflate-window"
+    "deflate-no-takeover deflate-takeover deflate-window"
 ).split()
 # What the server saw of the library's ends, and what the program `taiwa connect` proves in pipes.
 SEEN_CHECKS = "close-seen oversize-seen".split()
@@ -57,7 +57,8 @@ class Peer:
     client: tuple[str, ...] | None = None
     server: tuple[str, ...] | None = None
     page: tuple[str, ...] | None = None
-    deflates: bool = False
+    # The offers of permessage-deflate that the server takes.
+    deflates: str = ""
     # The code with which the peer's server answers 4001: the same one, but for npm websocket, which always says 1000.
     close_answer: int = 4001
 
@@ -67,20 +68,20 @@ def peers(python: str, built: Path) -> list[Peer]:
     bun = str(HERE / "node_modules/.bin/bun")
     npm = ("node_modules",)
     return [
-        Peer("ws", npm, (node, "ws/client.mjs"), (node, "ws/server.mjs"), deflates=True),
+        Peer("ws", npm, (node, "ws/client.mjs"), (node, "ws/server.mjs"), deflates="no-takeover,takeover,window"),
         Peer("undici", npm, (node, "undici/client.mjs")),
         Peer(
             "websocket", npm, (node, "websocket/client.mjs"), (node, "websocket/server.mjs"), close_answer=1000,
         ),
-        Peer("bun", npm, (bun, "bun/client.mjs"), (bun, "bun/server.mjs"), deflates=True),
+        Peer("bun", npm, (bun, "bun/client.mjs"), (bun, "bun/server.mjs"), deflates="no-takeover,takeover,window"),
         Peer(
             "websockets", ("py:websockets",), (python, "websockets/client.py"), (python, "websockets/server.py"),
-            deflates=True,
+            deflates="no-takeover,takeover,window",
         ),
-        Peer("socketify", ("py:socketify",), None, (python, "socketify/server.py"), deflates=True),
+        Peer("socketify", ("py:socketify",), None, (python, "socketify/server.py"), deflates="no-takeover,takeover,window"),
         Peer(
             "gorilla", ("go", "/usr/share/gocode/src/github.com/gorilla/websocket"),
-            (str(built / "gorilla-client"),), (str(built / "gorilla-server"),), deflates=True,
+            (str(built / "gorilla-client"),), (str(built / "gorilla-server"),), deflates="no-takeover,takeover,window",
         ),
         Peer("chromium", npm + ("/usr/bin/chromium",), page=(node, "chromium/test.mjs")),
         Peer("firefox", npm + ("/usr/bin/firefox-esr",), page=(node, "firefox/test.mjs")),
@@ -303,8 +304,7 @@ class Run:
     def server_of(self, peer: Peer):
         prefix = f"{peer.name}/server/"
         with Listening(peer.server) as server:
-            deflate = "deflate" if peer.deflates else "no-deflate"
-            library = (self.options.library, server.origin, deflate, str(peer.close_answer))
+            library = (self.options.library, server.origin, peer.deflates, str(peer.close_answer))
             self.script(prefix, LIBRARY_CHECKS, library, 120)
             self.check(prefix + "close-seen", lambda: self.seen(server, "/echo 4001 またね"))
             self.check(prefix + "oversize-seen", lambda: self.seen(server, "/big 1009"))
