@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     close::{CloseCode, ClosePayload},
-    deflate::{Direction, Inflater},
+    deflate::{Direction, Inflater, Window},
     fault::Fault,
     header::{Header, Opcode},
     limits::{Limits, Role},
@@ -56,8 +56,10 @@ pub enum Found<'b> {
 pub struct Reader {
     role: Role,
     deflate: Option<Direction>,
-    /// Ours alone: while the peer keeps its window, or while a compressed message is unfinished.
+    /// Lent from the pool while a compressed message is unfinished.
     inflater: Option<Box<Inflater>>,
+    /// What the peer may point back to from its next message, if it keeps its window.
+    window: Option<Box<Window>>,
     state: State,
     /// The message that is not finished yet. Independent of `state`: control frames come between
     /// the fragments of a message.
@@ -75,7 +77,7 @@ const BETWEEN: State = State::Between { begun: [0; Header::LEN_MAX], begun_len: 
 impl Reader {
     /// Makes a reader for one end; `deflate` is what was agreed on for the peer's direction.
     pub fn new(role: Role, deflate: Option<Direction>) -> Self {
-        Self { role, deflate, inflater: None, state: BETWEEN, partial: None }
+        Self { role, deflate, inflater: None, window: None, state: BETWEEN, partial: None }
     }
 
     /// Takes the next message or control frame out of `input`; `None` when all of it is consumed.
@@ -278,11 +280,13 @@ impl Reader {
     /// Begins a message, or its next fragment.
     fn begin(&mut self, header: &Header, limits: &Limits, pool: &mut Pool) -> Result<(), Fault> {
         let opcode = header.opcode;
-        if opcode != Opcode::Continuation && header.rsv1 && self.inflater.is_none() {
-            self.inflater = Some(match self.deflate {
-                Some(it) if !it.no_context_takeover => Box::new(Inflater::new(it.window_bits)),
-                _ => pool.deflate.take_inflater(),
-            });
+        if header.rsv1
+            && let Some(direction) = self.deflate
+        {
+            let window = self.window.take().map(|it| *it);
+            let mut inflater = pool.deflate.take_inflater();
+            inflater.put_window(window.unwrap_or_else(|| Window::new(direction.window_bits)));
+            self.inflater = Some(inflater);
         }
         let partial = match opcode {
             Opcode::Continuation => self.partial.as_mut().ok_or(Fault::UnexpectedContinuation)?,
@@ -313,10 +317,10 @@ impl Reader {
                 Ok(None)
             }
             Some(true) => {
-                if partial.compressed
-                    && self.deflate.is_some_and(|it| it.no_context_takeover)
-                    && let Some(inflater) = self.inflater.take()
-                {
+                if let Some(mut inflater) = self.inflater.take() {
+                    if self.deflate.is_some_and(|it| !it.no_context_takeover) {
+                        self.window = Some(Box::new(inflater.take_window()));
+                    }
                     pool.deflate.give_inflater(inflater);
                 }
                 self.finish()

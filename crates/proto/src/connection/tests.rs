@@ -320,3 +320,42 @@ fn text_in_tiny_fragments_costs_linear_work() {
 fn an_idle_connection_is_small() {
     assert!(size_of::<Connection>() <= 352, "{}", size_of::<Connection>());
 }
+
+/// Sends `messages` from a client to a server that agreed on `params`, and returns the bytes on the wire.
+fn compressed_round_trip(params: deflate::Params, messages: &[&str]) -> usize {
+    let deflate = deflate::Deflate { message_bytes_min: 10, ..Default::default() };
+    let config = Arc::new(Config { deflate: Some(deflate), ..Config::default() });
+    let mut client = Peer::new(Role::Client, Config::default());
+    let mut server = Peer::new(Role::Server, Config::default());
+    client.conn = Connection::new(Role::Client, config.clone(), Some(params), client.now);
+    server.conn = Connection::new(Role::Server, config, Some(params), server.now);
+    let mut wire_len = 0;
+    for message in messages {
+        client.conn.send(&(*message).into(), client.now, &mut client.pool).unwrap();
+        let wire = client.write(usize::MAX);
+        wire_len += wire.len();
+        let (front, back) = wire.split_at(wire.len() / 2);
+        assert_eq!([server.receive(front), server.receive(back)].concat(), [*message]);
+        // And back, in one piece.
+        server.conn.send(&(*message).into(), server.now, &mut server.pool).unwrap();
+        let wire = server.write(usize::MAX);
+        assert_eq!(client.receive(&wire), [*message]);
+    }
+    wire_len
+}
+
+#[test]
+fn compressed_messages_arrive_and_a_kept_window_makes_them_smaller() {
+    let long = r#"{"symbol":"TAIWA","price":1234.5,"size":100}"#.repeat(20);
+    let other = long.replace("TAIWA", "対話");
+    let messages = [&long, "short", &other, "", &long];
+    let params = |no_context_takeover| deflate::Params {
+        server_no_context_takeover: no_context_takeover,
+        client_no_context_takeover: no_context_takeover,
+        server_max_window_bits: 15,
+        client_max_window_bits: 10,
+    };
+    let fresh = compressed_round_trip(params(true), &messages);
+    let kept = compressed_round_trip(params(false), &messages);
+    assert!(kept < fresh && fresh < long.len(), "{kept} < {fresh}");
+}
