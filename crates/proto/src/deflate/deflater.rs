@@ -77,11 +77,11 @@ impl Deflater {
             return;
         }
         let mut rest = payload;
+        // Enough for what does not compress at all, with the flush: messages below 14 KiB need one
+        // round, and no more than this is zeroed for them.
+        let mut chunk_len = (payload.len() + payload.len() / 8 + 64).min(CHUNK_LEN_MAX);
         loop {
             let start = out.len();
-            // Enough for what does not compress at all, with the flush. Whole messages below 15 KiB
-            // need one round.
-            let chunk_len = (rest.len() + rest.len() / 8 + 64).min(CHUNK_LEN_MAX);
             out.resize(start + chunk_len, 0);
             let (total_in, total_out) = (self.stream.total_in(), self.stream.total_out());
             self.stream
@@ -95,6 +95,7 @@ impl Deflater {
             if produced < chunk_len {
                 break;
             }
+            chunk_len = CHUNK_LEN_MAX;
         }
         debug_assert!(rest.is_empty() && out.ends_with(&SYNC_TAIL));
         if last {

@@ -67,3 +67,32 @@ impl fmt::Debug for Window {
         f.debug_struct("Window").field("bits", &self.bits).field("len", &self.bytes.len()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_keeps_the_last_bytes_in_order() {
+        for bits in [8, 9, 10, 12] {
+            let len_max = 1 << bits.max(9);
+            let (mut window, mut said) = (Window::new(bits), Vec::new());
+            for round in 0..2000_usize {
+                let len =
+                    [0, 1, 7, 100, 511, 512, 513, 1024, 9000][(round * round + round / 9) % 9];
+                let piece: Vec<u8> = (0..len).map(|i| (i * 31 + round) as u8).collect();
+                window.push(&piece);
+                said.extend_from_slice(&piece);
+                said.drain(..said.len().saturating_sub(len_max));
+                assert!(window.parts().concat() == said, "{bits} bits, round {round}");
+                assert_eq!((window.len(), window.is_empty()), (said.len(), said.is_empty()));
+                assert!(window.bytes.capacity() <= len_max, "{} bytes", window.bytes.capacity());
+            }
+        }
+    }
+
+    #[test]
+    fn a_silent_peer_costs_nothing() {
+        assert_eq!(Window::new(15).bytes.capacity(), 0);
+    }
+}
