@@ -38,7 +38,7 @@ CLIENT_CHECKS = (
 # What the library proves against a server; crates/taiwa/examples/interop_client.rs prints these names.
 LIBRARY_CHECKS = (
     "text japanese empty binary lengths mebibyte pipelined ping pong close server-close oversize "
-    "deflate-no-takeover deflate-takeover deflate-window"
+    "deflate-no-takeover deflate-takeover deflate-window tls tls-untrusted"
 ).split()
 # What the server saw of the library's ends, and what the program `taiwa connect` proves in pipes.
 SEEN_CHECKS = "close-seen oversize-seen".split()
@@ -207,10 +207,11 @@ class Serving(Process):
 class Listening(Process):
     """A peer's server; prints `listening PORT`, then `closed PATH CODE REASON` for each connection."""
 
-    def __init__(self, command):
-        super().__init__(command)
+    def __init__(self, command, certificate=()):
+        super().__init__(command + certificate)
+        scheme = "wss" if certificate else "ws"
         try:
-            self.origin = "ws://127.0.0.1:" + self.find(r"^listening (\d+)", START_S)[1]
+            self.origin = f"{scheme}://127.0.0.1:" + self.find(r"^listening (\d+)", START_S)[1]
         except Failure:
             self.stop()
             raise
@@ -225,6 +226,7 @@ class Run:
         self.options = options
         self.scratch = scratch
         self.counts = {"ok": 0, "FAIL": 0, "skip": 0}
+        self.authority = str(scratch / "authority.pem")
         self.certificate = self.certify()
         if options.control:
             self.serve = (shutil.which("node"), "control/server.mjs")
@@ -235,12 +237,18 @@ class Run:
             self.serve_tls = self.serve + ("--tls-cert", cert, "--tls-key", key)
 
     def certify(self) -> tuple[str, str]:
-        cert, key = str(self.scratch / "cert.pem"), str(self.scratch / "key.pem")
-        subprocess.run(
-            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 10 -subj /CN=localhost "
-            f"-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout {key} -out {cert}".split(),
-            check=True, capture_output=True, timeout=30,
-        )
+        """Makes an authority, and a certificate of 127.0.0.1 signed by it: rustls takes no self-signed one for both."""
+        cert, key, request = (str(self.scratch / name) for name in ("cert.pem", "key.pem", "request.pem"))
+        authority_key, names = str(self.scratch / "authority-key.pem"), self.scratch / "names"
+        names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n")
+        new = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+        for command in (
+            f"{new} -x509 -days 10 -subj /CN=taiwa-interop -keyout {authority_key} -out {self.authority}",
+            f"{new} -subj /CN=localhost -keyout {key} -out {request}",
+            f"openssl x509 -req -days 10 -in {request} -CA {self.authority} -CAkey {authority_key} -CAcreateserial "
+            f"-extfile {names} -out {cert}",
+        ):
+            subprocess.run(command.split(), check=True, capture_output=True, timeout=30)
         return cert, key
 
     def wanted(self, name: str) -> bool:
@@ -303,9 +311,9 @@ class Run:
 
     def server_of(self, peer: Peer):
         prefix = f"{peer.name}/server/"
-        with Listening(peer.server) as server:
-            library = (self.options.library, server.origin, peer.deflates, str(peer.close_answer))
-            self.script(prefix, LIBRARY_CHECKS, library, 120)
+        with Listening(peer.server) as server, Listening(peer.server, self.certificate) as secure:
+            library = (self.options.library, server.origin, peer.deflates, str(peer.close_answer), secure.origin)
+            self.script(prefix, LIBRARY_CHECKS, library + (self.authority,), 120)
             self.check(prefix + "close-seen", lambda: self.seen(server, "/echo 4001 またね"))
             self.check(prefix + "oversize-seen", lambda: self.seen(server, "/big 1009"))
             self.check(prefix + "cli-lines", lambda: self.lines(server))

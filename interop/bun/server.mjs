@@ -1,7 +1,10 @@
-// Bun.serve as the server of a taiwa client; run by bun. Prints `listening PORT`, and `closed PATH CODE REASON`.
+// Bun.serve as the server of a taiwa client: `bun server.mjs [CERT KEY]`. Prints `listening PORT`, and
+// `closed PATH CODE REASON` at each end.
+const [cert, key] = process.argv.slice(2).map((path) => Bun.file(path));
 const server = Bun.serve({
   hostname: '127.0.0.1',
   port: 0,
+  tls: cert && { cert, key },
   fetch(request, server) {
     const url = new URL(request.url).pathname;
     if (server.upgrade(request, { data: { url } })) return undefined;

@@ -1,8 +1,16 @@
-"""PyPI socketify (µWebSockets) as the server of a taiwa client. Prints `listening PORT`, and `closed PATH CODE REASON`."""
+"""PyPI socketify (µWebSockets) as the server of a taiwa client: `server.py [CERT KEY]`.
 
-from socketify import App, CompressOptions, OpCode
+Prints `listening PORT`, and `closed PATH CODE REASON` at each end.
+"""
 
-app = App()
+import sys
+
+from socketify import App, AppOptions, CompressOptions, OpCode
+
+tls = None
+if sys.argv[1:]:
+    tls = AppOptions(cert_file_name=sys.argv[1], key_file_name=sys.argv[2])
+app = App(tls)
 
 
 def upgrade(response, request, context):

@@ -1,9 +1,13 @@
-// npm websocket as the server of a taiwa client. Prints `listening PORT`, and `closed PATH CODE REASON` at each end.
+// npm websocket as the server of a taiwa client: `server.mjs [CERT KEY]`. Prints `listening PORT`, and
+// `closed PATH CODE REASON` at each end.
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 
 import websocket from 'websocket';
 
-const port = http.createServer((_, response) => response.writeHead(404).end());
+const [cert, key] = process.argv.slice(2).map((path) => readFileSync(path));
+const port = cert ? https.createServer({ cert, key }) : http.createServer();
 const server = new websocket.server({
   httpServer: port,
   maxReceivedFrameSize: 16 << 20,

@@ -1,6 +1,11 @@
-"""PyPI websockets as the server of a taiwa client. Prints `listening PORT`, and `closed PATH CODE REASON`."""
+"""PyPI websockets as the server of a taiwa client: `server.py [CERT KEY]`.
+
+Prints `listening PORT`, and `closed PATH CODE REASON` at each end.
+"""
 
 import asyncio
+import ssl
+import sys
 
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
@@ -26,7 +31,11 @@ async def talk(socket):
 
 
 async def main():
-    async with serve(talk, "127.0.0.1", 0, max_size=16 << 20) as server:
+    tls = None
+    if sys.argv[1:]:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(*sys.argv[1:])
+    async with serve(talk, "127.0.0.1", 0, max_size=16 << 20, ssl=tls) as server:
         print("listening", server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()
 

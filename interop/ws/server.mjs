@@ -1,13 +1,19 @@
-// npm ws as the server of a taiwa client. Prints `listening PORT`, and `closed PATH CODE REASON` at each end.
+// npm ws as the server of a taiwa client: `server.mjs [CERT KEY]`. Prints `listening PORT`, and
+// `closed PATH CODE REASON` at each end.
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+
 import { WebSocketServer } from 'ws';
 
+const [cert, key] = process.argv.slice(2).map((path) => readFileSync(path));
+const port = cert ? https.createServer({ cert, key }) : http.createServer();
 const server = new WebSocketServer({
-  host: '127.0.0.1',
-  port: 0,
+  server: port,
   maxPayload: 16 << 20,
   perMessageDeflate: { threshold: 0 },
 });
-server.on('listening', () => console.log(`listening ${server.address().port}`));
+port.listen(0, '127.0.0.1', () => console.log(`listening ${port.address().port}`));
 server.on('connection', (socket, { url }) => {
   socket.on('error', () => {});
   socket.on('close', (code, reason) => console.log(`closed ${url} ${code} ${reason}`));

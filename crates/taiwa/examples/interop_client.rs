@@ -1,12 +1,13 @@
 //! Proves the client against a server that others wrote; `interop/run.py` starts both.
 //!
 //! ```text
-//! interop_client ORIGIN DEFLATE_MODES CLOSE_ANSWER
+//! interop_client ORIGIN DEFLATE_MODES CLOSE_ANSWER TLS_ORIGIN AUTHORITY
 //! ```
 //!
 //! The server echoes on `/echo`, closes with 4002 on `/close`, pings on `/ping` and answers the Pong with a
 //! message, and sends one byte more than a mebibyte on `/big`. `DEFLATE_MODES` names, with commas between,
 //! the offers of permessage-deflate that it takes; `CLOSE_ANSWER` is the code with which it answers 4001.
+//! `TLS_ORIGIN` is the same server behind a certificate that the one in the file `AUTHORITY` signed.
 //! Each check prints `ok NAME` or `FAIL NAME: why`.
 
 use std::{env, error::Error, future::Future, process::ExitCode, time::Duration};
@@ -22,14 +23,25 @@ const MEBIBYTE: usize = 1 << 20;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [origin, modes, close_answer] = arguments.as_slice() else {
-        eprintln!("usage: interop_client ORIGIN DEFLATE_MODES CLOSE_ANSWER");
+    let [origin, modes, close_answer, tls_origin, authority] = arguments.as_slice() else {
+        eprintln!("usage: interop_client ORIGIN DEFLATE_MODES CLOSE_ANSWER TLS_ORIGIN AUTHORITY");
         return ExitCode::from(2);
     };
     let Ok(close_answer) = close_answer.parse::<u16>() else {
         eprintln!("CLOSE_ANSWER is a close code");
         return ExitCode::from(2);
     };
+    plain(origin, close_answer).await;
+    for (name, offer) in offers() {
+        let taken = modes.split(',').any(|mode| mode == name);
+        check(&format!("deflate-{name}"), deflate(&format!("{origin}/echo"), offer, taken)).await;
+    }
+    check("tls", tls(&format!("{tls_origin}/echo"), authority)).await;
+    check("tls-untrusted", tls_untrusted(&format!("{tls_origin}/echo"))).await;
+    ExitCode::SUCCESS
+}
+
+async fn plain(origin: &str, close_answer: u16) {
     let echo = format!("{origin}/echo");
     let echo = echo.as_str();
 
@@ -46,11 +58,6 @@ async fn main() -> ExitCode {
     check("close", close(echo, close_answer)).await;
     check("server-close", server_close(&format!("{origin}/close"))).await;
     check("oversize", oversize(&format!("{origin}/big"))).await;
-    for (name, offer) in offers() {
-        let taken = modes.split(',').any(|mode| mode == name);
-        check(&format!("deflate-{name}"), deflate(echo, offer, taken)).await;
-    }
-    ExitCode::SUCCESS
 }
 
 async fn check(name: &str, body: impl Future<Output = Outcome>) {
@@ -97,7 +104,10 @@ async fn hang_up(mut socket: WebSocket) -> Outcome {
 }
 
 async fn round_trip(url: &str, messages: &[Message]) -> Outcome {
-    let mut socket = taiwa::connect(url).await?;
+    exchange(taiwa::connect(url).await?, messages).await
+}
+
+async fn exchange(mut socket: WebSocket, messages: &[Message]) -> Outcome {
     for message in messages {
         socket.send(message.clone()).await?;
         expect(&mut socket, message).await?;
@@ -169,15 +179,25 @@ async fn oversize(url: &str) -> Outcome {
 
 async fn deflate(url: &str, offer: Deflate, taken: bool) -> Outcome {
     let client = Client::builder().compression(offer).build()?;
-    let mut socket = client.connect(url).await?;
+    let socket = client.connect(url).await?;
     if socket.deflate().is_some() != taken {
         return Err(format!("negotiated {:?}", socket.deflate()).into());
     }
     let text: String = "taiwa 対話 ".chars().cycle().take(65_536).collect();
     let messages = [text.into(), "short".into(), noise(70_000), "".into(), noise(MEBIBYTE)];
-    for message in messages.iter().cycle().take(3 * messages.len()) {
-        socket.send(message.clone()).await?;
-        expect(&mut socket, message).await?;
+    let thrice: Vec<Message> = messages.iter().cycle().take(3 * messages.len()).cloned().collect();
+    exchange(socket, &thrice).await
+}
+
+async fn tls(url: &str, authority: &str) -> Outcome {
+    let client = Client::builder().root_certificate_pem(&std::fs::read(authority)?).build()?;
+    let socket = client.connect(url).await?;
+    exchange(socket, &["over TLS".into(), noise(MEBIBYTE)]).await
+}
+
+async fn tls_untrusted(url: &str) -> Outcome {
+    match taiwa::connect(url).await {
+        Err(taiwa::Error::Tls(_)) => Ok(()),
+        other => Err(format!("{:?} where the certificate is nobody's", other.map(|_| ())).into()),
     }
-    hang_up(socket).await
 }

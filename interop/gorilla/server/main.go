@@ -1,10 +1,12 @@
-// Debian's gorilla/websocket as the server of a taiwa client. Prints `listening PORT`, and `closed PATH CODE REASON`.
+// Debian's gorilla/websocket as the server of a taiwa client: `server [CERT KEY]`. Prints `listening PORT`, and
+// `closed PATH CODE REASON` at each end.
 package main
 
 import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -52,5 +54,8 @@ func main() {
 		panic(err)
 	}
 	fmt.Println("listening", listener.Addr().(*net.TCPAddr).Port)
+	if len(os.Args) == 3 {
+		panic(http.ServeTLS(listener, http.HandlerFunc(talk), os.Args[1], os.Args[2]))
+	}
 	panic(http.Serve(listener, http.HandlerFunc(talk)))
 }
