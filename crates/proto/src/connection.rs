@@ -122,7 +122,9 @@ impl Connection {
         now: Instant,
         pool: &mut Pool,
     ) -> Option<Event<'b>> {
-        if !input.is_empty() {
+        if input.is_empty() {
+            self.clocks.resume(now);
+        } else {
             self.clocks.heard(now);
         }
         loop {
@@ -185,8 +187,8 @@ impl Connection {
         }
     }
 
-    /// Says that nobody reads until the next call of [`Connection::receive`]: what the peer can't
-    /// deliver meanwhile is not counted as its silence.
+    /// Says that nobody reads until the next call of [`Connection::receive`] (with no bytes, if there
+    /// are none): what the peer can't deliver meanwhile is not counted as its silence.
     pub fn pause(&mut self, now: Instant) {
         self.clocks.pause(now);
     }
