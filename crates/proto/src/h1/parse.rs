@@ -58,13 +58,15 @@ fn whole(parsed: httparse::Result<usize>, head: &Head<'_>) -> Result<(), H1Fault
     }
 }
 
-/// Says whether the first line holds `HTTP/` where a version belongs: a version that we don't speak,
-/// and not a line of some other protocol.
+/// Says whether the first line has `HTTP/` where a version belongs, first or third: a version that we
+/// don't speak, and not a line of some other protocol.
 fn names_a_version(head: &[u8]) -> bool {
     let head = head.trim_ascii_start();
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or(head);
-    let last = line.rsplit(|&byte| byte == b' ').next().unwrap_or(line);
-    line.starts_with(b"HTTP/") || last.starts_with(b"HTTP/")
+    line.split(|&byte| byte == b' ')
+        .step_by(2)
+        .take(2)
+        .any(|word| word.starts_with(b"HTTP/") && word != b"HTTP/1.1" && word != b"HTTP/1.0")
 }
 
 fn target(method: &Method, path: &str) -> Result<Uri, H1Fault> {

@@ -58,6 +58,11 @@ impl HeadReader {
         self.seen.is_empty()
     }
 
+    /// Returns how many bytes of memory the reader owns.
+    pub fn memory(&self) -> usize {
+        self.seen.capacity()
+    }
+
     /// Takes the bytes of one read. Returns the head once its end is among them, and is then ready for
     /// the next head on the connection.
     ///

@@ -172,6 +172,14 @@ impl Pending {
     }
 }
 
+/// Says whether a response is an interim one (100, 102, 103), behind which the real one follows on the
+/// same connection: read the next head, a bounded number of times.
+pub fn is_interim<B>(response: &Response<B>) -> bool {
+    // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
+    // response, even if the client does not expect one."
+    response.status().is_informational() && response.status() != StatusCode::SWITCHING_PROTOCOLS
+}
+
 /// Why a server's response opens no WebSocket (RFC 6455 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -252,11 +260,12 @@ impl std::error::Error for HandshakeMisuse {}
 /// Returns the value of `Host`: the port is left out where it is the scheme's default (RFC 6455 §4.1).
 fn host_of(uri: &Uri) -> Result<String, HandshakeMisuse> {
     let authority = uri.authority().ok_or(HandshakeMisuse::Uri)?.as_str();
-    let default_port = match uri.scheme_str() {
-        Some("ws") => 80,
-        Some("wss") => 443,
-        Some(_) => return Err(HandshakeMisuse::Scheme),
-        None => return Err(HandshakeMisuse::Uri),
+    let scheme = uri.scheme_str().ok_or(HandshakeMisuse::Uri)?;
+    // RFC 3986 §3.1: "schemes are case-insensitive".
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "ws" => 80,
+        "wss" => 443,
+        _ => return Err(HandshakeMisuse::Scheme),
     };
     let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     match split_host(authority).ok_or(HandshakeMisuse::Uri)? {

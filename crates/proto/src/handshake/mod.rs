@@ -20,7 +20,7 @@ use sha1::{Digest as _, Sha1};
 
 use crate::deflate;
 
-pub use client::{HandshakeFault, HandshakeMisuse, Pending, Wish, parse_uri};
+pub use client::{HandshakeFault, HandshakeMisuse, Pending, Wish, is_interim, parse_uri};
 pub use negotiation::Offer;
 pub use origins::{Origin, Origins};
 pub use rejection::Rejection;
