@@ -155,7 +155,7 @@ impl Inflater {
         let mut tail = [0; SYNC_TAIL.len() + 1];
         tail[..SYNC_TAIL.len()].copy_from_slice(&SYNC_TAIL);
         let step = self.step(&tail, SYNC_TAIL.len(), InflateFlush::Block)?;
-        self.is_over = step.is_final;
+        // (If that block was a final one, the first step of the next message says so.)
         if step.consumed == SYNC_TAIL.len() && step.produced == 0 {
             Ok(())
         } else {

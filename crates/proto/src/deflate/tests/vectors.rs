@@ -68,7 +68,7 @@ fn messages_that_cpython_compressed_inflate() {
     // Z_FULL_FLUSH inside of a message.
     check(&[("4a4c4aa42a04000000ffff4a4c4aa42a0400", &b"ab".repeat(80))]);
     // A block with codes of its own.
-    let squares: Vec<u8> = (0..300).map(|i: usize| (i * i >> 3) as u8 & 15).collect();
+    let squares: Vec<u8> = (0..300).map(|i: usize| ((i * i) >> 3) as u8 & 15).collect();
     check(&[(
         "e4cbd10100111003d1882058f4dfed9d3accfb1e008959d5230e8b03f2620b7a6bb2c3bfcea96d46e3b2102e3c\
          315c9599707be6ff00",
