@@ -3,7 +3,11 @@
 use std::{fmt, io};
 
 use bytes::Bytes;
-use taiwa_proto::{CloseCode, Closed, Deadline, Fault, Message, Misuse};
+use taiwa_proto::{
+    CloseCode, Closed, Deadline, Fault, Message, Misuse,
+    h1::H1Fault,
+    handshake::{HandshakeFault, HandshakeMisuse},
+};
 
 /// Why a call did not do what it was asked to.
 ///
@@ -29,10 +33,14 @@ pub enum Error {
     /// response, with as much of the body as came with it (at most
     /// [`Limits::handshake_bytes_max`](crate::Limits::handshake_bytes_max)).
     Refused(Box<http::Response<Bytes>>),
-    /// The peer's half of the opening handshake is wrong (RFC 6455 §4.1, §4.2).
-    Handshake(String),
-    /// The URL is not one of a WebSocket (RFC 6455 §3).
-    Url(UrlFault),
+    /// The server's response 101 breaks a rule of the opening handshake (RFC 6455 §4.1).
+    Handshake(HandshakeFault),
+    /// What the server sent is no HTTP, or passes a limit.
+    Http(H1Fault),
+    /// The URL, a header or a subprotocol that was asked for can't be requested.
+    Request(HandshakeMisuse),
+    /// The name or value of a header is none (RFC 9110 §5.1, §5.5).
+    Header(http::Error),
     /// A certificate, a key or a TLS handshake is bad.
     Tls(io::Error),
     /// The transport failed: connecting, reading or writing.
@@ -50,7 +58,7 @@ impl Error {
             Self::Lost | Self::Io(_) => Some(CloseCode::ABNORMAL),
             Self::Closed(closed) => Some(closed.code),
             Self::Misuse(_) | Self::Busy | Self::Refused(_) | Self::Handshake(_) => None,
-            Self::Url(_) | Self::Tls(_) => None,
+            Self::Http(_) | Self::Request(_) | Self::Header(_) | Self::Tls(_) => None,
         }
     }
 
@@ -65,9 +73,8 @@ impl Error {
                 408 | 425 | 429 | 500..=599 => true,
                 _ => false,
             },
-            Self::Fault(_) | Self::Misuse(_) | Self::Handshake(_) | Self::Url(_) | Self::Tls(_) => {
-                false
-            }
+            Self::Fault(_) | Self::Misuse(_) | Self::Handshake(_) => false,
+            Self::Http(_) | Self::Request(_) | Self::Header(_) | Self::Tls(_) => false,
         }
     }
 }
@@ -83,7 +90,9 @@ impl fmt::Display for Error {
             Self::Busy => f.write_str("too many messages came before the answer to the ping"),
             Self::Refused(response) => write!(f, "refused with status {}", response.status()),
             Self::Handshake(fault) => write!(f, "bad opening handshake: {fault}"),
-            Self::Url(fault) => write!(f, "bad URL: {fault}"),
+            Self::Http(fault) => write!(f, "bad answer to the opening handshake: {fault}"),
+            Self::Request(misuse) => write!(f, "can't be requested: {misuse}"),
+            Self::Header(error) => write!(f, "bad header: {error}"),
             Self::Tls(error) => write!(f, "TLS: {error}"),
             Self::Io(error) => error.fmt(f),
         }
@@ -96,11 +105,12 @@ impl std::error::Error for Error {
             Self::Fault(it) => Some(it),
             Self::Late(it) => Some(it),
             Self::Misuse(it) => Some(it),
-            Self::Url(it) => Some(it),
+            Self::Handshake(it) => Some(it),
+            Self::Http(it) => Some(it),
+            Self::Request(it) => Some(it),
+            Self::Header(it) => Some(it),
             Self::Tls(it) | Self::Io(it) => Some(it),
-            Self::Lost | Self::Closed(_) | Self::Busy | Self::Refused(_) | Self::Handshake(_) => {
-                None
-            }
+            Self::Lost | Self::Closed(_) | Self::Busy | Self::Refused(_) => None,
         }
     }
 }
@@ -151,33 +161,3 @@ impl fmt::Display for TrySendError {
 }
 
 impl std::error::Error for TrySendError {}
-
-/// Why a URL can't be connected to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum UrlFault {
-    /// Not a URI (RFC 3986).
-    Syntax,
-    /// A scheme other than `ws`, `wss`, `http` and `https`.
-    Scheme,
-    /// No host.
-    Host,
-    /// A fragment, which RFC 6455 §3 forbids; a `#` in a path is written `%23`.
-    Fragment,
-    /// A user name or password; send an `Authorization` header instead.
-    UserInfo,
-}
-
-impl fmt::Display for UrlFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Syntax => "not a URI",
-            Self::Scheme => "the scheme is not ws or wss",
-            Self::Host => "no host",
-            Self::Fragment => "a fragment (#) is not allowed",
-            Self::UserInfo => "a user name is not allowed; send an Authorization header",
-        })
-    }
-}
-
-impl std::error::Error for UrlFault {}

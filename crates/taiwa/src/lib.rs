@@ -33,14 +33,20 @@
 
 mod client;
 mod error;
+mod io;
+mod scratch;
 mod server;
+mod tls;
 mod websocket;
 
 pub use client::{Client, ClientBuilder, connect};
-pub use error::{Error, TrySendError, UrlFault};
-pub use server::{Origins, RequestBody, Server, Serving, Upgrade};
+pub use error::{Error, TrySendError};
+pub use server::{RequestBody, Server, Serving, Upgrade};
 pub use taiwa_proto::{
     CloseCode, Closed, Config, Deadline, Deadlines, Fault, Keepalive, Kind, Limits, Message,
-    Misuse, Side, Utf8Bytes, deflate::Deflate,
+    Misuse, Side, Utf8Bytes,
+    deflate::{Deflate, Params as DeflateParams},
+    h1::H1Fault,
+    handshake::{HandshakeFault, HandshakeMisuse, Origin, Origins},
 };
 pub use websocket::WebSocket;

@@ -1,11 +1,36 @@
 //! [`Client`]: opens connections.
 
-use std::sync::Arc;
+mod chunks;
+mod open;
 
-use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate};
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::{
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    sync::{Arc, LazyLock, OnceLock},
+};
 
-use crate::{error::Error, websocket::WebSocket};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use rustls::pki_types::ServerName;
+use taiwa_proto::{
+    Config, Deadline, Deadlines, Keepalive, Limits, Role,
+    deflate::Deflate,
+    handshake::{Wish, parse_uri},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use crate::{
+    error::Error,
+    io::BoxIo,
+    scratch::with_scratch,
+    tls::{Trust, handshake_error},
+    websocket::{Inner, Opened, WebSocket},
+};
 
 /// Opens a connection to a `ws` or `wss` URL with the defaults of [`Client`]: TLS by the roots of the
 /// platform, limits, deadlines and keepalive on, no compression.
@@ -13,7 +38,9 @@ use crate::{error::Error, websocket::WebSocket};
 /// # Errors
 /// See [`Client::connect`].
 pub async fn connect(url: &str) -> Result<WebSocket, Error> {
-    Client::builder().build()?.connect(url).await
+    static DEFAULT: LazyLock<Result<Client, Error>> = LazyLock::new(|| Client::builder().build());
+    let client = DEFAULT.as_ref().expect("the defaults are valid");
+    client.connect(url).await
 }
 
 /// Opens connections. Cloning is cheap and shares the settings.
@@ -31,13 +58,19 @@ pub async fn connect(url: &str) -> Result<WebSocket, Error> {
 /// println!("we speak {:?}", socket.subprotocol());
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
-struct Shared {}
+struct Shared {
+    config: Arc<Config>,
+    headers: HeaderMap,
+    subprotocols: Vec<String>,
+    trust: Trust,
+    /// Made with the first `wss` connection: it reads the platform's roots.
+    connector: OnceLock<TlsConnector>,
+}
 
 impl Client {
     /// Starts with the defaults.
@@ -60,8 +93,12 @@ impl Client {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn open(&self, url: &str) -> Result<(WebSocket, http::Response<()>), Error> {
-        let _ = (url, &self.shared);
-        todo!()
+        let uri = parse_uri(url).map_err(Error::Request)?;
+        self.in_time(async {
+            let (io, peer_addr) = self.dial(&uri).await?;
+            self.open_over(io, &uri, peer_addr).await
+        })
+        .await
     }
 
     /// Does the opening handshake over a transport that is connected already, within
@@ -77,34 +114,113 @@ impl Client {
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let _ = (io, url);
-        todo!()
+        let uri = parse_uri(url).map_err(Error::Request)?;
+        self.in_time(self.open_over(Box::new(io), &uri, None)).await
+    }
+
+    async fn in_time<T>(&self, open: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        match self.shared.config.deadlines.handshake {
+            None => open.await,
+            Some(within) => match timeout(within, open).await {
+                Ok(opened) => opened,
+                Err(_) => Err(Error::Late(Deadline::Handshake)),
+            },
+        }
+    }
+
+    async fn dial(&self, uri: &Uri) -> Result<(BoxIo, Option<SocketAddr>), Error> {
+        let is_tls = uri.scheme_str() == Some("wss");
+        let host = uri.host().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let tcp = TcpStream::connect((host, port)).await?;
+        tcp.set_nodelay(true)?;
+        let peer_addr = tcp.peer_addr().ok();
+        if !is_tls {
+            return Ok((Box::new(tcp), peer_addr));
+        }
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|error| Error::Tls(std::io::Error::other(error)))?;
+        let tls = self.connector()?.connect(name, tcp).await.map_err(handshake_error)?;
+        Ok((Box::new(tls), peer_addr))
+    }
+
+    fn connector(&self) -> Result<&TlsConnector, Error> {
+        if let Some(connector) = self.shared.connector.get() {
+            return Ok(connector);
+        }
+        let connector = self.shared.trust.connector()?;
+        Ok(self.shared.connector.get_or_init(|| connector))
+    }
+
+    async fn open_over(
+        &self,
+        mut io: BoxIo,
+        uri: &Uri,
+        peer_addr: Option<SocketAddr>,
+    ) -> Result<(WebSocket, http::Response<()>), Error> {
+        let shared = &self.shared;
+        let wish = Wish {
+            subprotocols: &shared.subprotocols,
+            deflate: shared.config.deflate.as_ref(),
+            headers: shared.headers.clone(),
+            ..Wish::new(uri, with_scratch(|scratch| scratch.pool.random()))
+        };
+        let answer = open::shake_hands(&mut io, wish, &shared.config.limits).await?;
+        let open::Answer { agreed, response, leftover } = answer;
+        let opened = Opened { io, leftover, agreed, peer_addr };
+        let inner = Inner::new(Role::Client, Arc::clone(&shared.config), opened);
+        Ok((WebSocket::new(inner), response))
+    }
+}
+
+impl fmt::Debug for Client {
+    /// Leaves the values of the headers out: there are secrets among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("config", &self.shared.config)
+            .field("subprotocols", &self.shared.subprotocols)
+            .finish_non_exhaustive()
     }
 }
 
 /// Settings of a [`Client`]. What is wrong with them is told by [`build`](Self::build).
-#[derive(Clone, Debug)]
 #[must_use]
 pub struct ClientBuilder {
     config: Config,
+    headers: HeaderMap,
+    subprotocols: Vec<String>,
+    trust: Trust,
+    /// What is wrong with the settings: the first thing.
+    fault: Option<Error>,
 }
 
 impl Default for ClientBuilder {
     fn default() -> Self {
-        Self { config: Config { keepalive: Some(Keepalive::default()), ..Config::default() } }
+        Self {
+            config: Config { keepalive: Some(Keepalive::default()), ..Config::default() },
+            headers: HeaderMap::new(),
+            subprotocols: Vec::new(),
+            trust: Trust::default(),
+            fault: None,
+        }
     }
 }
 
 impl ClientBuilder {
     /// Adds a header to the request, for example `authorization`, `cookie`, `origin`.
-    pub fn header(self, name: &str, value: &str) -> Self {
-        let _ = (name, value);
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            (Ok(name), Ok(value)) => _ = self.headers.append(name, value),
+            (Err(error), _) => self.blame(Error::Header(error.into())),
+            (_, Err(error)) => self.blame(Error::Header(error.into())),
+        }
         self
     }
 
     /// Offers subprotocols, the most preferred first (RFC 6455 §1.9). Default: none.
-    pub fn subprotocols<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
-        let _ = names;
+    pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
         self
     }
 
@@ -141,22 +257,45 @@ impl ClientBuilder {
 
     /// Trusts the certificates in `pem` as roots, and those of the platform no longer. May be called
     /// several times.
-    pub fn root_certificate_pem(self, pem: &[u8]) -> Self {
-        let _ = pem;
+    pub fn root_certificate_pem(mut self, pem: &[u8]) -> Self {
+        if let Err(error) = self.trust.add_pem(pem) {
+            self.blame(error);
+        }
         self
     }
 
     /// Accepts any certificate of the server: whoever sits in between can read and write everything.
-    pub fn danger_accept_any_certificate(self) -> Self {
+    pub fn danger_accept_any_certificate(mut self) -> Self {
+        self.trust = Trust::Anyone;
         self
     }
 
     /// Makes the client.
     ///
     /// # Errors
-    /// [`Error::Tls`] for a bad root certificate, [`Error::Handshake`] for a header or subprotocol that
-    /// can't be sent.
+    /// [`Error::Tls`] for a bad root certificate, [`Error::Header`] for a header that is none,
+    /// [`Error::Request`] for a header of the handshake's own or a subprotocol that is no token.
     pub fn build(self) -> Result<Client, Error> {
-        Ok(Client { shared: Arc::new(Shared {}) })
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        // Asking once tells what every connection would tell.
+        let uri = Uri::from_static("ws://localhost/");
+        let (subprotocols, headers) = (&self.subprotocols[..], self.headers.clone());
+        let wish = Wish { subprotocols, headers, ..Wish::new(&uri, [0; 16]) };
+        wish.request().map_err(Error::Request)?;
+        Ok(Client {
+            shared: Arc::new(Shared {
+                config: Arc::new(self.config),
+                headers: self.headers,
+                subprotocols: self.subprotocols,
+                trust: self.trust,
+                connector: OnceLock::new(),
+            }),
+        })
+    }
+
+    fn blame(&mut self, error: Error) {
+        self.fault.get_or_insert(error);
     }
 }

@@ -1,6 +1,5 @@
 //! [`Server`]: listens, upgrades, closes.
 
-mod origins;
 mod serving;
 mod upgrade;
 
@@ -8,11 +7,10 @@ use std::{future::Future, io, net::SocketAddr};
 
 use bytes::Bytes;
 use http_body::Body;
-use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate};
+use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate, handshake::Origins};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
 use crate::error::Error;
-pub use origins::Origins;
 pub use serving::{RequestBody, Serving};
 pub use upgrade::Upgrade;
 
@@ -104,7 +102,7 @@ impl Server {
         self
     }
 
-    /// Sets which pages may connect. Default: [`Origins::same_host`]. Others get status 403 before the
+    /// Sets which pages may connect. Default: [`Origins::SameHost`]. Others get status 403 before the
     /// closure is asked.
     #[must_use]
     pub fn origins(self, origins: Origins) -> Self {

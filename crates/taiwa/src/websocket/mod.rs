@@ -1,10 +1,27 @@
 //! [`WebSocket`]: one open connection, client or server.
 
-use std::{net::SocketAddr, time::Duration};
+mod found;
+mod going_away;
+mod inner;
+#[cfg(test)]
+mod tests;
+mod timer;
+mod transport;
+
+use std::{
+    fmt,
+    future::poll_fn,
+    net::SocketAddr,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use taiwa_proto::{CloseCode, Closed, Message, deflate};
 
 use crate::error::{Error, TrySendError};
+pub(crate) use going_away::{Ear, GoingAway};
+pub(crate) use inner::{Inner, Opened};
+pub(crate) use timer::now;
 
 /// An open WebSocket connection, client or server.
 ///
@@ -19,9 +36,24 @@ use crate::error::{Error, TrySendError};
 /// Dropping one that a [`Client`](crate::Client) made tries once, without waiting, to write what is queued
 /// and a Close frame with 1001; what the kernel does not take then is lost, and the peer may see 1006.
 #[must_use = "a connection is closed when dropped"]
-pub struct WebSocket {}
+pub struct WebSocket {
+    /// `None` only while it is dropped.
+    inner: Option<Box<Inner>>,
+}
 
 impl WebSocket {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner: Some(Box::new(inner)) }
+    }
+
+    fn inner(&self) -> &Inner {
+        self.inner.as_ref().expect("there until dropped")
+    }
+
+    fn inner_mut(&mut self) -> &mut Inner {
+        self.inner.as_mut().expect("there until dropped")
+    }
+
     /// Waits for the next message. Returns `None` when the connection is closed; code and reason are then
     /// in [`closed`](Self::closed).
     ///
@@ -34,7 +66,8 @@ impl WebSocket {
     /// # Errors
     /// [`Error::Fault`], [`Error::Late`], [`Error::Lost`], [`Error::Io`].
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        todo!()
+        let inner = self.inner_mut();
+        poll_fn(|cx| inner.poll_recv(cx)).await
     }
 
     /// Queues a message and waits until the kernel took it.
@@ -51,8 +84,12 @@ impl WebSocket {
     /// while the closing handshake is under way, [`Error::Late`] and [`Error::Io`] when the transport
     /// fails.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        let _ = message.into();
-        todo!()
+        let message = message.into();
+        let inner = self.inner_mut();
+        while !inner.queue(&message)? {
+            poll_fn(|cx| inner.poll_room(cx)).await?;
+        }
+        poll_fn(|cx| inner.poll_written(cx)).await
     }
 
     /// Queues a message if there is room, and writes what the kernel takes at once. Does not wait: what
@@ -61,8 +98,15 @@ impl WebSocket {
     /// # Errors
     /// [`TrySendError::Full`] and [`TrySendError::Closing`] give the message back.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        let _ = message.into();
-        todo!()
+        let message = message.into();
+        let inner = self.inner_mut();
+        match inner.queue(&message) {
+            Ok(true) => {}
+            Ok(false) => return Err(TrySendError::Full(message)),
+            Err(_) => return Err(TrySendError::Closing(message)),
+        }
+        let _ = inner.poll_write(&mut Context::from_waker(Waker::noop()));
+        Ok(())
     }
 
     /// Sends a Ping and waits for its Pong; returns the time between.
@@ -76,7 +120,11 @@ impl WebSocket {
     /// As [`recv`](Self::recv); [`Error::Closed`] if the connection closes first; [`Error::Busy`] if more
     /// messages come first than a connection may hold.
     pub async fn ping(&mut self) -> Result<Duration, Error> {
-        todo!()
+        let inner = self.inner_mut();
+        let payload = inner.ping()?;
+        let sent = now();
+        poll_fn(|cx| inner.poll_pong(cx, &payload)).await?;
+        Ok(now() - sent)
     }
 
     /// Closes the connection: writes what is queued, sends a Close frame, waits for the peer's and for the
@@ -93,27 +141,58 @@ impl WebSocket {
     /// [`Error::Misuse`] for a code that may not be sent or a reason of more than 123 bytes, with the
     /// connection unharmed; as [`recv`](Self::recv) if the closing handshake fails.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<Closed, Error> {
-        let _ = (code, reason);
-        todo!()
+        let inner = self.inner_mut();
+        inner.close(code, reason)?;
+        poll_fn(|cx| inner.poll_end(cx)).await?;
+        Ok(inner.closed().expect("the end was reached").clone())
     }
 
     /// Returns how the connection ended; `None` while it has not.
     pub fn closed(&self) -> Option<&Closed> {
-        todo!()
+        self.inner().closed()
     }
 
     /// Returns the subprotocol that was agreed on (RFC 6455 §1.9).
     pub fn subprotocol(&self) -> Option<&str> {
-        todo!()
+        self.inner().subprotocol()
     }
 
     /// Returns the parameters of permessage-deflate (RFC 7692), if it was agreed on.
     pub fn deflate(&self) -> Option<&deflate::Params> {
-        todo!()
+        self.inner().deflate()
     }
 
     /// Returns the peer's address; `None` for a transport that was handed in.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        todo!()
+        self.inner().peer_addr()
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        let Some(mut inner) = self.inner.take() else { return };
+        if inner.closed().is_some() {
+            return;
+        }
+        inner.panicked = std::thread::panicking();
+        if let Some(home) = inner.home.take() {
+            match home.send(inner) {
+                Ok(()) => return,
+                Err(nobody_home) => inner = nobody_home,
+            }
+        }
+        // One attempt without waiting; what the kernel does not take is lost.
+        let _ = inner.close(CloseCode::GOING_AWAY, "");
+        let _ = inner.poll_write(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("peer_addr", &self.peer_addr())
+            .field("subprotocol", &self.subprotocol())
+            .field("closed", &self.closed())
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,38 @@
+//! What all connections of one thread borrow for the length of a call: a read buffer and proto's pool.
+
+use std::cell::Cell;
+
+use taiwa_proto::Pool;
+
+/// Bytes of one read: what a TCP socket usually has ready at most.
+const READ_LEN: usize = 64 << 10;
+
+/// The buffer that transports are read into, so that an idle connection needs none of its own, and the
+/// pool.
+pub(crate) struct Scratch {
+    pub(crate) buffer: Box<[u8]>,
+    pub(crate) pool: Pool,
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// Lends this thread's scratch. A nested call (a transport that is itself a WebSocket) and a call while
+/// the thread ends get one of their own.
+pub(crate) fn with_scratch<R>(borrow: impl FnOnce(&mut Scratch) -> R) -> R {
+    let lent = SCRATCH.try_with(Cell::take).ok().flatten();
+    let mut scratch = lent.unwrap_or_else(|| {
+        let buffer = vec![0; READ_LEN].into_boxed_slice();
+        Box::new(Scratch { buffer, pool: Pool::new(fill) })
+    });
+    let result = borrow(&mut scratch);
+    // A thread that is ending takes nothing back; the scratch is freed then.
+    let _ = SCRATCH.try_with(|it| it.set(Some(scratch)));
+    result
+}
+
+fn fill(bytes: &mut [u8]) {
+    // RFC 6455 §10.3 wants keys that can't be predicted: without them there is nothing to go on with.
+    getrandom::fill(bytes).expect("the operating system gives random bytes");
+}

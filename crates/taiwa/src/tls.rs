@@ -1,0 +1,138 @@
+//! TLS for both roles: what the types of rustls need to know, kept out of our signatures.
+
+use std::{io, sync::Arc};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::error::Error;
+
+/// RFC 7301: the one protocol that we speak.
+const ALPN: &[u8] = b"http/1.1";
+
+/// Whose certificates a client believes.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Trust {
+    /// The roots of the platform.
+    #[default]
+    Platform,
+    /// These roots.
+    Roots(RootCertStore),
+    /// Anyone's.
+    Anyone,
+}
+
+impl Trust {
+    /// Adds roots in PEM; those of the platform count no longer.
+    pub(crate) fn add_pem(&mut self, pem: &[u8]) -> Result<(), Error> {
+        let mut roots = match std::mem::take(self) {
+            Self::Roots(roots) => roots,
+            Self::Platform | Self::Anyone => RootCertStore::empty(),
+        };
+        for certificate in certificates(pem)? {
+            roots.add(certificate).map_err(tls_error)?;
+        }
+        *self = Self::Roots(roots);
+        Ok(())
+    }
+
+    /// Makes a connector. For [`Trust::Platform`] it reads files.
+    pub(crate) fn connector(&self) -> Result<TlsConnector, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(tls_error)?;
+        let builder = match self {
+            Self::Platform => builder.with_platform_verifier().map_err(tls_error)?,
+            Self::Roots(roots) => builder.with_root_certificates(roots.clone()),
+            Self::Anyone => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate { provider })),
+        };
+        let mut config = builder.with_no_client_auth();
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+/// Makes an acceptor from a chain of certificates and a private key.
+pub(crate) fn acceptor(certificates_pem: &[u8], key_pem: &[u8]) -> Result<TlsAcceptor, Error> {
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(tls_error)?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(tls_error)?
+        .with_no_client_auth()
+        .with_single_cert(certificates(certificates_pem)?, key)
+        .map_err(tls_error)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Tells a failed TLS handshake from a failed transport.
+pub(crate) fn handshake_error(error: io::Error) -> Error {
+    match error.get_ref() {
+        Some(inner) if inner.is::<rustls::Error>() => Error::Tls(error),
+        _ => Error::Io(error),
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let list = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    match list.map_err(tls_error)? {
+        list if list.is_empty() => Err(tls_error("no certificate in the PEM text")),
+        list => Ok(list),
+    }
+}
+
+fn tls_error(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Tls(io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Believes any certificate; the handshake must still be signed with its key.
+#[derive(Debug)]
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,76 @@
+//! The server's word to all its connections that it goes away.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Waker},
+};
+
+use tokio::sync::{Notify, futures::OwnedNotified};
+
+/// Says once that the server goes away.
+#[derive(Default)]
+pub(crate) struct GoingAway {
+    said: AtomicBool,
+    notify: Arc<Notify>,
+}
+
+impl GoingAway {
+    /// Says it.
+    pub(crate) fn say(&self) {
+        self.said.store(true, Ordering::SeqCst);
+        self.notify.notify_waiters();
+    }
+
+    /// Tells whether it was said.
+    pub(crate) fn is_said(&self) -> bool {
+        self.said.load(Ordering::SeqCst)
+    }
+
+    /// Waits until it is said.
+    pub(crate) async fn wait(&self) {
+        let said = self.notify.notified();
+        if !self.is_said() {
+            said.await;
+        }
+    }
+}
+
+/// One connection's ear for it.
+pub(crate) struct Ear {
+    mouth: Arc<GoingAway>,
+    /// With the waker that it will wake: polling it takes a lock that all connections share, so it is
+    /// polled only when the task has changed.
+    waiting: Option<(Pin<Box<OwnedNotified>>, Waker)>,
+}
+
+impl Ear {
+    pub(crate) fn new(mouth: Arc<GoingAway>) -> Self {
+        Self { mouth, waiting: None }
+    }
+
+    /// Tells whether the server goes away; if not, the task is woken when it does.
+    pub(crate) fn poll_heard(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.mouth.is_said() {
+            return true;
+        }
+        match &mut self.waiting {
+            Some((_, waker)) if waker.will_wake(cx.waker()) => return false,
+            Some((notified, waker)) => {
+                waker.clone_from(cx.waker());
+                let _ = notified.as_mut().poll(cx);
+            }
+            None => {
+                let mut notified = Box::pin(Arc::clone(&self.mouth.notify).notified_owned());
+                let _ = notified.as_mut().poll(cx);
+                self.waiting = Some((notified, cx.waker().clone()));
+            }
+        }
+        // Said since the first look: who registered too late is not woken.
+        self.mouth.is_said()
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of [`WebSocket`](super::WebSocket) over transports made for the purpose.

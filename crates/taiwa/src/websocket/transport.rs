@@ -1,0 +1,167 @@
+//! Bytes between a transport and a connection.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{BufMut, BytesMut};
+use taiwa_proto::{Connection, Event, Input};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use super::{
+    found::{Found, next_found},
+    timer::now,
+};
+use crate::{io::BoxIo, scratch::with_scratch};
+
+/// Slices of one vectored write.
+const SLICES: usize = 16;
+
+/// A transport and what is known of its health.
+pub(crate) struct Transport {
+    io: BoxIo,
+    /// Bytes are in the transport's own buffers (of TLS, say).
+    unflushed: bool,
+    /// Why it failed. From then on it takes and loses all that is written, so that the connection goes
+    /// through its states to the end. Reading goes on: the peer's Close frame may still be there.
+    failed: Option<io::Error>,
+}
+
+impl Transport {
+    pub(crate) fn new(io: BoxIo) -> Self {
+        Self { io, unflushed: false, failed: None }
+    }
+
+    /// Returns why the transport failed, if it did.
+    pub(crate) fn failure(&self) -> Option<io::Error> {
+        self.failed.as_ref().map(|error| match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        })
+    }
+
+    /// Writes the outbox; ready when the kernel has all of it.
+    pub(crate) fn poll_write(&mut self, conn: &mut Connection, cx: &mut Context<'_>) -> Poll<()> {
+        while !conn.outbox().is_empty() {
+            let n = match &self.failed {
+                Some(_) => conn.outbox().len(),
+                None => match ready!(self.poll_write_some(conn, cx)) {
+                    Ok(n) => n,
+                    Err(error) => {
+                        self.failed = Some(error);
+                        continue;
+                    }
+                },
+            };
+            with_scratch(|scratch| conn.wrote(n, now(), &mut scratch.pool));
+        }
+        if self.unflushed && self.failed.is_none() {
+            if let Err(error) = ready!(Pin::new(&mut self.io).poll_flush(cx)) {
+                self.failed = Some(error);
+            }
+            self.unflushed = false;
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_write_some(
+        &mut self,
+        conn: &Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = conn.outbox().slices(&mut slices);
+        let io = Pin::new(&mut self.io);
+        let n = if io.is_write_vectored() {
+            ready!(io.poll_write_vectored(cx, &slices[..count]))?
+        } else {
+            ready!(io.poll_write(cx, &slices[0]))?
+        };
+        self.unflushed = true;
+        Poll::Ready(if n == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(n) })
+    }
+
+    /// Shuts down the write side; ready when that is done or can't be.
+    pub(crate) fn poll_shut_down(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.failed.is_none() {
+            if let Err(error) = ready!(Pin::new(&mut self.io).poll_shutdown(cx)) {
+                self.failed = Some(error);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Reads once and returns the first thing found; what lies behind it goes to `leftover`.
+    pub(crate) fn poll_read(
+        &mut self,
+        conn: &mut Connection,
+        leftover: &mut BytesMut,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Found>> {
+        let read = match self.poll_read_message(conn, cx) {
+            Some(read) => ready!(read),
+            None => ready!(self.poll_read_frames(conn, leftover, cx)),
+        };
+        Poll::Ready(match read {
+            Ok(Read::End) => {
+                conn.end_of_input();
+                None
+            }
+            Ok(Read::Bytes(found)) => found,
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                conn.end_of_input();
+                None
+            }
+        })
+    }
+
+    /// Reads straight into a large message; `None` if none is unfinished.
+    fn poll_read_message(
+        &mut self,
+        conn: &mut Connection,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<io::Result<Read>>> {
+        let (buffer, len) = conn.spare()?;
+        let mut room = buffer.limit(len);
+        // Safe to drop after each poll: it either read and is ready, or did nothing.
+        let n = match pin!(self.io.read_buf(&mut room)).poll(cx) {
+            Poll::Pending => return Some(Poll::Pending),
+            Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
+            Poll::Ready(Ok(0)) => return Some(Poll::Ready(Ok(Read::End))),
+            Poll::Ready(Ok(n)) => n,
+        };
+        let event: Option<Event<'static>> =
+            with_scratch(|scratch| conn.filled(n, now(), &mut scratch.pool));
+        Some(Poll::Ready(Ok(Read::Bytes(event.and_then(Found::from_event)))))
+    }
+
+    fn poll_read_frames(
+        &mut self,
+        conn: &mut Connection,
+        leftover: &mut BytesMut,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Read>> {
+        with_scratch(|scratch| {
+            let mut buffer = ReadBuf::new(&mut scratch.buffer);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+            let bytes = buffer.filled_mut();
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(Read::End));
+            }
+            let mut input = Input::new(bytes);
+            let found = next_found(conn, &mut input, &mut scratch.pool);
+            leftover.extend_from_slice(input.into_rest());
+            Poll::Ready(Ok(Read::Bytes(found)))
+        })
+    }
+}
+
+/// What one read brought.
+enum Read {
+    Bytes(Option<Found>),
+    End,
+}
