@@ -1,18 +1,42 @@
 //! [`Server`]: listens, upgrades, closes.
 
+mod attend;
+mod body;
+mod connection;
+mod plain;
+mod rewind;
 mod serving;
 mod upgrade;
 
-use std::{future::Future, io, net::SocketAddr};
+use std::{fmt, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http_body::Body;
+use http_body_util::BodyExt;
 use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate, handshake::Origins};
 use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio_rustls::TlsAcceptor;
 
-use crate::error::Error;
-pub use serving::{RequestBody, Serving};
+use crate::{error::Error, tls, websocket::GoingAway};
+pub use body::RequestBody;
+pub use serving::Serving;
 pub use upgrade::Upgrade;
+
+type Answer =
+    Box<dyn Fn(Upgrade) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+type OnError = Box<dyn Fn(Option<SocketAddr>, &dyn fmt::Display) + Send + Sync>;
+
+/// What all connections of a server share.
+struct Shared {
+    config: Arc<Config>,
+    origins: Origins,
+    tls: Option<TlsAcceptor>,
+    connections_max: usize,
+    http: Option<plain::Answer>,
+    answer: Answer,
+    on_error: OnError,
+    going_away: Arc<GoingAway>,
+}
 
 /// Listens for connections and hands each opening handshake to a closure.
 ///
@@ -20,6 +44,10 @@ pub use upgrade::Upgrade;
 pub struct Server {
     listeners: Vec<TcpListener>,
     config: Config,
+    origins: Origins,
+    tls: Option<TlsAcceptor>,
+    connections_max: usize,
+    http: Option<plain::Answer>,
 }
 
 impl Server {
@@ -29,7 +57,15 @@ impl Server {
     /// As [`TcpListener::bind`].
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let config = Config { keepalive: Some(Keepalive::default()), ..Config::default() };
-        Self { listeners: Vec::new(), config }.listen(addr).await
+        let server = Self {
+            listeners: Vec::new(),
+            config,
+            origins: Origins::default(),
+            tls: None,
+            connections_max: 10_000,
+            http: None,
+        };
+        server.listen(addr).await
     }
 
     /// Listens on a further address.
@@ -61,8 +97,8 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::Tls`] if one of them can't be read or they don't fit each other.
-    pub fn tls(self, certificates_pem: &[u8], key_pem: &[u8]) -> Result<Self, Error> {
-        let _ = (certificates_pem, key_pem);
+    pub fn tls(mut self, certificates_pem: &[u8], key_pem: &[u8]) -> Result<Self, Error> {
+        self.tls = Some(tls::acceptor(certificates_pem, key_pem)?);
         Ok(self)
     }
 
@@ -105,30 +141,35 @@ impl Server {
     /// Sets which pages may connect. Default: [`Origins::SameHost`]. Others get status 403 before the
     /// closure is asked.
     #[must_use]
-    pub fn origins(self, origins: Origins) -> Self {
-        let _ = origins;
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.origins = origins;
         self
     }
 
     /// Sets how many connections may be open at once. Default 10,000. Past it a connection gets status
     /// 503 (over TLS: nothing) and is closed.
     #[must_use]
-    pub fn connections_max(self, connections: usize) -> Self {
-        let _ = connections;
+    pub fn connections_max(mut self, connections: usize) -> Self {
+        self.connections_max = connections;
         self
     }
 
     /// Answers requests that are not opening handshakes. Default: status 426. The peer's [`SocketAddr`] is
     /// among the request's extensions.
     #[must_use]
-    pub fn http<F, A, B>(self, answer: F) -> Self
+    pub fn http<F, A, B>(mut self, answer: F) -> Self
     where
         F: Fn(http::Request<RequestBody>) -> A + Send + Sync + 'static,
         A: Future<Output = http::Response<B>> + Send + 'static,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let _ = answer;
+        self.http = Some(Box::new(move |request| {
+            let answering = answer(request);
+            Box::pin(
+                async move { answering.await.map(|body| body.map_err(Into::into).boxed_unsync()) },
+            )
+        }));
         self
     }
 
@@ -142,9 +183,23 @@ impl Server {
     where
         F: Fn(Upgrade) -> A + Send + Sync + 'static,
         A: Future<Output = Result<(), E>> + Send + 'static,
-        E: std::fmt::Display + Send + 'static,
+        E: fmt::Display + Send + 'static,
     {
-        let _ = answer;
-        todo!()
+        let answer = Arc::new(answer);
+        let shared = Shared {
+            config: Arc::new(self.config),
+            origins: self.origins,
+            tls: self.tls,
+            connections_max: self.connections_max,
+            http: self.http,
+            answer: Box::new(move |upgrade| {
+                let answer = Arc::clone(&answer);
+                // Called inside, so that a panic of the closure itself is caught, too.
+                Box::pin(async move { answer(upgrade).await.map_err(|error| error.to_string()) })
+            }),
+            on_error: Box::new(|_, _| ()),
+            going_away: Arc::default(),
+        };
+        Serving { listeners: self.listeners, shared, signal: None }
     }
 }

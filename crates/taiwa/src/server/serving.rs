@@ -1,15 +1,33 @@
 //! [`Serving`]: a server at work.
 
 use std::{
-    future::{Future, IntoFuture},
+    fmt::Display,
+    future::{Future, IntoFuture, poll_fn},
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
 };
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::{Shared, connection};
+use crate::io::BoxIo;
 
 /// A server at work. Await it; dropping it drops all its connections.
 #[must_use = "await it"]
-pub struct Serving {}
+pub struct Serving {
+    pub(super) listeners: Vec<TcpListener>,
+    pub(super) shared: Shared,
+    pub(super) signal: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
 
 impl Serving {
     /// Shuts down gracefully when `signal` is ready: listeners are dropped, each open connection is closed
@@ -18,19 +36,58 @@ impl Serving {
     /// A closure that waits in a method of its socket closes it at once. One that waits elsewhere has
     /// [`Deadlines::close`](crate::Deadlines::close) to come back or return; then it is dropped and its
     /// socket closed with 1001 within the same time again.
-    pub fn with_shutdown(self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
-        let _ = signal;
+    pub fn with_shutdown(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.signal = Some(Box::pin(signal));
         self
     }
 
-    /// Hears of closures that returned an error or panicked, and of listeners that fail to accept.
-    /// Default: nobody does.
+    /// Hears of closures that returned an error or panicked, of TLS handshakes that failed, and of
+    /// listeners that fail to accept. Default: nobody does.
     pub fn on_error(
-        self,
-        listen: impl Fn(Option<SocketAddr>, &dyn std::fmt::Display) + Send + Sync + 'static,
+        mut self,
+        listen: impl Fn(Option<SocketAddr>, &dyn Display) + Send + Sync + 'static,
     ) -> Self {
-        let _ = listen;
+        self.shared.on_error = Box::new(listen);
         self
+    }
+
+    async fn run(self) -> io::Result<()> {
+        let Self { listeners, shared, signal } = self;
+        let shared = Arc::new(shared);
+        let mut signal = signal.unwrap_or_else(|| Box::pin(std::future::pending()));
+        let mut connections = JoinSet::new();
+        let mut turned_away = JoinSet::new();
+        let mut turn = 0;
+        loop {
+            tokio::select! {
+                () = &mut signal => break,
+                Some(_) = connections.join_next() => {}
+                Some(_) = turned_away.join_next() => {}
+                accepted = accept(&listeners, &mut turn) => match accepted {
+                    Ok((tcp, peer)) if connections.len() < shared.connections_max => {
+                        let shared = Arc::clone(&shared);
+                        connections.spawn(connection::serve(shared, tcp, peer));
+                    }
+                    // Over TLS, a refusal would cost a handshake.
+                    Ok((tcp, _)) if shared.tls.is_none() && turned_away.len() < TURNED_AWAY_MAX => {
+                        turned_away.spawn(turn_away(tcp));
+                    }
+                    Ok(_) => {}
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) => {
+                        (shared.on_error)(None, &error);
+                        tokio::select! {
+                            () = &mut signal => break,
+                            () = sleep(ACCEPT_AGAIN_AFTER) => {}
+                        }
+                    }
+                },
+            }
+        }
+        drop(listeners);
+        shared.going_away.say();
+        while connections.join_next().await.is_some() {}
+        Ok(())
     }
 }
 
@@ -39,33 +96,57 @@ impl IntoFuture for Serving {
     type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        todo!()
+        Box::pin(self.run())
     }
 }
 
-/// The body of an ordinary request.
-pub struct RequestBody {}
+/// Wait after a failed `accept`: there are no descriptors left, and without a wait there would be no
+/// processor left either.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// Connections that are being told that there is no place for them.
+const TURNED_AWAY_MAX: usize = 64;
+/// How long to wait for a peer to read its refusal.
+const REFUSAL_WITHIN: Duration = Duration::from_secs(1);
+/// Bytes of a refused peer that are read and thrown away.
+const REFUSED_BYTES_MAX: u64 = 256 << 10;
 
-impl RequestBody {
-    /// Reads all of the body.
-    ///
-    /// # Errors
-    /// When it has more than `bytes_max` bytes, or the connection fails.
-    pub async fn collect(self, bytes_max: usize) -> io::Result<bytes::Bytes> {
-        let _ = bytes_max;
-        todo!()
-    }
+/// Accepts from all listeners in turn.
+async fn accept(
+    listeners: &[TcpListener],
+    turn: &mut usize,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|cx| {
+        for _ in 0..listeners.len() {
+            *turn = (*turn + 1) % listeners.len();
+            if let Poll::Ready(accepted) = listeners[*turn].poll_accept(cx) {
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
-impl http_body::Body for RequestBody {
-    type Data = bytes::Bytes;
-    type Error = io::Error;
+/// Tells an error of one connection, gone before we looked, from one of the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, io::Error>>> {
-        let _ = cx;
-        todo!()
-    }
+async fn turn_away(tcp: TcpStream) {
+    const RESPONSE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\
+        Connection: close\r\nRetry-After: 5\r\n\r\n";
+    part(Box::new(tcp), RESPONSE).await;
+}
+
+/// Writes the last bytes to a peer, and reads what it still sends for a moment: closing a socket with
+/// unread bytes resets the connection, and the reset may overtake what we wrote.
+pub(super) async fn part(mut io: BoxIo, last: &[u8]) {
+    let parting = async {
+        io.write_all(last).await?;
+        io.shutdown().await?;
+        let mut rest = (&mut io).take(REFUSED_BYTES_MAX);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+    };
+    let _ = timeout(REFUSAL_WITHIN, parting).await;
 }

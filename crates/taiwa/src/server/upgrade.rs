@@ -1,99 +1,190 @@
 //! [`Upgrade`]: an opening handshake that waits for an answer.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Uri};
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri,
+    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, UPGRADE},
+    request::Parts,
+};
+use taiwa_proto::{Config, Role, handshake::Opening};
+use tokio::sync::oneshot;
 
-use crate::{error::Error, websocket::WebSocket};
+use super::{
+    Shared,
+    connection::{Ends, Waiting},
+};
+use crate::{
+    error::Error,
+    io::BoxIo,
+    websocket::{Ear, GoingAway, Inner, Opened, WebSocket},
+};
 
 /// An opening handshake that waits for an answer: [`accept`](Self::accept) or [`reject`](Self::reject).
 /// Take your time to decide. Dropped without an answer, it is refused with status 500.
+///
+/// ```
+/// use taiwa::{Error, Upgrade};
+///
+/// async fn answer(upgrade: Upgrade) -> Result<(), Error> {
+///     if upgrade.headers().get("authorization").is_none() {
+///         return upgrade.reject(401, "token please").await;
+///     }
+///     let mut socket = upgrade.subprotocol(["v2.json", "v1.json"]).accept().await?;
+///     socket.send("welcome").await
+/// }
+/// ```
 #[must_use = "accept or reject it; dropping it answers with status 500"]
-pub struct Upgrade {}
+pub struct Upgrade {
+    parts: Parts,
+    opening: Opening,
+    ends: Ends,
+    subprotocol: Option<String>,
+    response_headers: HeaderMap,
+    config: Arc<Config>,
+    going_away: Arc<GoingAway>,
+    reply: oneshot::Sender<Reply>,
+    home: oneshot::Sender<Box<Inner>>,
+}
+
+/// An answer to an opening handshake.
+pub(super) enum Reply {
+    /// Write the head, then hand over the transport with the bytes read behind the request.
+    Accept(Response<()>, oneshot::Sender<(BoxIo, BytesMut)>),
+    Reject(Response<Bytes>),
+}
 
 impl Upgrade {
+    pub(super) fn new(
+        shared: &Shared,
+        ends: Ends,
+        parts: Parts,
+        opening: Opening,
+    ) -> (Self, Waiting) {
+        let (reply, reply_waiting) = oneshot::channel();
+        let (home, home_waiting) = oneshot::channel();
+        let upgrade = Self {
+            parts,
+            opening,
+            ends,
+            subprotocol: None,
+            response_headers: HeaderMap::new(),
+            config: Arc::clone(&shared.config),
+            going_away: Arc::clone(&shared.going_away),
+            reply,
+            home,
+        };
+        (upgrade, Waiting { reply: reply_waiting, home: home_waiting })
+    }
+
     /// Returns the method of the request, `GET`.
     pub fn method(&self) -> &Method {
-        todo!()
+        &self.parts.method
     }
 
     /// Returns path and query of the request.
     pub fn uri(&self) -> &Uri {
-        todo!()
+        &self.parts.uri
     }
 
     /// Returns the headers of the request.
     pub fn headers(&self) -> &HeaderMap {
-        todo!()
+        &self.parts.headers
     }
 
     /// Returns the address of the peer.
     pub fn peer_addr(&self) -> SocketAddr {
-        todo!()
+        self.ends.peer
     }
 
     /// Returns the address on which we were reached.
     pub fn local_addr(&self) -> SocketAddr {
-        todo!()
+        self.ends.local
     }
 
     /// Returns host and port as the client named them.
     pub fn host(&self) -> &str {
-        todo!()
+        self.opening.host()
     }
 
     /// Returns the page that connects, if a browser does.
     pub fn origin(&self) -> Option<&str> {
-        todo!()
+        self.opening.origin()
     }
 
     /// Returns the subprotocols that the client offers, the most preferred first.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
-        [].into_iter()
+        self.opening.subprotocols().iter().map(String::as_str)
     }
 
     /// Tells whether the connection is encrypted.
     pub fn is_tls(&self) -> bool {
-        todo!()
+        self.ends.is_tls
     }
 
     /// Names the subprotocols that we speak. The first one of the client's list that is among them is
     /// agreed on; none, if none is.
-    pub fn subprotocol<S: AsRef<str>>(self, ours: impl IntoIterator<Item = S>) -> Self {
-        let _ = ours;
+    pub fn subprotocol<S: AsRef<str>>(mut self, ours: impl IntoIterator<Item = S>) -> Self {
+        let ours: Vec<S> = ours.into_iter().collect();
+        self.subprotocol = self.opening.choose(&ours).map(str::to_owned);
         self
     }
 
     /// Borrows the headers that go out with the response, to add to, for example `set-cookie`. Those of
-    /// the handshake itself are overwritten.
+    /// the handshake itself are left out.
     pub fn response_headers(&mut self) -> &mut HeaderMap {
-        todo!()
+        &mut self.response_headers
     }
 
     /// Accepts: answers with status 101.
     ///
     /// # Errors
-    /// [`Error::Lost`] or [`Error::Io`] if the client is gone.
+    /// [`Error::Lost`] if the client is gone.
     pub async fn accept(self) -> Result<WebSocket, Error> {
-        todo!()
+        let subprotocol = self.subprotocol.as_deref();
+        let (mut response, agreed) = self.opening.accept(subprotocol, self.config.deflate.as_ref());
+        for (name, value) in &self.response_headers {
+            let is_ours = [CONNECTION, UPGRADE, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name)
+                || name.as_str().starts_with("sec-websocket-");
+            if !is_ours {
+                response.headers_mut().append(name, value.clone());
+            }
+        }
+        let (transfer, transferred) = oneshot::channel();
+        self.reply.send(Reply::Accept(response, transfer)).map_err(|_| Error::Lost)?;
+        let (io, leftover) = transferred.await.map_err(|_| Error::Lost)?;
+        let opened = Opened { io, leftover, agreed, peer_addr: Some(self.ends.peer) };
+        let inner = Inner::new(Role::Server, self.config, opened);
+        Ok(WebSocket::new(inner.of_server(Ear::new(self.going_away), self.home)))
     }
 
-    /// Refuses with a status and a text. A status below 200 or above 599 is sent as 500.
+    /// Refuses with a status and a text. A status below 200 or above 599 is sent as 500. The connection
+    /// closes, or serves further requests, once the closure has returned.
     ///
     /// # Errors
     /// None; it returns a `Result` to stand at the end of a closure.
     pub async fn reject(self, status: u16, body: impl Into<Bytes>) -> Result<(), Error> {
-        let _ = (status, body.into());
-        todo!()
+        let mut response = Response::new(body.into());
+        *response.status_mut() = match status {
+            200..=599 => StatusCode::from_u16(status).expect("in range"),
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, text);
+        self.reject_with(response).await
     }
 
     /// Refuses with a response. A status of 1xx is sent as 500.
     ///
     /// # Errors
     /// As [`reject`](Self::reject).
-    pub async fn reject_with(self, response: http::Response<Bytes>) -> Result<(), Error> {
-        let _ = response;
-        todo!()
+    pub async fn reject_with(self, mut response: Response<Bytes>) -> Result<(), Error> {
+        if response.status().is_informational() {
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        // A client that has gone meanwhile needs no answer.
+        let _ = self.reply.send(Reply::Reject(response));
+        Ok(())
     }
 }

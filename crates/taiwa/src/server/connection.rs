@@ -1,0 +1,174 @@
+//! One connection of a server, from the accepted socket to its end.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use taiwa_proto::{
+    h1::{H1Fault, HeadReader, parse_request, write_response, write_response_head},
+    handshake::{Opening, is_upgrade},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Shared,
+    attend::{Attended, attend},
+    plain,
+    serving::part,
+    upgrade::{Reply, Upgrade},
+};
+use crate::{io::BoxIo, tls::handshake_error};
+
+/// Who talks to whom, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) is_tls: bool,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
+    let deadline = shared.config.deadlines.handshake.map(|within| Instant::now() + within);
+    let begun = tokio::select! {
+        begun = begin(&shared, tcp, peer, deadline) => begun,
+        () = shared.going_away.wait() => None,
+    };
+    let Some((io, ends, first)) = begun else { return };
+    match first {
+        First::Late => part(io, &late()).await,
+        First::Fault(fault) => part(io, &whole(fault.response())).await,
+        First::Request { request, leftover, .. } if is_upgrade(&request) => {
+            upgrade(shared, io, ends, request, leftover).await;
+        }
+        First::Request { head, leftover, .. } => {
+            let mut read = BytesMut::from(&head[..]);
+            read.extend_from_slice(&leftover);
+            plain::serve(shared, io, ends, read.freeze()).await;
+        }
+    }
+}
+
+/// What a connection begins with.
+enum First {
+    Request { request: Request<()>, head: Vec<u8>, leftover: BytesMut },
+    Fault(H1Fault),
+    Late,
+}
+
+/// Does the TLS handshake and reads the first head. `None`: there is nobody to answer.
+async fn begin(
+    shared: &Shared,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    deadline: Option<Instant>,
+) -> Option<(BoxIo, Ends, First)> {
+    tcp.set_nodelay(true).ok()?;
+    let ends = Ends { peer, local: tcp.local_addr().ok()?, is_tls: shared.tls.is_some() };
+    let mut io: BoxIo = match &shared.tls {
+        None => Box::new(tcp),
+        Some(acceptor) => match in_time(deadline, acceptor.accept(tcp)).await? {
+            Ok(tls) => Box::new(tls),
+            Err(error) => {
+                (shared.on_error)(Some(peer), &handshake_error(error));
+                return None;
+            }
+        },
+    };
+    let first = match in_time(deadline, read_first(shared, &mut io)).await {
+        Some(first) => first.ok()?,
+        None => First::Late,
+    };
+    Some((io, ends, first))
+}
+
+async fn in_time<T>(deadline: Option<Instant>, it: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, it).await.ok(),
+        None => Some(it.await),
+    }
+}
+
+async fn read_first(shared: &Shared, io: &mut BoxIo) -> io::Result<First> {
+    let mut reader = HeadReader::new();
+    let mut read = BytesMut::new();
+    loop {
+        if io.read_buf(&mut read).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let fed = reader.feed(&read, &shared.config.limits);
+        match fed.and_then(|head| head.map(|it| Ok((parse_request(&it)?, it))).transpose()) {
+            Err(fault) => return Ok(First::Fault(fault)),
+            Ok(None) => read.clear(),
+            Ok(Some((request, head))) => {
+                let leftover = BytesMut::from(head.leftover);
+                return Ok(First::Request { request, head: head.as_bytes().to_vec(), leftover });
+            }
+        }
+    }
+}
+
+/// Answers an opening handshake, then attends to the socket.
+async fn upgrade(
+    shared: Arc<Shared>,
+    mut io: BoxIo,
+    ends: Ends,
+    request: Request<()>,
+    leftover: BytesMut,
+) {
+    let opening =
+        Opening::read(&request).and_then(|it| it.permitted_by(&shared.origins).map(|()| it));
+    let opening = match opening {
+        Ok(opening) => opening,
+        Err(rejection) => return part(io, &whole(rejection.response())).await,
+    };
+    let (upgrade, mut waiting) = Upgrade::new(&shared, ends, request.into_parts().0, opening);
+    let mut attended = Attended::new(&shared, ends.peer, upgrade);
+    match attended.answer(&mut waiting.reply).await {
+        Reply::Reject(response) => {
+            part(io, &whole(response)).await;
+            attended.run_out().await;
+        }
+        Reply::Accept(response, transfer) => {
+            let mut bytes = Vec::new();
+            write_response_head(&response, None, &mut bytes);
+            let written = async {
+                io.write_all(&bytes).await?;
+                io.flush().await
+            };
+            let deadline = shared.config.deadlines.write.map(|within| Instant::now() + within);
+            if let Some(Ok(())) = in_time(deadline, written).await {
+                let _ = transfer.send((io, leftover));
+            }
+            attend(attended, waiting.home).await;
+        }
+    }
+}
+
+/// What a closure's [`Upgrade`] talks to.
+pub(super) struct Waiting {
+    pub(super) reply: oneshot::Receiver<Reply>,
+    pub(super) home: oneshot::Receiver<Box<crate::websocket::Inner>>,
+}
+
+/// Writes a response after which the connection ends.
+fn whole<B: Into<Bytes>>(response: Response<B>) -> Vec<u8> {
+    let (mut parts, body) = response.into_parts();
+    if !parts.headers.contains_key(CONNECTION) {
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let mut bytes = Vec::new();
+    write_response(&Response::from_parts(parts, ()), &body.into(), &mut bytes);
+    bytes
+}
+
+fn late() -> Vec<u8> {
+    let mut response = Response::new(Bytes::from_static(b"The request took too long.\n"));
+    *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+    whole(response)
+}

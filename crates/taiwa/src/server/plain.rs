@@ -1,0 +1,134 @@
+//! Ordinary HTTP/1.1 on the same port, by hyper, and opening handshakes that come later on such a
+//! connection.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use taiwa_proto::handshake::{Opening, Rejection, is_upgrade};
+use tokio::sync::oneshot;
+
+use super::{
+    Shared,
+    attend::{Attended, attend},
+    body::RequestBody,
+    connection::{Ends, Waiting},
+    rewind::Rewind,
+    upgrade::{Reply, Upgrade},
+};
+use crate::io::BoxIo;
+
+/// The body of a response, of whatever type.
+pub(super) type ResponseBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+/// What answers ordinary requests.
+pub(super) type Answer = Box<
+    dyn Fn(Request<RequestBody>) -> Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>
+        + Send
+        + Sync,
+>;
+
+/// An opening handshake that was accepted; hyper still has the transport.
+struct Accepted {
+    upgrading: OnUpgrade,
+    transfer: oneshot::Sender<(BoxIo, BytesMut)>,
+    attended: Attended,
+    waiting: Waiting,
+}
+
+/// At most one: after it the connection is no longer HTTP.
+type Slot = Arc<Mutex<Option<Accepted>>>;
+
+/// Serves a connection that begins with `read`.
+pub(super) async fn serve(shared: Arc<Shared>, io: BoxIo, ends: Ends, read: Bytes) {
+    let slot = Slot::default();
+    let service = service_fn(|request| {
+        let (shared, slot) = (Arc::clone(&shared), Arc::clone(&slot));
+        async move { Ok::<_, Infallible>(respond(shared, ends, slot, request).await) }
+    });
+    let limits = &shared.config.limits;
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(shared.config.deadlines.handshake)
+        .max_headers(limits.headers_max)
+        .max_buf_size(limits.handshake_bytes_max.max(BUFFER_MIN));
+    let io = TokioIo::new(Rewind { first: read, io });
+    let mut http = pin!(http.serve_connection(io, service).with_upgrades());
+    let served = tokio::select! {
+        served = &mut http => served,
+        () = shared.going_away.wait() => {
+            http.as_mut().graceful_shutdown();
+            tokio::select! {
+                served = http => served,
+                () = shared.patience() => return,
+            }
+        }
+    };
+    let accepted = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let (Ok(()), Some(accepted)) = (served, accepted) else { return };
+    let Accepted { upgrading, transfer, attended, waiting } = accepted;
+    if let Ok(upgraded) = upgrading.await {
+        let _ = transfer.send((Box::new(TokioIo::new(upgraded)), BytesMut::new()));
+    }
+    attend(attended, waiting.home).await;
+}
+
+/// hyper's least.
+const BUFFER_MIN: usize = 8192;
+
+async fn respond(
+    shared: Arc<Shared>,
+    ends: Ends,
+    slot: Slot,
+    mut request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    if is_upgrade(&request) {
+        return upgrade(shared, ends, slot, request).await;
+    }
+    match &shared.http {
+        None => with_body(Rejection::NotUpgrade.response()),
+        Some(answer) => {
+            request.extensions_mut().insert(ends.peer);
+            answer(request.map(RequestBody::new)).await
+        }
+    }
+}
+
+async fn upgrade(
+    shared: Arc<Shared>,
+    ends: Ends,
+    slot: Slot,
+    mut request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let opening =
+        Opening::read(&request).and_then(|it| it.permitted_by(&shared.origins).map(|()| it));
+    let opening = match opening {
+        Ok(opening) => opening,
+        Err(rejection) => return with_body(rejection.response()),
+    };
+    let upgrading = hyper::upgrade::on(&mut request);
+    let (upgrade, mut waiting) = Upgrade::new(&shared, ends, request.into_parts().0, opening);
+    let mut attended = Attended::new(&shared, ends.peer, upgrade);
+    match attended.answer(&mut waiting.reply).await {
+        Reply::Reject(response) => {
+            attended.run_out().await;
+            with_body(response)
+        }
+        Reply::Accept(response, transfer) => {
+            let accepted = Accepted { upgrading, transfer, attended, waiting };
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+            with_body(response.map(|()| Bytes::new()))
+        }
+    }
+}
+
+fn with_body<B: Into<Bytes>>(response: Response<B>) -> Response<ResponseBody> {
+    response.map(|body| Full::new(body.into()).map_err(|never| match never {}).boxed_unsync())
+}
