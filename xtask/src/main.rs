@@ -1,2 +1,71 @@
-//! Automation.
-fn main() {}
+//! The verbs of `cargo xtask`. Rust, so that whoever can build taiwa can also test it.
+
+mod autobahn;
+mod bench;
+mod fuzz;
+mod interop;
+mod setup;
+mod test;
+mod tidy;
+mod wasm;
+
+mod outcome;
+mod process;
+mod workspace;
+
+use std::process::ExitCode;
+
+use outcome::Tally;
+use workspace::Workspace;
+
+const USAGE: &str = "\
+usage: cargo xtask VERB
+
+  test              set up, then run every test there is; ends with a line of counts
+  setup             install what the tests need and this machine lacks
+  tidy              check the rules of the house (STYLE.md)
+  wasm              prove that taiwa-proto builds for wasm32 and imports nothing
+  autobahn          run Autobahn's core cases and a sample of its compression cases
+  autobahn --all    run all of its cases and write conformance/autobahn/results.json
+  autobahn --against URL   run the same as without options against another server
+  interop [NAME..]  run our binary against programs that others wrote
+  fuzz [SECONDS]    run each fuzz target, 30 seconds unless told
+  bench [ARG..]     measure us beside our rivals";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let workspace = match Workspace::find() {
+        Ok(workspace) => workspace,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut tally = Tally::default();
+    match args.as_slice() {
+        ["test"] => test::run(&workspace, &mut tally),
+        ["setup"] => tally.stage("setup", || setup::run(&workspace)),
+        ["tidy"] => tally.stage("tidy", || tidy::run(&workspace)),
+        ["wasm"] => tally.stage("wasm", || wasm::run(&workspace)),
+        ["autobahn"] => autobahn::sample(&workspace, &mut tally),
+        ["autobahn", "--against", url] => autobahn::against(&workspace, &mut tally, url),
+        ["autobahn", "--all"] => autobahn::all(&workspace, &mut tally),
+        ["interop", names @ ..] => tally.stage("interop", || interop::run(&workspace, names)),
+        ["fuzz"] => tally.stage("fuzz", || fuzz::run(&workspace, fuzz::SECONDS)),
+        ["fuzz", seconds] if seconds.parse::<u32>().is_ok_and(|it| it > 0) => {
+            let seconds = seconds.parse().expect("the guard parsed it");
+            tally.stage("fuzz", || fuzz::run(&workspace, seconds));
+        }
+        ["bench", rest @ ..] => tally.stage("bench", || bench::run(&workspace, rest)),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    }
+    tally.close()
+}

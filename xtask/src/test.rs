@@ -1,0 +1,134 @@
+//! `test`: everything that must hold, in one command; it goes on after a failure to show them all.
+
+use std::time::Duration;
+
+use crate::{
+    autobahn, interop,
+    outcome::{Outcome, Tally},
+    process::{self, ask, listen},
+    setup, tidy, wasm,
+    workspace::Workspace,
+};
+
+/// Building everything on two cores is the longest part of a stage.
+const STAGE_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Runs every stage.
+pub(crate) fn run(workspace: &Workspace, tally: &mut Tally) {
+    tally.stage("setup", || setup::run(workspace));
+    tally.stage("format", || cargo(workspace, &["fmt", "--all", "--check"]));
+    tally.stage("tidy", || tidy::run(workspace));
+    tally.stage("clippy", || clippy(workspace));
+    tally.stage("tests", || tests(workspace));
+    tally.stage("documentation", || documentation(workspace));
+    tally.stage("wasm", || wasm::run(workspace));
+    tally.stage("licences", || licences(workspace));
+    autobahn::sample(workspace, tally);
+    tally.stage("interop", || interop::run(workspace, &[]));
+}
+
+fn cargo(workspace: &Workspace, args: &[&str]) -> Outcome {
+    Outcome::of(process::run(&mut workspace.cargo(args), STAGE_MAX))
+}
+
+/// All code, tests included, without a warning; then `taiwa-proto` without its tests, by the longer
+/// list of crates/proto/clippy.toml.
+fn clippy(workspace: &Workspace) -> Outcome {
+    let all = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let pure = ["clippy", "--quiet", "-p", "taiwa-proto", "--lib", "--"];
+    let lists = ["-D", "clippy::disallowed_methods", "-D", "clippy::disallowed_types"];
+    let mut outcome = cargo(workspace, &all);
+    outcome.add(cargo(workspace, &[&pure[..], &lists[..]].concat()));
+    outcome
+}
+
+fn tests(workspace: &Workspace) -> Outcome {
+    let mut command = workspace.cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"]);
+    match listen(&mut command, STAGE_MAX) {
+        Ok((lines, end)) => read(&lines, end),
+        Err(why) => Outcome::failure(why),
+    }
+}
+
+/// Counts what the test programs counted, and reads the names of failed tests in the list at the end.
+fn read(lines: &[String], end: Result<(), String>) -> Outcome {
+    let mut outcome = Outcome::default();
+    for line in lines {
+        let Some(counts) = line.strip_prefix("test result: ") else {
+            let name = line.strip_prefix("    ").filter(|it| end.is_err() && is_test_name(it));
+            if let Some(name) = name
+                && !outcome.failed.iter().any(|it| it == name)
+            {
+                outcome.failed.push(name.into());
+            }
+            continue;
+        };
+        let count = |word: &str| -> u32 {
+            let before = counts.split(&format!(" {word}")).next().unwrap_or_default();
+            before.rsplit([' ', '.']).next().and_then(|it| it.parse().ok()).unwrap_or_default()
+        };
+        outcome.passed += count("passed");
+        for _ in 0..count("ignored") {
+            outcome.skipped.push("a test that says why in its #[ignore]".into());
+        }
+    }
+    if let Err(why) = end
+        && outcome.failed.is_empty()
+    {
+        outcome.failed.push(why);
+    }
+    outcome
+}
+
+/// Tells whether a line of the list of failures is the name of a test: a path, or what rustdoc
+/// calls an example.
+fn is_test_name(line: &str) -> bool {
+    let example = line.contains(" - ") && line.contains("(line ");
+    let path = line.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_' || it == b':');
+    !line.is_empty() && (example || path)
+}
+
+fn documentation(workspace: &Workspace) -> Outcome {
+    let mut command = workspace.cargo(&["doc", "--quiet", "--workspace", "--no-deps"]);
+    Outcome::of(process::run(command.env("RUSTDOCFLAGS", "-D warnings"), STAGE_MAX))
+}
+
+fn licences(workspace: &Workspace) -> Outcome {
+    if ask(workspace.command("cargo-deny").arg("--version")).is_err() {
+        return Outcome::skip("cargo-deny is not installed: cargo install --locked cargo-deny");
+    }
+    let args = ["deny", "--offline", "check", "bans", "licenses", "sources"];
+    cargo(workspace, &args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_all_test_programs_add_up() {
+        let output = "\
+running 3 tests
+...
+test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s
+
+failures:
+
+    reader::tests::a_bad_byte_fails_at_once
+    crates/taiwa/src/lib.rs - connect (line 12)
+
+test result: FAILED. 12 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s
+";
+        let lines: Vec<String> = output.lines().map(str::to_owned).collect();
+        let outcome = read(&lines, Err("exit status: 101".into()));
+        assert_eq!(outcome.passed, 15);
+        assert_eq!(outcome.failed.len(), 2);
+        assert_eq!(outcome.failed[0], "reader::tests::a_bad_byte_fails_at_once");
+        assert_eq!(outcome.skipped.len(), 1);
+    }
+
+    #[test]
+    fn a_build_that_fails_is_a_failure() {
+        assert_eq!(read(&[], Err("exit status: 101".into())).failed, ["exit status: 101"]);
+    }
+}
