@@ -31,8 +31,8 @@ impl Writer {
     }
 
     /// Writes a whole message as one frame. With permessage-deflate agreed on, messages from
-    /// [`Deflate::message_bytes_min`] bytes on are compressed; the decision falls before the
-    /// compressor sees a byte, so its window and the peer's stay equal (RFC 7692 §7.2.3.2).
+    /// [`Deflate::message_bytes_min`] bytes on are compressed. A compressor that keeps its window sees
+    /// only what the peer's inflater will see (RFC 7692 §7.2.3.2).
     pub fn message(
         &mut self,
         message: &Message,
@@ -49,9 +49,17 @@ impl Writer {
         {
             let mut compressed = pool.buffer();
             self.compress(message.as_bytes(), direction, config, &mut compressed, pool);
-            self.frame(opcode, true, &compressed, outbox, pool);
+            // A compressor that forgets the message anyway leaves the choice to the end; one that keeps
+            // it does not, or its window and the peer's would differ.
+            let pays =
+                !direction.no_context_takeover || compressed.len() < message.as_bytes().len();
+            if pays {
+                self.frame(opcode, true, &compressed, outbox, pool);
+            }
             pool.give_back(compressed);
-            return;
+            if pays {
+                return;
+            }
         }
         let bytes = message.bytes();
         if self.role == Role::Server && SHARED_BYTES_MIN <= bytes.len() {
@@ -85,9 +93,7 @@ impl Writer {
     ) {
         let window_bits = direction.window_bits.min(config.window_bits);
         if direction.no_context_takeover {
-            let deflater = pool.deflate.deflater(config, window_bits);
-            deflater.reset();
-            deflater.compress(payload, true, out);
+            pool.deflate.deflater(config, window_bits).compress(payload, true, out);
         } else {
             self.deflater
                 .get_or_insert_with(|| Box::new(Deflater::new(config, window_bits)))

@@ -359,3 +359,25 @@ fn compressed_messages_arrive_and_a_kept_window_makes_them_smaller() {
     let kept = compressed_round_trip(params(false), &messages);
     assert!(kept < fresh && fresh < long.len(), "{kept} < {fresh}");
 }
+
+#[test]
+fn what_does_not_compress_goes_out_plain_unless_the_window_needs_it() {
+    let mut noise = 1_u64;
+    let random: String = std::iter::repeat_with(|| {
+        noise = noise.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        char::from(b'0' + (noise >> 58) as u8)
+    })
+    .take(64)
+    .collect();
+    let params = |no_context_takeover| deflate::Params {
+        server_no_context_takeover: no_context_takeover,
+        client_no_context_takeover: no_context_takeover,
+        server_max_window_bits: 15,
+        client_max_window_bits: 15,
+    };
+    let long = random.repeat(5);
+    let messages = [&*random, &long, &random];
+    let plain = 2 * (64 + 6) + (320 + 8);
+    assert!(compressed_round_trip(params(true), &messages) < plain);
+    assert!(compressed_round_trip(params(false), &messages) < plain);
+}

@@ -30,8 +30,8 @@ pub struct Deflate {
     pub window_bits: u8,
     /// zlib's memLevel, 1 to 9. Default 5.
     pub memory_level: u8,
-    /// Messages of fewer bytes go out uncompressed. Default 128. The decision falls before the
-    /// compressor sees the message.
+    /// Messages of fewer bytes go out uncompressed, and without `keep_our_context` those that do not
+    /// get smaller. Default 128; 0 sends every message compressed.
     pub message_bytes_min: usize,
     /// Keep our compressor's window from message to message: better ratio, and about 161 KiB of
     /// memory per connection. Default `false`: one compressor serves all connections of a thread.
