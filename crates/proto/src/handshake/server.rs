@@ -220,7 +220,7 @@ fn read_key(headers: &HeaderMap) -> Result<String, Rejection> {
     );
     let key = only(headers, &SEC_WEBSOCKET_KEY).ok_or(Rejection::Key)?.trim_ascii();
     let mut nonce = [0; 18];
-    if key.len() != 24 || DECODER.decode_slice(key, &mut nonce) != Ok(16) {
+    if DECODER.decode_slice(key, &mut nonce) != Ok(16) {
         return Err(Rejection::Key);
     }
     String::from_utf8(key.to_vec()).map_err(|_| Rejection::Key)
