@@ -51,8 +51,8 @@ pub fn write_response_head<B>(response: &Response<B>, body_len: Option<u64>, out
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes names as RFCs do, `Sec-WebSocket-Key`: they are the same in any case (RFC 9110 §5.1), yet some
-/// embedded peers compare letters.
+/// Writes names as RFCs do, `Sec-WebSocket-Key`: they are the same in any case (RFC 9110 §5.1), yet a
+/// careless peer may compare letters.
 fn write_header(name: &str, value: &[u8], out: &mut Vec<u8>) {
     for (index, word) in name.split('-').enumerate() {
         if index > 0 {

@@ -102,7 +102,7 @@ pub(crate) fn read_answer(
     let answer = parse_extensions(lines(headers, &SEC_WEBSOCKET_EXTENSIONS))
         .map_err(|_| HandshakeFault::Extensions)?;
     for extension in &answer {
-        // RFC 6455 §4.1: "use of an extension that was not present in the client's handshake [...]:
+        // RFC 6455 §4.1: "use of an extension that was not present in the client's handshake [...],
         // the client MUST _Fail the WebSocket Connection_."
         let Some(deflate) = deflate.filter(|_| extension.name == "permessage-deflate") else {
             return Err(HandshakeFault::ExtensionNotOffered);

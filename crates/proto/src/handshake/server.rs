@@ -211,9 +211,9 @@ fn read_version(headers: &HeaderMap) -> Result<(), Rejection> {
 }
 
 fn read_key(headers: &HeaderMap) -> Result<String, Rejection> {
-    // RFC 6455 §4.2.1: "a base64-encoded value that, when decoded, is 16 bytes in length". Bits that pad
+    // RFC 6455 §4.2.1: "a base64-encoded [...] value that, when decoded, is 16 bytes in length". Bits that pad
     // the last letter may be anything: RFC 4648 §3.5 lets a decoder ignore them, and clients with a
-    // random string for a key set them.
+    // random string for a key may set them.
     static DECODER: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
         GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),

@@ -11,7 +11,7 @@ pub enum Grammar {
     /// Tokens (RFC 6455 §4.1).
     #[default]
     Strict,
-    /// Tokens that may hold `/` too. For libzmq 4.3 and its bindings alone, which ask for
+    /// Tokens that may hold `/` too. For libzmq and its bindings alone, which ask for
     /// `ZWS2.0/NULL,ZWS2.0` although `/` is no token character, and retry for ever when refused.
     LenientSubprotocols,
 }
@@ -58,7 +58,7 @@ pub fn parse_subprotocols<'a>(
         if list.len() == SUBPROTOCOLS_MAX {
             return Err(ListFault::TooMany);
         }
-        // RFC 6455 §4.1: "The elements that comprise this value MUST [...] all be unique strings."
+        // RFC 6455 §4.1: "The elements that comprise this value [...] MUST all be unique strings."
         if list.iter().any(|known| known == name) {
             return Err(ListFault::Malformed);
         }
