@@ -334,11 +334,11 @@ impl Connection {
     }
 
     fn found<'b>(&mut self, found: Found<'b>, now: Instant, pool: &mut Pool) -> Option<Event<'b>> {
+        // A control frame ends its own time as a message does, not that of the message around it.
+        let is_message = matches!(found, Found::Message(_));
+        self.clocks.amid(self.reader.is_amid(), is_message, now);
         match found {
-            Found::Message(payload) => {
-                self.clocks.amid(self.reader.is_amid(), true, now);
-                Some(Event::Message(payload))
-            }
+            Found::Message(payload) => Some(Event::Message(payload)),
             Found::Ping(payload) => {
                 // §5.5.2: "an endpoint MUST send a Pong frame in response, unless it already received
                 // a Close frame". After our own Close nothing follows.
@@ -359,7 +359,8 @@ impl Connection {
     /// Answers a Ping. At the limit the newest replaces the one before (§5.5.3: "the endpoint MAY elect to
     /// send a Pong frame for only the most recently processed Ping frame").
     fn answer_ping(&mut self, payload: Bytes, pool: &mut Pool) {
-        if self.pongs < self.config.limits.pongs_max {
+        // Even a limit of 0 leaves one: a Ping MUST be answered (§5.5.2).
+        if self.pongs < self.config.limits.pongs_max.max(1) {
             self.pongs += 1;
             self.writer.control(Opcode::Pong, &payload, &mut self.outbox, pool);
         } else {

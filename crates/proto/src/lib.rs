@@ -18,6 +18,8 @@ pub mod connection;
 pub mod deflate;
 pub mod handshake;
 pub mod h1;
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use close::{CloseCode, Closed, Side};
 pub use connection::{Connection, End, Event, Step};
