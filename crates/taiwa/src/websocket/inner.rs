@@ -233,14 +233,14 @@ impl Inner {
         enough: fn(&Connection) -> bool,
     ) -> Poll<Result<(), Error>> {
         loop {
+            // First of all: a connection that has ended has nothing left to write.
+            if let Step::End(end) = self.conn.step() {
+                self.end(end)?;
+            }
             self.check_open()?;
             self.poll_going_away(cx);
             if self.poll_write(cx).is_ready() || enough(&self.conn) {
                 return Poll::Ready(self.check_open());
-            }
-            if let Step::End(end) = self.conn.step() {
-                self.end(end)?;
-                continue;
             }
             self.pause();
             ready!(self.poll_time(cx));

@@ -3,6 +3,7 @@
 mod found;
 mod going_away;
 mod inner;
+mod poll;
 #[cfg(test)]
 mod tests;
 mod timer;
