@@ -8,8 +8,7 @@
 use std::{sync::Arc, time::Instant};
 
 use taiwa_proto::{
-    CloseCode, Config, Connection, Event, InPlace, Input, Message, Misuse, Pool, Role, Step,
-    deflate::Params,
+    CloseCode, Config, Connection, Event, Input, Message, Misuse, Pool, Role, Step, deflate::Params,
 };
 
 /// Opens a connection.
@@ -23,8 +22,8 @@ pub fn open(role: Role, config: Config, deflate: Option<Params>, now: Instant) -
 pub fn echo(connection: &mut Connection, read: &mut [u8], now: Instant, pool: &mut Pool) -> Step {
     let mut input = Input::new(read);
     while let Some(event) = connection.receive(&mut input, now, pool) {
-        if let Event::Message(kind, payload) = event {
-            let _ = connection.send(&payload.into_message(kind), now, pool);
+        if let Event::Message(payload) = event {
+            let _ = connection.send(&payload.into_message(), now, pool);
         }
     }
     connection.step()
@@ -48,7 +47,7 @@ pub fn speak(
 pub fn pass(connection: &mut Connection, now: Instant, pool: &mut Pool) -> Option<Instant> {
     connection.timeout(now, pool);
     connection.wrote(1, now, pool);
-    connection.end_of_input(now);
+    connection.end_of_input();
     connection.shut_down();
     connection.deadline()
 }

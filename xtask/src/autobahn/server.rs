@@ -28,7 +28,7 @@ impl Suite<'_> {
         // that comes back uncompressed, as RFC 7692 allows, so everything is compressed.
         serve.args(["--message-max", "32MiB", "--fragments-max", "100000", "--compress-min", "0"]);
         if compressor == Compressor::Dedicated {
-            serve.args(["--compress", "dedicated"]);
+            serve.args(["--compress", "dedicated", "--compress-window", "15"]);
         }
         if let Some(certificate) = certificate {
             serve.arg("--tls-cert").arg(&certificate.chain);

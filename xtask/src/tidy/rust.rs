@@ -79,7 +79,7 @@ pub(super) fn first_lines(texts: &[Text]) -> Vec<String> {
     let rust = texts.iter().filter(|it| it.is_rust());
     rust.filter(|it| {
         let first = it.content.lines().next().unwrap_or_default();
-        !first.strip_prefix("//! ").is_some_and(|it| it.trim().len() > 3)
+        first.strip_prefix("//! ").is_none_or(|it| it.trim().len() <= 3)
     })
     .map(|it| format!("{}:1: the first line says what the file is for, after `//! `", it.path))
     .collect()
