@@ -1,0 +1,386 @@
+//! What the command line may say. Help, man pages and completions are made from these definitions.
+
+mod values;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use taiwa::{Deadlines, Deflate, Keepalive, Limits};
+use taiwa_server::FanoutLimits;
+
+pub(crate) use values::{Allow, Level, Size, Time};
+
+/// A WebSocket server and client
+#[derive(Debug, Parser)]
+#[command(name = "taiwa", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Serve(Box<Serve>),
+    Connect(Box<Connect>),
+    Completions(Completions),
+    Man(Man),
+}
+
+/// Serve channels, an echo and a page
+///
+/// Every path is a channel: what one client of it sends, text or binary, every other client of it
+/// receives. With ?echo=true a client receives what it sends, too. /echo sends each message back to
+/// its sender alone. / is a page over plain HTTP that explains all this and is a chat on /chat.
+///
+/// When the server is ready, one line with its URL goes to stdout; the log goes to stderr. SIGINT
+/// and SIGTERM close each connection with 1001 and end the server with exit code 0; a second SIGINT
+/// ends it at once with 130.
+#[derive(Args, Debug)]
+#[command(after_help = SERVE_EXAMPLES)]
+pub(crate) struct Serve {
+    /// Address to listen on, HOST:PORT; port 0 lets the system choose one. Repeat for more; the line
+    /// with the URL names the first
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+    pub(crate) listen: Vec<String>,
+    /// Chain of certificates in PEM: speak TLS (https and wss)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Origin of pages that may connect beside those of this very host, as https://app.example;
+    /// `any` lets all. Repeat for more. Others get status 403
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) origin: Vec<Allow>,
+    /// How much to log to stderr
+    #[arg(long, value_enum, default_value_t = Level::Info, env = "TAIWA_LOG")]
+    pub(crate) log: Level,
+
+    #[command(flatten, next_help_heading = "Limits (sizes: 1MiB, 64KiB, 1000)")]
+    pub(crate) limits: ServeLimits,
+    #[command(flatten, next_help_heading = "Times (30s, 500ms, 1m 30s; off for no limit)")]
+    pub(crate) times: ServeTimes,
+    #[command(flatten, next_help_heading = "Compression (permessage-deflate, RFC 7692)")]
+    pub(crate) compression: ServeCompression,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeLimits {
+    /// Bytes of a message from a client, after inflating; past it: close code 1009
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().message_bytes_max))]
+    pub(crate) message_max: Size,
+    /// Frames of a message from a client; past it: close code 1008
+    #[arg(long, value_name = "N", default_value_t = Limits::default().fragments_max)]
+    pub(crate) fragments_max: u32,
+    /// Bytes that wait for one client to read them; past it the next message waits in its queue
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().outbox_bytes_max))]
+    pub(crate) outbox_max: Size,
+    /// Bytes that wait in front of the outbox of one client; past it: close code 1013
+    #[arg(long, value_name = "SIZE", default_value_t = Size(FanoutLimits::default().queue_bytes_max))]
+    pub(crate) queue_max: Size,
+    /// Pongs that wait for one client to read them; past it the newest replaces the last
+    #[arg(long, value_name = "N", default_value_t = Limits::default().pongs_max)]
+    pub(crate) pongs_max: u32,
+    /// Bytes of a request's head; past it: status 431
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().handshake_bytes_max))]
+    pub(crate) handshake_max: Size,
+    /// Header lines of a request; past it: status 431
+    #[arg(long, value_name = "N", default_value_t = Limits::default().headers_max)]
+    pub(crate) headers_max: usize,
+    /// Connections at the same time; past it: status 503
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) connections_max: usize,
+    /// Channels at the same time; past it: status 503
+    #[arg(long, value_name = "N", default_value_t = FanoutLimits::default().channels_max)]
+    pub(crate) channels_max: usize,
+    /// Bytes of a channel's name, which is the path of the URL; past it: status 414
+    #[arg(long, value_name = "SIZE", default_value_t = Size(FanoutLimits::default().channel_name_bytes_max))]
+    pub(crate) channel_name_max: Size,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeTimes {
+    /// From a connection to its whole request; past it: status 408
+    #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().handshake))]
+    pub(crate) handshake_timeout: Time,
+    /// From a Close frame to the end of the connection; past it the connection is dropped
+    #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().close))]
+    pub(crate) close_timeout: Time,
+    /// Without one byte read by a client that has bytes to read; past it the connection is dropped
+    #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().write))]
+    pub(crate) write_timeout: Time,
+    /// From the first byte of a message to its last; past it: close code 1008
+    #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().message))]
+    pub(crate) message_timeout: Time,
+    /// Silence after which a client is pinged; `off` pings nobody
+    #[arg(long, value_name = "TIME", default_value_t = Time(Some(Keepalive::default().ping_after)))]
+    pub(crate) ping_after: Time,
+    /// From a ping to any byte from the client; past it: close code 1011
+    #[arg(long, value_name = "TIME", default_value_t = Time(Some(Keepalive::default().pong_within)))]
+    pub(crate) pong_within: Time,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeCompression {
+    /// Whether to accept compression, and who has a compressor
+    #[arg(long, value_enum, default_value_t = Compress::Shared)]
+    pub(crate) compress: Compress,
+    /// Messages of fewer bytes go out as they are
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Deflate::default().message_bytes_min))]
+    pub(crate) compress_min: Size,
+    /// Effort, 1 (fast) to 9 (small)
+    #[arg(long, value_name = "N", default_value_t = Deflate::default().level,
+          value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) compress_level: u8,
+    /// Window of the compressor as a power of two, 9 to 15
+    #[arg(long, value_name = "BITS", default_value_t = Deflate::default().window_bits,
+          value_parser = clap::value_parser!(u8).range(9..=15))]
+    pub(crate) compress_window: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compress {
+    /// Not accepted
+    Off,
+    /// One compressor for many connections: no memory per connection, each message for itself
+    Shared,
+    /// One for each connection, which remembers earlier messages: smaller, about 200 KiB each
+    Dedicated,
+}
+
+/// Connect to a WebSocket: a terminal gets a prompt, pipes get the payloads
+///
+/// With a terminal on both sides there is a prompt with line editing and history; /help there lists
+/// its commands. Otherwise each line of stdin is sent as a text message and each message received is
+/// written to stdout, which carries payloads alone: all else goes to stderr.
+///
+/// At the end of the input (stdin, or -m and -f, with which stdin is not read) messages are received
+/// until the server closes or --idle-timeout passes without one; then the connection is closed with
+/// 1000. When the server closes, it is answered, code and reason go to stderr, and taiwa ends.
+#[derive(Args, Debug)]
+#[command(after_help = CONNECT_EXAMPLES)]
+pub(crate) struct Connect {
+    /// ws://, wss://, http:// (as ws) or https:// (as wss); without a scheme ws
+    pub(crate) url: String,
+
+    #[command(flatten, next_help_heading = "Opening")]
+    pub(crate) opening: Opening,
+    #[command(flatten, next_help_heading = "Sending")]
+    pub(crate) sending: Sending,
+    #[command(flatten, next_help_heading = "Receiving")]
+    pub(crate) receiving: Receiving,
+    #[command(flatten, next_help_heading = "Ending")]
+    pub(crate) ending: Ending,
+
+    /// Tell more on stderr: the handshake; twice: each message, too
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+    /// Tell nothing on stderr but errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Opening {
+    /// Add a header to the request. Repeat for more
+    #[arg(short = 'H', long, value_name = "NAME: VALUE")]
+    pub(crate) header: Vec<String>,
+    /// Send cookies. Repeat for more
+    #[arg(short = 'b', long, value_name = "NAME=VALUE")]
+    pub(crate) cookie: Vec<String>,
+    /// Call yourself something else
+    #[arg(short = 'A', long, value_name = "NAME",
+          default_value = concat!("taiwa/", env!("CARGO_PKG_VERSION")))]
+    pub(crate) user_agent: String,
+    /// Claim to be a page of this origin
+    #[arg(short = 'O', long, value_name = "ORIGIN")]
+    pub(crate) origin: Option<String>,
+    /// Offer a subprotocol. Repeat for more, the most preferred first
+    #[arg(short = 's', long, value_name = "NAME")]
+    pub(crate) subprotocol: Vec<String>,
+    /// Accept any certificate of the server
+    #[arg(short = 'k', long)]
+    pub(crate) insecure: bool,
+    /// Trust these certificates in PEM instead of the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// From the name's look-up to the end of the opening handshake
+    #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().handshake))]
+    pub(crate) connect_timeout: Time,
+    /// Offer compression (permessage-deflate); the default
+    #[arg(long, overrides_with = "no_compress")]
+    pub(crate) compress: bool,
+    /// Do not offer compression
+    #[arg(long, overrides_with = "compress")]
+    pub(crate) no_compress: bool,
+    /// Silence after which the server is pinged; `off` pings never
+    #[arg(long, value_name = "TIME", default_value_t = Time(Some(Keepalive::default().ping_after)))]
+    pub(crate) ping_after: Time,
+    /// From a ping to any byte from the server; past it taiwa ends with 6
+    #[arg(long, value_name = "TIME", default_value_t = Time(Some(Keepalive::default().pong_within)))]
+    pub(crate) pong_within: Time,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Sending {
+    /// Send a message; stdin is not read. Repeat for more
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) message: Vec<String>,
+    /// Send a file as one message, after those of -m; `-` is stdin. Repeat for more
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Vec<PathBuf>,
+    /// Send binary messages instead of text
+    #[arg(long, conflicts_with_all = ["hex", "base64"])]
+    pub(crate) binary: bool,
+    /// The input is hexadecimal: send the bytes it stands for as binary messages
+    #[arg(long, conflicts_with = "base64")]
+    pub(crate) hex: bool,
+    /// The input is Base64: send the bytes it stands for as binary messages
+    #[arg(long)]
+    pub(crate) base64: bool,
+    /// What ends a message on stdin, and a text message on stdout with --format raw
+    #[arg(long, value_enum, default_value_t = Delimiter::Lf)]
+    pub(crate) delimiter: Delimiter,
+    /// Bytes of one message on stdin or in a file; past it taiwa ends with 2
+    #[arg(long, value_name = "SIZE", default_value_t = Size(64 << 20))]
+    pub(crate) record_max: Size,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Delimiter {
+    /// A line feed
+    Lf,
+    /// A zero byte
+    Nul,
+    /// Nothing: the length comes before each message, 4 bytes, the most significant first
+    Len32,
+    /// Nothing: a message is whatever one read of stdin gives, up to 64 KiB; with --binary alone
+    None,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Receiving {
+    /// How to write messages; default: pretty on a terminal, raw elsewhere
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// Write a time with each message: of the day, since the opening, or since the last message
+    #[arg(long, value_enum, value_name = "KIND", num_args = 0..=1, require_equals = true,
+          default_missing_value = "abs")]
+    pub(crate) timestamps: Option<Timestamps>,
+    /// Write messages into a file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Bytes of a message from the server, after inflating; past it: close code 1009, exit code 7
+    #[arg(long, value_name = "SIZE", default_value_t = Size(64 << 20))]
+    pub(crate) message_max: Size,
+    /// Frames of a message from the server; past it: close code 1008, exit code 7
+    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    pub(crate) fragments_max: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people: JSON indented, binary as a hex dump, control characters made visible
+    Pretty,
+    /// Payloads alone: text with the delimiter behind it, binary as it is (len32: both with lengths)
+    Raw,
+    /// One JSON object a line: {"type":"text","data":".."} or {"type":"binary","base64":".."}
+    Jsonl,
+    /// One line of hexadecimal each
+    Hex,
+    /// One line of Base64 each
+    Base64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Timestamps {
+    /// Date and time, UTC
+    Abs,
+    /// Seconds since the connection was opened
+    Rel,
+    /// Seconds since the message before
+    Delta,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Ending {
+    /// Close after one message received (--count 1)
+    #[arg(short = '1', long, conflicts_with = "count")]
+    pub(crate) one: bool,
+    /// Close after N messages received, without --idle-timeout unless it is given; exit code 10 if
+    /// the server closes before
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Close when no message came for so long after the end of the input [default: 2s]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["linger", "stay"])]
+    pub(crate) idle_timeout: Option<Time>,
+    /// Close so long after the end of the input, whatever comes
+    #[arg(long, value_name = "TIME", conflicts_with = "stay")]
+    pub(crate) linger: Option<Time>,
+    /// Do not close at the end of the input; the server or SIGINT ends it
+    #[arg(long)]
+    pub(crate) stay: bool,
+    /// Where taiwa would close, drop the connection without a Close frame
+    #[arg(long)]
+    pub(crate) no_close: bool,
+    /// How long the server may take to answer a Close frame
+    #[arg(long, value_name = "TIME", default_value = "2s")]
+    pub(crate) close_timeout: Time,
+}
+
+/// Print a script that completes taiwa's arguments
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  taiwa completions bash > ~/.local/share/bash-completion/completions/taiwa"
+)]
+pub(crate) struct Completions {
+    /// The shell to print it for
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write the manual, one page for each command
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  taiwa man ~/.local/share/man/man1")]
+pub(crate) struct Man {
+    /// Folder to write to; it is made if it does not exist
+    pub(crate) dir: PathBuf,
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  taiwa serve
+  taiwa serve --listen 0.0.0.0:8000 --listen '[::]:8000' --origin https://app.example
+  taiwa serve --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
+  taiwa serve --message-max 16MiB --ping-after off
+
+Exit codes:
+  0    shut down by SIGINT or SIGTERM
+  1    failed inside
+  2    bad arguments, certificate or key
+  3    an address can't be listened on
+  130  a second SIGINT";
+
+const CONNECT_EXAMPLES: &str = "\
+Examples:
+  taiwa connect localhost:8000/chat                      talk
+  taiwa connect -m hello -1 ws://localhost:8000/echo     send one, receive one
+  seq 1000 | taiwa connect ws://localhost:8000/echo      a message a line
+  taiwa connect --stay --format jsonl wss://example.org/feed < /dev/null | jq .
+  taiwa connect --binary --delimiter none ws://localhost:8000/echo < in > out
+
+Exit codes:
+  0    closed with 1000, 1001 or no code, or --count was reached
+  1    failed inside
+  2    bad arguments or input
+  3    name not found, or no connection by TCP
+  4    TLS failed
+  5    the server refused the opening handshake
+  6    the server took too long
+  7    the server broke the protocol or a limit
+  8    the connection ended without a Close frame (1006)
+  9    closed with another code
+  10   closed before --count was reached
+  130  SIGINT (143: SIGTERM); the first closes, a second aborts";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Values of arguments: sizes, times, levels.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use bytesize::ByteSize;
+use clap::ValueEnum;
+use taiwa::Origin;
+
+/// A number of bytes, written `1MiB`, `64KiB`, `1MB` or `1000`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) usize);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let size: ByteSize = text.parse()?;
+        usize::try_from(size.as_u64()).map(Self).map_err(|_| "more than memory can hold".into())
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            n if n >= 1 << 20 && n % (1 << 20) == 0 => write!(f, "{}MiB", n >> 20),
+            n if n >= 1 << 10 && n % (1 << 10) == 0 => write!(f, "{}KiB", n >> 10),
+            n => n.fmt(f),
+        }
+    }
+}
+
+/// A time span, written `30s` or `1m 30s`; `None` is written `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time(pub(crate) Option<Duration>);
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        match humantime::parse_duration(text) {
+            Ok(time) if time.is_zero() => Err("no time at all; for no limit write off".into()),
+            Ok(time) if time > YEAR => Err("more than a year; for no limit write off".into()),
+            Ok(time) => Ok(Self(Some(time))),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Far from where adding to the clock could overflow.
+const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(time) => humantime::format_duration(time).fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+/// Whose pages may connect beside those of this very host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Allow {
+    /// All pages, written `any`.
+    Any,
+    /// The pages of one origin.
+    Of(Origin),
+}
+
+impl FromStr for Allow {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "any" => Ok(Self::Any),
+            _ => Origin::parse(text)
+                .map(Self::Of)
+                .ok_or("an origin is SCHEME://HOST or SCHEME://HOST:PORT, or any"),
+        }
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    /// Nothing
+    Off,
+    /// What failed
+    Error,
+    /// What is odd
+    Warn,
+    /// A line for each connection that ended
+    Info,
+    /// A line for each request, too
+    Debug,
+    /// All there is
+    Trace,
+}

@@ -1,0 +1,167 @@
+//! `taiwa connect`: opens a connection and hands it to the prompt or the pipes.
+
+mod input;
+mod output;
+mod pipe;
+mod pretty;
+mod prompt;
+mod tell;
+mod turn;
+mod url;
+
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    time::{Duration, Instant},
+};
+
+use taiwa::{Client, Deadlines, Deflate, Error, Keepalive, Limits, WebSocket};
+
+use crate::{
+    args::{Connect, Format, Opening, Time},
+    exit::{self, Exit, Failure},
+    signals::Signals,
+};
+use output::Style;
+use tell::Tell;
+
+/// How much of the body of a refusal is shown, in characters.
+const BODY_HEAD: usize = 500;
+
+pub(crate) async fn run(args: Connect) -> Result<Exit, Failure> {
+    let tell = Tell::new(&args);
+    let given = !args.sending.message.is_empty() || !args.sending.file.is_empty();
+    if args.sending.delimiter == crate::args::Delimiter::None && !args.sending.binary {
+        return Err(Failure::new(Exit::Usage, "--delimiter none needs --binary"));
+    }
+    let given = match given {
+        true => Some(input::given(&args.sending).map_err(|it| Failure::new(Exit::Usage, it))?),
+        false => None,
+    };
+    let client = client(&args)?;
+    let mut signals = Signals::new().map_err(|it| Failure::new(Exit::Inside, it))?;
+    let url = url::complete(&args.url);
+    let (socket, response) = tokio::select! {
+        opened = client.open(&url) => opened.map_err(|it| not_opened(&url, it))?,
+        signal = signals.next() => return Ok(signal.into()),
+    };
+    tell.opened(&socket, &response);
+
+    let people = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let prompt =
+        people && given.is_none() && args.count().is_none() && args.receiving.output.is_none();
+    let opened = Opened { socket, opened: Instant::now(), tell, url };
+    if prompt {
+        prompt::run(opened, &args, signals).await
+    } else {
+        pipe::run(opened, &args, given, signals).await
+    }
+}
+
+/// An open connection and what there is to know of it.
+struct Opened {
+    socket: WebSocket,
+    opened: Instant,
+    tell: Tell,
+    url: String,
+}
+
+impl Connect {
+    /// How many messages are waited for.
+    fn count(&self) -> Option<u64> {
+        self.ending.one.then_some(1).or(self.ending.count)
+    }
+
+    fn style(&self, for_people: bool) -> Style {
+        let otherwise = if for_people { Format::Pretty } else { Format::Raw };
+        let colour = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
+        Style {
+            format: self.receiving.format.unwrap_or(otherwise),
+            delimiter: self.sending.delimiter,
+            timestamps: self.receiving.timestamps,
+            colour: for_people && colour,
+        }
+    }
+}
+
+fn client(args: &Connect) -> Result<Client, Failure> {
+    let Opening { header, cookie, user_agent, origin, subprotocol, .. } = &args.opening;
+    let usage = |message: String| Failure::new(Exit::Usage, message);
+    let mut builder = Client::builder()
+        .limits(Limits {
+            message_bytes_max: args.receiving.message_max.0,
+            fragments_max: args.receiving.fragments_max,
+            ..Limits::default()
+        })
+        .deadlines(Deadlines {
+            handshake: args.opening.connect_timeout.0,
+            close: args.ending.close_timeout.0,
+            // A person or a program at the other end may take its time.
+            write: None,
+            message: None,
+        })
+        .keepalive(keepalive(args.opening.ping_after, args.opening.pong_within))
+        .subprotocols(subprotocol.iter().cloned());
+    if !args.opening.no_compress {
+        builder = builder.compression(Deflate::default());
+    }
+    let named = |name: &str| {
+        header
+            .iter()
+            .any(|it| it.split(':').next().is_some_and(|it| it.trim().eq_ignore_ascii_case(name)))
+    };
+    if !named("user-agent") {
+        builder = builder.header("user-agent", user_agent);
+    }
+    if let Some(origin) = origin {
+        builder = builder.header("origin", origin);
+    }
+    // RFC 6265 §5.4: "the user agent MUST NOT attach more than one Cookie header field".
+    if !cookie.is_empty() {
+        builder = builder.header("cookie", &cookie.join("; "));
+    }
+    for line in header {
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| usage(format!("--header {line:?} is not NAME: VALUE")))?;
+        builder = builder.header(name.trim(), value.trim());
+    }
+    if args.opening.insecure {
+        builder = builder.danger_accept_any_certificate();
+    }
+    if let Some(path) = &args.opening.cacert {
+        let pem = fs::read(path).map_err(|it| usage(format!("{}: {it}", path.display())))?;
+        builder = builder.root_certificate_pem(&pem);
+    }
+    builder.build().map_err(|it| Failure::new(Exit::Usage, it))
+}
+
+/// Makes the two flags into one setting. `off` for the answer: more than anybody waits.
+pub(crate) fn keepalive(ping_after: Time, pong_within: Time) -> Option<Keepalive> {
+    let never = Duration::from_secs(366 * 24 * 60 * 60);
+    let pong_within = pong_within.0.unwrap_or(never);
+    ping_after.0.map(|ping_after| Keepalive { ping_after, pong_within })
+}
+
+fn not_opened(url: &str, error: Error) -> Failure {
+    let exit = exit::of_opening(&error);
+    let Error::Refused(response) = &error else {
+        return Failure::new(exit, format_args!("{}: {error}", pretty::visible(url)));
+    };
+    let mut message = format!("{}: refused with {}", pretty::visible(url), response.status());
+    if let Some(location) = response.headers().get(http::header::LOCATION) {
+        let location = String::from_utf8_lossy(location.as_bytes());
+        message.push_str(&format!("\nLocation: {}", pretty::visible(&location)));
+    }
+    let body = String::from_utf8_lossy(response.body());
+    let body = body.trim();
+    if !body.is_empty() {
+        let head: String = body.chars().take(BODY_HEAD).collect();
+        message.push('\n');
+        message.push_str(&pretty::visible(&head));
+        if head.len() < body.len() {
+            message.push_str("\n...");
+        }
+    }
+    Failure::new(exit, message)
+}

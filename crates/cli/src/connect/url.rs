@@ -1,0 +1,45 @@
+//! The URL as people write it, made into one of RFC 6455 §3.
+
+/// Adds `ws://` if there is no scheme, and percent-encodes what a request line can't carry.
+pub(super) fn complete(url: &str) -> String {
+    let with_scheme = match url.find("://") {
+        Some(at) if url[..at].bytes().all(|b| b.is_ascii_alphanumeric()) => url.to_owned(),
+        _ => format!("ws://{url}"),
+    };
+    let authority = with_scheme.find("://").expect("just added") + 3;
+    let path = with_scheme[authority..]
+        .find(['/', '?', '#'])
+        .map_or(with_scheme.len(), |it| authority + it);
+    let mut complete = with_scheme[..path].to_owned();
+    for byte in with_scheme[path..].bytes() {
+        // Everything else is either allowed or the library's to refuse.
+        if byte <= b' ' || byte >= 0x7f || b"\"<>\\^`{|}".contains(&byte) {
+            complete.push_str(&format!("%{byte:02X}"));
+        } else {
+            complete.push(byte.into());
+        }
+    }
+    complete
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_completed() {
+        for (written, complete_url) in [
+            ("localhost:8000", "ws://localhost:8000"),
+            ("localhost:8000/chat", "ws://localhost:8000/chat"),
+            ("[::1]:8000/chat", "ws://[::1]:8000/chat"),
+            ("example.org?next=http://x", "ws://example.org?next=http://x"),
+            ("wss://example.org/feed?a=b&c=%20", "wss://example.org/feed?a=b&c=%20"),
+            ("https://example.org/", "https://example.org/"),
+            ("ws://h/対話?q=a b", "ws://h/%E5%AF%BE%E8%A9%B1?q=a%20b"),
+            ("ws://h/{\"x\"}", "ws://h/%7B%22x%22%7D"),
+            ("ftp://h/", "ftp://h/"),
+        ] {
+            assert_eq!(complete(written), complete_url, "{written}");
+        }
+    }
+}

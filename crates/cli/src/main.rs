@@ -1,0 +1,44 @@
+//! The binary `taiwa`: reads the arguments and runs one command.
+
+mod args;
+mod connect;
+mod exit;
+mod manual;
+mod serve;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Verb};
+use exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().verb {
+        Verb::Serve(serve) => on_runtime(serve::run(*serve)),
+        Verb::Connect(connect) => on_runtime(connect::run(*connect)),
+        Verb::Completions(completions) => manual::print_completions(completions.shell),
+        Verb::Man(man) => manual::write_pages(&man.dir),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            for line in failure.message.lines() {
+                anstream::eprintln!("taiwa: {line}");
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+fn on_runtime(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Inside, error))?;
+    let outcome = runtime.block_on(command);
+    // A name's look-up that is under way must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
