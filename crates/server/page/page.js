@@ -59,16 +59,24 @@ class Lasting {
 const log = byId("log");
 let forgotten = 0;
 
+// Whoever looks at the end stays there, also when the list changes its size.
+let atEnd = true;
+const stay = () => { if (atEnd) log.scrollTop = log.scrollHeight; };
+log.addEventListener("scroll", () => {
+  atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+});
+new ResizeObserver(stay).observe(log);
+
 function say(text, kind) {
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   const line = document.createElement("li");
   line.className = kind;
-  line.textContent = text;
+  const words = document.createElement("span");
+  words.textContent = text;
   const now = new Date();
   const time = document.createElement("time");
   time.dateTime = now.toISOString();
   time.textContent = now.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  line.append(time);
+  line.append(words, time);
   log.append(line);
   while (log.children.length > LINES_MAX) {
     log.firstChild.remove();
@@ -76,7 +84,8 @@ function say(text, kind) {
   }
   byId("forgotten").hidden = forgotten === 0;
   byId("forgotten").textContent = `${forgotten} older messages are no longer shown.`;
-  if (atEnd || kind === "mine") log.scrollTop = log.scrollHeight;
+  atEnd ||= kind === "mine";
+  stay();
 }
 
 function describe(buffer) {
@@ -182,6 +191,7 @@ setInterval(() => {
 }, 1000);
 
 new Lasting("/.taiwa/connections", showConnections, (state, text) => {
+  byId("connections").classList.toggle("stale", state !== "open");
   if (state !== "open") byId("total").textContent = text;
 });
 

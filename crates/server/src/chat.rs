@@ -189,7 +189,7 @@ impl Visit {
             id = self.live.id(),
             who = %self.who,
             path = self.path,
-            seconds = self.began.elapsed().as_secs_f64(),
+            seconds = format_args!("{:.3}", self.began.elapsed().as_secs_f64()),
             received,
             sent,
             "closed: {how}"
