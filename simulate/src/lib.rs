@@ -1,0 +1,22 @@
+//! Two connections over a network that is as bad as TCP allows: tiny reads and writes, delays, full
+//! buffers, half-closes, resets, silence. Time is a number and chance a seed, so that a run can be had
+//! again.
+//!
+//! ```
+//! use taiwa_simulate::{Plan, World};
+//! let [client, server] = World::new(Plan::from_seed(7)).run();
+//! assert_eq!(client.received, server.sent);
+//! assert_eq!(server.received, client.sent);
+//! ```
+
+mod dice;
+mod network;
+mod party;
+mod plan;
+mod world;
+
+pub use dice::Dice;
+pub use network::{Network, Pipe};
+pub use party::Party;
+pub use plan::{Disaster, Plan, Wish};
+pub use world::World;
