@@ -1,8 +1,7 @@
 //! Values of arguments: sizes, times, levels.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, num::ParseIntError, str::FromStr, time::Duration};
 
-use bytesize::ByteSize;
 use clap::ValueEnum;
 use taiwa::Origin;
 
@@ -14,8 +13,21 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let size: ByteSize = text.parse()?;
-        usize::try_from(size.as_u64()).map(Self).map_err(|_| "more than memory can hold".into())
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let unit = match unit.trim_start().to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "kb" => 1000,
+            "kib" => 1 << 10,
+            "mb" => 1000 * 1000,
+            "mib" => 1 << 20,
+            "gb" => 1000 * 1000 * 1000,
+            "gib" => 1 << 30,
+            _ => return Err("a unit is B, KB, KiB, MB, MiB, GB or GiB".into()),
+        };
+        let number: usize = number.parse().map_err(|it: ParseIntError| it.to_string())?;
+        let bytes = number.checked_mul(unit).ok_or("more than memory can hold")?;
+        Ok(Self(bytes))
     }
 }
 
