@@ -51,8 +51,9 @@ impl Writer {
             self.compress(message.as_bytes(), direction, config, &mut compressed, pool);
             // A compressor that forgets the message anyway leaves the choice to the end; one that keeps
             // it does not, or its window and the peer's would differ.
-            let pays =
-                !direction.no_context_takeover || compressed.len() < message.as_bytes().len();
+            let pays = !direction.no_context_takeover
+                || config.message_bytes_min == 0
+                || compressed.len() < message.as_bytes().len();
             if pays {
                 self.frame(opcode, true, &compressed, outbox, pool);
             }
