@@ -44,7 +44,7 @@ pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr)
         First::Late => part(io, &late()).await,
         First::Fault(fault) => part(io, &whole(fault.response())).await,
         First::Request { request, leftover, .. } if is_upgrade(&request) => {
-            upgrade(shared, io, ends, request, leftover).await;
+            upgrade(shared, io, ends, *request, leftover).await;
         }
         First::Request { head, leftover, .. } => {
             let mut read = BytesMut::from(&head[..]);
@@ -56,7 +56,7 @@ pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr)
 
 /// What a connection begins with.
 enum First {
-    Request { request: Request<()>, head: Vec<u8>, leftover: BytesMut },
+    Request { request: Box<Request<()>>, head: Vec<u8>, leftover: BytesMut },
     Fault(H1Fault),
     Late,
 }
@@ -106,8 +106,8 @@ async fn read_first(shared: &Shared, io: &mut BoxIo) -> io::Result<First> {
             Err(fault) => return Ok(First::Fault(fault)),
             Ok(None) => read.clear(),
             Ok(Some((request, head))) => {
-                let leftover = BytesMut::from(head.leftover);
-                return Ok(First::Request { request, head: head.as_bytes().to_vec(), leftover });
+                let (leftover, head) = (BytesMut::from(head.leftover), head.as_bytes().to_vec());
+                return Ok(First::Request { request: Box::new(request), head, leftover });
             }
         }
     }

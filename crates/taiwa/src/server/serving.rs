@@ -14,7 +14,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
 
@@ -61,7 +61,7 @@ impl Serving {
         loop {
             tokio::select! {
                 () = &mut signal => break,
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => shared.hear_panic(ended),
                 Some(_) = turned_away.join_next() => {}
                 accepted = accept(&listeners, &mut turn) => match accepted {
                     Ok((tcp, peer)) if connections.len() < shared.connections_max => {
@@ -86,8 +86,19 @@ impl Serving {
         }
         drop(listeners);
         shared.going_away.say();
-        while connections.join_next().await.is_some() {}
+        while let Some(ended) = connections.join_next().await {
+            shared.hear_panic(ended);
+        }
         Ok(())
+    }
+}
+
+impl Shared {
+    /// Reports a panic that was not caught where closures are run: of the one for ordinary requests.
+    fn hear_panic(&self, ended: Result<(), JoinError>) {
+        if let Err(error) = ended {
+            (self.on_error)(None, &error);
+        }
     }
 }
 

@@ -130,8 +130,7 @@ impl WebSocket {
 
     /// Closes the connection: writes what is queued, sends a Close frame, waits for the peer's and for the
     /// end of the transport, at most [`Deadlines::close`](crate::Deadlines::close). Messages that still
-    /// arrive are dropped; to receive them, close and then receive until `None` by cancelling this future
-    /// (the Close frame is queued at the first poll).
+    /// arrive are dropped.
     ///
     /// [`CloseCode::NO_STATUS`] sends a Close frame without code. Closing a closed connection returns how
     /// it was closed.

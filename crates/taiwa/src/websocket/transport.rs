@@ -86,10 +86,10 @@ impl Transport {
 
     /// Shuts down the write side; ready when that is done or can't be.
     pub(crate) fn poll_shut_down(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.failed.is_none() {
-            if let Err(error) = ready!(Pin::new(&mut self.io).poll_shutdown(cx)) {
-                self.failed = Some(error);
-            }
+        if self.failed.is_none()
+            && let Err(error) = ready!(Pin::new(&mut self.io).poll_shutdown(cx))
+        {
+            self.failed = Some(error);
         }
         Poll::Ready(())
     }

@@ -1,0 +1,94 @@
+//! Tests of the library as its users see it, over real sockets on loopback.
+
+mod echo;
+mod endings;
+mod examples;
+mod foreign;
+mod http;
+mod refusals;
+mod server;
+mod shutdown;
+mod tls;
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use taiwa::{Error, Server, Upgrade, WebSocket};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+    time::timeout,
+};
+
+/// No test waits longer.
+async fn soon<T>(it: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(20), it).await.expect("in time")
+}
+
+async fn bind() -> (Server, SocketAddr) {
+    let server = Server::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = server.local_addr().expect("it is bound");
+    (server, addr)
+}
+
+async fn echo(upgrade: Upgrade) -> Result<(), Error> {
+    let mut socket = upgrade.accept().await?;
+    while let Some(message) = socket.recv().await? {
+        socket.send(message).await?;
+    }
+    Ok(())
+}
+
+/// Serves echo with the defaults until the test ends.
+async fn echo_server() -> SocketAddr {
+    let (server, addr) = bind().await;
+    run(server.serve(echo));
+    addr
+}
+
+fn run(serving: taiwa::Serving) -> JoinHandle<std::io::Result<()>> {
+    tokio::spawn(serving.into_future())
+}
+
+async fn connect(addr: SocketAddr) -> WebSocket {
+    soon(taiwa::connect(&format!("ws://{addr}/"))).await.expect("it connects")
+}
+
+/// Sends a request by hand and returns the response's head, with what followed it in the same read.
+async fn request(addr: SocketAddr, request: &str) -> (TcpStream, String) {
+    let mut tcp = TcpStream::connect(addr).await.expect("it connects");
+    tcp.write_all(request.as_bytes()).await.expect("it is read");
+    let head = soon(read_head(&mut tcp)).await;
+    (tcp, head)
+}
+
+async fn read_head(tcp: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    while !bytes.windows(4).any(|it| it == b"\r\n\r\n") {
+        if tcp.read_buf(&mut bytes).await.expect("it answers") == 0 {
+            break;
+        }
+    }
+    String::from_utf8(bytes).expect("a head")
+}
+
+/// Reads to the end of the connection.
+async fn rest(tcp: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    soon(tcp.read_to_end(&mut bytes)).await.expect("it ends without a reset");
+    bytes
+}
+
+const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\n";
+
+/// The request that opens a WebSocket, with more header lines, each with its CR LF.
+fn handshake(more: &str) -> String {
+    format!("{HANDSHAKE}{more}\r\n")
+}
+
+/// A client's frame with a mask of zeros.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat()
+}

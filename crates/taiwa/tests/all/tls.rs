@@ -1,0 +1,64 @@
+//! wss.
+
+use taiwa::{Client, Error, Upgrade};
+
+use super::{bind, echo, run, soon};
+
+struct Certificate {
+    certificate: String,
+    key: String,
+}
+
+fn certificate() -> Certificate {
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    Certificate { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
+}
+
+#[tokio::test]
+async fn echo_works_over_tls_with_a_root_of_our_own() {
+    let Certificate { certificate, key } = certificate();
+    let (server, addr) = bind().await;
+    let server = server.tls(certificate.as_bytes(), key.as_bytes()).unwrap();
+    run(server.serve(|upgrade: Upgrade| {
+        assert!(upgrade.is_tls());
+        echo(upgrade)
+    }));
+    let client = Client::builder().root_certificate_pem(certificate.as_bytes()).build().unwrap();
+    for host in ["localhost", "127.0.0.1"] {
+        let url = format!("wss://{host}:{}/", addr.port());
+        let mut socket = soon(client.connect(&url)).await.unwrap();
+        for len in [3, 100_000] {
+            soon(socket.send(vec![7; len])).await.unwrap();
+            assert_eq!(soon(socket.recv()).await.unwrap(), Some(vec![7; len].into()));
+        }
+        let closed = soon(socket.close(taiwa::CloseCode::NORMAL, "")).await.unwrap();
+        assert!(closed.clean);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_refused_unless_the_caller_insists() {
+    let Certificate { certificate, key } = certificate();
+    let (server, addr) = bind().await;
+    run(server.tls(certificate.as_bytes(), key.as_bytes()).unwrap().serve(echo));
+    let url = format!("wss://localhost:{}/", addr.port());
+    let error = soon(taiwa::connect(&url)).await.unwrap_err();
+    assert!(matches!(error, Error::Tls(_)), "{error:?}");
+    let client = Client::builder().danger_accept_any_certificate().build().unwrap();
+    let mut socket = soon(client.connect(&url)).await.unwrap();
+    socket.send("x").await.unwrap();
+    assert_eq!(soon(socket.recv()).await.unwrap(), Some("x".into()));
+}
+
+#[tokio::test]
+async fn a_certificate_and_a_key_that_do_not_fit_are_refused() {
+    let (one, other) = (certificate(), certificate());
+    for (certificate, key) in
+        [(&one.certificate, &other.key), (&one.key, &one.key), (&one.certificate, &one.certificate)]
+    {
+        let (server, _) = bind().await;
+        let refused = server.tls(certificate.as_bytes(), key.as_bytes());
+        assert!(matches!(refused, Err(Error::Tls(_))));
+    }
+}
