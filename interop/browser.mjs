@@ -77,6 +77,23 @@ async function stream({ url }) {
   return { text, length: bytes.length, sevens: bytes.every((byte) => byte === 7), closeCode, extensions };
 }
 
+/** Starts `taiwa serve` on a port, 0 for any; resolves to the program and its URL. */
+async function serve(taiwa, port) {
+  const program = spawn(taiwa, ['serve', '--listen', `127.0.0.1:${port}`]);
+  const { value } = await within(
+    createInterface(program.stdout)[Symbol.asyncIterator]().next(),
+    STEP_MS,
+    'the URL of a server',
+  );
+  return { program, url: new URL(value) };
+}
+
+function ended(program) {
+  const over = new Promise((resolve) => program.once('close', resolve));
+  program.kill('SIGTERM');
+  return within(over, STEP_MS, 'the end of a server');
+}
+
 /** A page of another origin, to see its socket refused. */
 function elsewhere() {
   const server = http.createServer((_, response) => {
@@ -193,6 +210,26 @@ function tabChecks({ origin, taiwa, newTab, streams, noticed }) {
     },
     async 'console-clean'() {
       assert.deepEqual(noticed.complaints, []);
+    },
+    async 'comes-back'() {
+      if (!taiwa) return 'no program given';
+      let { program, url } = await serve(taiwa, 0);
+      try {
+        const tab = await newTab(undefined);
+        const state = (pattern) => async () => {
+          const text = await tab.evaluate(stateOf);
+          return pattern.test(text) || text;
+        };
+        await tab.goto(url.href);
+        await until('connected', state(/^connected$/));
+        await ended(program);
+        await until('closed with 1001', state(/1001/));
+        ({ program } = await serve(taiwa, url.port));
+        await until('connected again', state(/^connected$/));
+        await tab.close();
+      } finally {
+        program.kill('SIGKILL');
+      }
     },
   };
 }

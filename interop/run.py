@@ -42,9 +42,10 @@ LIBRARY_CHECKS = (
 ).split()
 # What the server saw of the library's ends, and what the program `taiwa connect` proves in pipes.
 SEEN_CHECKS = "close-seen oversize-seen".split()
-CLI_CHECKS = "lines ping server-close killed".split()
+CLI_CHECKS = "lines ping server-close killed tls tls-untrusted".split()
 PAGE_CHECKS = (
-    "connected two-tabs live-list terminal echo deflate close-code stream wrong-origin offline console-clean".split()
+    "connected two-tabs live-list terminal echo deflate close-code stream wrong-origin offline "
+    "console-clean comes-back".split()
 )
 
 
@@ -320,13 +321,15 @@ class Run:
             self.check(prefix + "cli-ping", lambda: self.answers_ping(server))
             self.check(prefix + "cli-server-close", lambda: self.server_closes(server))
             self.check(prefix + "cli-killed", lambda: self.killed(server))
+            self.check(prefix + "cli-tls", lambda: self.trusted(secure))
+            self.check(prefix + "cli-tls-untrusted", lambda: self.untrusted(secure))
 
     @staticmethod
     def seen(server: Listening, end: str):
         server.find("^closed " + re.escape(end), 3)
 
-    def connect(self, server: Listening, path: str) -> Process:
-        return Process((self.options.taiwa, "connect", server.origin + path))
+    def connect(self, server: Listening, path: str, *flags: str) -> Process:
+        return Process((self.options.taiwa, "connect", *flags, server.origin + path))
 
     def lines(self, server: Listening):
         """All lines of a pipe come back, in order, before the program ends with 0."""
@@ -375,6 +378,24 @@ class Run:
             code = program.exit_code(STEP_S)
             if code != 8 or program.out != ["still here"]:
                 raise Failure(f"exit code {code} where 8 was due: {program.tail()}")
+        finally:
+            program.kill()
+
+    def trusted(self, secure: Listening):
+        program = self.connect(secure, "/echo", "--cacert", self.authority, "-m", "over TLS", "-m", "対話")
+        try:
+            code = program.exit_code(STEP_S)
+            if code != 0 or program.out != ["over TLS", "対話"]:
+                raise Failure(f"exit code {code} where 0 was due: {program.tail()}")
+        finally:
+            program.kill()
+
+    def untrusted(self, secure: Listening):
+        program = self.connect(secure, "/echo", "-m", "for nobody's eyes")
+        try:
+            code = program.exit_code(STEP_S)
+            if code != 4 or program.out:
+                raise Failure(f"exit code {code} where 4 was due: {program.tail()}")
         finally:
             program.kill()
 
