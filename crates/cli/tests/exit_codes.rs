@@ -103,7 +103,8 @@ fn code_6_when_the_server_takes_too_long() {
     connect(&url, &["--connect-timeout", "200ms"], "").expect(6);
     // Keeps the connection open and answers neither Ping nor Close.
     let silent = || frames_peer("", drain).0;
-    connect(&silent(), &["--stay", "--ping-after", "100ms", "--pong-within", "200ms"], "").expect(6);
+    connect(&silent(), &["--stay", "--ping-after", "100ms", "--pong-within", "200ms"], "")
+        .expect(6);
     connect(&silent(), &["--linger", "10ms", "--close-timeout", "100ms"], "").expect(6);
 }
 

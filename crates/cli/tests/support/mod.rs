@@ -76,6 +76,10 @@ impl Running {
 
     pub fn finish(mut self) -> Outcome {
         drop(self.child.stdin.take());
+        self.finish_with_open_stdin()
+    }
+
+    pub fn finish_with_open_stdin(mut self) -> Outcome {
         let end = Instant::now() + PATIENCE;
         let status = loop {
             match self.child.try_wait().unwrap() {
@@ -173,6 +177,22 @@ impl Server {
             seen.push('\n');
         }
         panic!("no {part:?} in the log:\n{seen}");
+    }
+
+    /// Waits until so many connections are live.
+    #[track_caller]
+    pub fn await_live(&self, total: usize) {
+        let end = Instant::now() + PATIENCE;
+        let url = self.ws("/.taiwa/connections");
+        let part = format!("{{\"total\":{total},");
+        while Instant::now() < end {
+            let report = connect(&url, &["-1", "-q"], "").expect(0);
+            if report.stdout_text().starts_with(&part) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("never {total} connections");
     }
 
     pub fn signal(&self, name: &str) {
