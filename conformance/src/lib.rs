@@ -1,0 +1,10 @@
+//! What the suites share: frames byte by byte, the table of violations, raw peers, a child process.
+
+pub mod ends;
+pub mod frames;
+pub mod process;
+pub mod raw;
+pub mod violations;
+
+pub use ends::Ends;
+pub use frames::Sender;
