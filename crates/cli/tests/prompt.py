@@ -5,21 +5,26 @@
 Prints `ok` when all went as it should; otherwise it raises. Every wait has an end.
 """
 
+import base64
 import fcntl
+import hashlib
 import os
 import pty
 import re
 import select
+import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 
 TAIWA, SERVER = sys.argv[1:]
 PATIENCE = 30
-STATE = tempfile.mkdtemp()
+FOLDER = tempfile.TemporaryDirectory()
+STATE = FOLDER.name
 
 
 class Terminal:
@@ -29,7 +34,7 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             environ = dict(os.environ, TERM="xterm", XDG_STATE_HOME=STATE)
-            os.execve(TAIWA, [TAIWA, *args], environ)
+            os.execvpe(args[0], args, environ)
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.shown = ""
         self.all = ""
@@ -88,7 +93,7 @@ def other(*args):
 def typing_and_receiving():
     listener = subprocess.Popen([TAIWA, "connect", "-q", "--count", "4", "--format", "jsonl", f"{SERVER}/talk"],
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    terminal = Terminal("connect", f"{SERVER}/talk")
+    terminal = Terminal(TAIWA, "connect", f"{SERVER}/talk")
     terminal.expect(r"connected to .*/talk")
     terminal.expect(r"> ")
     cooked = terminal.local_modes()
@@ -135,44 +140,95 @@ def history():
         lines = file.read()
     assert "hello" in lines and "not kept" not in lines, lines
     assert os.stat(f"{STATE}/taiwa").st_mode & 0o077 == 0, "others may read it"
-    terminal = Terminal("connect", f"{SERVER}/echo")
+    terminal = Terminal(TAIWA, "connect", f"{SERVER}/echo")
     terminal.expect(r"> ")
     terminal.type("\x12pin")  # Ctrl-R: search
     terminal.expect(r"//?ping")
     terminal.type("\r")
     time.sleep(0.3)
     terminal.type("/close 4001 so long\r")
-    terminal.expect(r"closed by us with 4001: so long")
+    terminal.expect(r"closed by us with 4001")
     assert terminal.finish() == 9
 
 
 def interrupts():
-    terminal = Terminal("connect", f"{SERVER}/echo")
+    terminal = Terminal(TAIWA, "connect", f"{SERVER}/echo")
     terminal.expect(r"> ")
     terminal.type("\x03")  # Ctrl-C
     terminal.expect(r"closed by us with 1000")
     assert terminal.finish() == 0
 
 
-def the_server_closes():
-    terminal = Terminal("connect", f"{SERVER}/echo")
+def peer(frames, then):
+    """A server for one client: accepts, sends `frames`, does `then` with the socket. Returns its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        client, _ = listener.accept()
+        client.settimeout(PATIENCE)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(1)
+        key = re.search(rb"sec-websocket-key: *(\S+)", head, re.I)[1]
+        digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        client.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                       b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + base64.b64encode(digest) +
+                       b"\r\n\r\n" + frames)
+        then(client)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return "ws://127.0.0.1:%d/" % listener.getsockname()[1]
+
+
+def read_to_end(client):
+    while client.recv(65536):
+        pass
+
+
+def a_second_interrupt_aborts():
+    # Reads and never answers, so that the closing handshake lasts.
+    terminal = Terminal(TAIWA, "connect", "--close-timeout", "60s", peer(b"", read_to_end))
     terminal.expect(r"> ")
-    before = termios.tcgetattr(terminal.fd)[3]
-    assert not before & termios.ECHO
-    # A message over the server's limit.
+    terminal.type("\x03")
+    terminal.expect(r"> ")
+    time.sleep(0.3)
+    terminal.type("\x03")
+    assert terminal.finish() == 130
+
+
+def the_last_words_are_shown():
+    frames = b"".join(b"\x81\x02%02d" % n for n in range(50)) + b"\x88\x02\x03\xe8"
+    terminal = Terminal(TAIWA, "connect", peer(frames, read_to_end))
+    for n in range(50):
+        terminal.expect(r"< %02d\r?\n" % n)
+    terminal.expect(r"closed by the server with 1000")
+    assert terminal.finish() == 0
+
+
+def the_terminal_is_as_it_was():
+    command = f"stty -g; {TAIWA} connect {SERVER}/echo; echo code $?; stty -g"
+    terminal = Terminal("sh", "-c", command)
+    modes = terminal.expect(r"([0-9a-f]+:[0-9a-f:]+)\r?\n")[1]
+    terminal.expect(r"> ")
+    # A message over the server's limit ends it while a line is edited.
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("x" * 2_000_000)
         file.flush()
         terminal.type(f"/file {file.name}\r")
         terminal.expect(r"text, 2000000 bytes")
+        terminal.type("half a line")
         terminal.expect(r"closed by the server with 1009")
-    # The slave side is gone with its program; its modes are read while it lives, above, and as escapes.
-    assert terminal.finish() == 9
-    assert terminal.all.rstrip().count("\x1b[?2004l") >= 1, "bracketed paste was left on"
+    terminal.expect(r"code 9")
+    assert terminal.expect(r"([0-9a-f]+:[0-9a-f:]+)\r?\n")[1] == modes
+    assert terminal.finish() == 0
+    on, off = (terminal.all.rfind(f"\x1b[?2004{it}") for it in "hl")
+    assert 0 < on < off, "bracketed paste was left on"
 
 
 typing_and_receiving()
 history()
 interrupts()
-the_server_closes()
+a_second_interrupt_aborts()
+the_last_words_are_shown()
+the_terminal_is_as_it_was()
 print("ok")
