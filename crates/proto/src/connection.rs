@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     close::{CloseCode, ClosePayload, Closed, Side},
     deflate,
-    fault::{Deadline, Misuse},
+    fault::{Deadline, Fault, Misuse},
     header::Opcode,
     keepalive::{Clocks, Due},
     limits::{Config, Role},
@@ -142,7 +142,7 @@ impl Connection {
                         return Some(event);
                     }
                 }
-                Err(fault) => self.end_with_close(End::Fault(fault), fault.close_code(), now, pool),
+                Err(fault) => self.end_by(fault, now, pool),
             }
         }
     }
@@ -164,7 +164,7 @@ impl Connection {
             Ok(None) => None,
             Ok(Some(found)) => self.found(found, now, pool),
             Err(fault) => {
-                self.end_with_close(End::Fault(fault), fault.close_code(), now, pool);
+                self.end_by(fault, now, pool);
                 None
             }
         }
@@ -326,7 +326,7 @@ impl Connection {
                 }
                 Some(Due::Late(late)) if self.is_open() => {
                     let code = late.close_code().unwrap_or(CloseCode::POLICY_VIOLATION);
-                    self.end_with_close(End::Late(late), code, now, pool);
+                    self.end_with_close(End::Late(late), code, "", now, pool);
                 }
                 _ => {}
             },
@@ -376,18 +376,30 @@ impl Connection {
         pool: &mut Pool,
     ) {
         let by = if self.is_open() { Side::Peer } else { Side::Us };
-        let end = End::Closed(Closed { code, reason, by, clean: true });
+        let closed = Closed { code, reason: reason.clone(), by, clean: true };
         match by {
-            // §5.5.1: "the endpoint typically echos the status code it received"
-            Side::Peer => self.end_with_close(end, code, now, pool),
-            Side::Us => self.begin_ending(end, now),
+            // §5.5.1: "the endpoint typically echos the status code it received"; with the reason, so
+            // that a page's close event has what the page said.
+            Side::Peer => self.end_with_close(End::Closed(closed), code, &reason, now, pool),
+            Side::Us => self.begin_ending(End::Closed(closed), now),
         }
     }
 
+    fn end_by(&mut self, fault: Fault, now: Instant, pool: &mut Pool) {
+        self.end_with_close(End::Fault(fault), fault.close_code(), "", now, pool);
+    }
+
     /// Ends the connection; sends a Close frame before, if none was sent yet.
-    fn end_with_close(&mut self, end: End, code: CloseCode, now: Instant, pool: &mut Pool) {
+    fn end_with_close(
+        &mut self,
+        end: End,
+        code: CloseCode,
+        reason: &str,
+        now: Instant,
+        pool: &mut Pool,
+    ) {
         if self.is_open() {
-            let payload = ClosePayload::new(code, "").expect("a code that was checked, no reason");
+            let payload = ClosePayload::new(code, reason).expect("the peer's, or one of ours");
             self.control(Opcode::Close, payload.as_slice(), now, pool).expect("open, short enough");
         }
         self.begin_ending(end, now);

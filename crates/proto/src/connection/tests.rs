@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{fault::Fault, limits::Limits, reader::tests::frame};
+use crate::{limits::Limits, reader::tests::frame};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -69,7 +69,7 @@ fn a_server_echoes_a_close_and_ends_at_once() {
     let mut server = Peer::server();
     assert_eq!(server.receive(&frame(0x88, b"\x0f\xa1bye")), [""; 0]);
     assert_eq!(server.conn.step(), Step::Transfer);
-    assert_eq!(server.write(usize::MAX), [0x88, 2, 0x0f, 0xa1]);
+    assert_eq!(server.write(usize::MAX), b"\x88\x05\x0f\xa1bye");
     assert_eq!(server.conn.step(), Step::ShutDown);
     server.conn.shut_down();
     let expected = Closed { code: 4001.into(), reason: "bye".into(), by: Side::Peer, clean: true };
