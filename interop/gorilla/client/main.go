@@ -79,8 +79,8 @@ func awaitClose(socket *websocket.Conn, code int, reason string) {
 	_, _, err := socket.ReadMessage()
 	closed, ok := err.(*websocket.CloseError)
 	must(ok, "no close frame: %v", err)
-	// RFC 6455 §5.5.1 has the answer repeat the code; whether the reason too is left to the server.
-	must(closed.Code == code && (closed.Text == "" || closed.Text == reason), "closed with %v", closed)
+	// RFC 6455 §5.5.1 has the answer repeat the code; taiwa repeats the reason too.
+	must(closed.Code == code && closed.Text == reason, "closed with %v", closed)
 }
 
 func hangUp(socket *websocket.Conn, code int, reason string) {
