@@ -182,6 +182,33 @@ impl Raw {
         std::mem::replace(&mut self.read, rest)
     }
 
+    /// Reads one unfragmented frame of a server and returns its payload.
+    ///
+    /// # Panics
+    /// If it does not come.
+    pub fn read_message(&mut self, within: Duration) -> Vec<u8> {
+        let deadline = Instant::now() + within;
+        let mut need = |len| {
+            while self.read.len() < len {
+                assert_ne!(self.fill(deadline).expect("a message"), 0, "the peer closed");
+            }
+            (self.read[1], self.read[2..len].to_vec())
+        };
+        let start = match need(2).0 {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        let (short, long) = need(start);
+        let len = match start {
+            2 => usize::from(short),
+            _ => long.iter().fold(0, |len, it| len << 8 | usize::from(*it)),
+        };
+        need(start + len);
+        let rest = self.read.split_off(start + len);
+        std::mem::replace(&mut self.read, rest).split_off(start)
+    }
+
     /// Says that nothing more will be written.
     pub fn shut_down(&mut self) {
         let _ = self.tcp.shutdown(Shutdown::Write);
