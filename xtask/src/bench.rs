@@ -1,18 +1,81 @@
-//! `bench`: measures us beside our rivals; see bench/.
+//! `bench`: measures us beside our rivals; see bench/README.md.
 
-use std::time::Duration;
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
-use crate::{outcome::Outcome, process, workspace::Workspace};
+use crate::{
+    outcome::Outcome,
+    process::{self, ask},
+    workspace::Workspace,
+};
 
+const INSTALL_MAX: Duration = Duration::from_secs(10 * 60);
+const BUILD_MAX: Duration = Duration::from_secs(30 * 60);
+/// Seven rounds take about ten minutes.
 const RUN_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Hands the rest of the command line to the program in bench/.
+/// Installs and builds all servers and the load generator, and hands the rest of the command line to the latter.
 pub(crate) fn run(workspace: &Workspace, args: &[&str]) -> Outcome {
-    let manifest = workspace.root.join("bench/Cargo.toml");
-    if !manifest.exists() {
-        return Outcome::skip("there is no bench yet");
+    let built = install(workspace).and_then(|()| build(workspace));
+    Outcome::of(built.and_then(|()| measure(workspace, args)))
+}
+
+/// The rivals that come from npm.
+fn install(workspace: &Workspace) -> Result<(), String> {
+    let folder = workspace.root.join("bench");
+    let lock = folder.join("package-lock.json");
+    let lock = fs::read(lock).map_err(|it| format!("bench/package-lock.json: {it}"))?;
+    let stamp = folder.join("node_modules/.lock-installed");
+    if fs::read(&stamp).is_ok_and(|it| it == lock) {
+        return Ok(());
     }
-    let mut command = workspace.cargo(&["run", "--quiet", "--release", "--manifest-path"]);
-    command.arg(manifest).arg("--").args(args);
-    Outcome::of(process::run(&mut command, RUN_MAX))
+    let mut npm = workspace.command("npm");
+    npm.current_dir(&folder).args(["ci", "--no-audit", "--no-fund"]);
+    process::run(&mut npm, INSTALL_MAX)?;
+    fs::write(stamp, lock).map_err(|it| it.to_string())
+}
+
+/// Builds everything with the profile of bench/Cargo.toml, the binary `taiwa` too, and for any machine of this kind
+/// whatever flags the user's own shell has.
+fn build(workspace: &Workspace) -> Result<(), String> {
+    let cargo = |args: &[&str]| {
+        let mut command = workspace.cargo(&["build", "--quiet", "--release"]);
+        command.args(args).arg("--target-dir").arg(target(workspace));
+        command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+        command.env("CARGO_PROFILE_RELEASE_LTO", "thin");
+        process::run(&mut command, BUILD_MAX)
+    };
+    cargo(&["--manifest-path", "bench/Cargo.toml"])?;
+    cargo(&["--bin", "taiwa"])
+}
+
+fn measure(workspace: &Workspace, args: &[&str]) -> Result<(), String> {
+    let built = target(workspace).join("release");
+    let bench = workspace.root.join("bench");
+    let whole = !args.iter().any(|it| ["--quick", "--only"].contains(it));
+    let results = if whole { bench.join("results") } else { target(workspace).join("results") };
+    let mut command = Command::new(built.join("bench-load"));
+    command.current_dir(&workspace.root);
+    command.arg("--servers").arg(&built).arg("--taiwa").arg(built.join("taiwa"));
+    command.arg("--bench").arg(bench).arg("--results").arg(&results);
+    command.args(["--taiwa-version", &version(workspace)?]).args(args);
+    process::run(&mut command, RUN_MAX)?;
+    println!("    results: {}", results.join("README.md").display());
+    Ok(())
+}
+
+/// The version of our crates, and which state of them this is.
+fn version(workspace: &Workspace) -> Result<String, String> {
+    let packages = workspace.metadata["packages"].as_array().ok_or("no packages")?;
+    let ours = packages.iter().find(|it| it["name"] == "taiwa").ok_or("no package taiwa")?;
+    let version = ours["version"].as_str().ok_or("no version")?;
+    let git = |args: &[&str]| ask(workspace.command("git").args(args));
+    // Whoever has no clone but an archive has the version alone.
+    let Ok(commit) = git(&["rev-parse", "--short=10", "HEAD"]) else { return Ok(version.into()) };
+    let changed = git(&["status", "--porcelain", "--", "crates", "Cargo.toml"])?;
+    let changed = if changed.is_empty() { "" } else { " with changes" };
+    Ok(format!("{version} ({commit}{changed})"))
+}
+
+fn target(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("bench")
 }

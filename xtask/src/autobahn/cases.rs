@@ -11,6 +11,7 @@ const SAMPLE_MINORS: &[(u32, u32)] = &[(12, 5), (13, 7)];
 const SAMPLE_SIZES: u32 = 5;
 
 const ALL_COUNT: usize = 517;
+const GROUP_13_COUNT: usize = 126;
 
 /// A selection of cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,17 @@ impl Cases {
             Self::Sample => CORE_COUNT + sample().count(),
         }
     }
+
+    /// Returns the place of the first case of group 13, counted from 1.
+    pub(super) fn first_of_group_13(self) -> usize {
+        match self {
+            Self::All => ALL_COUNT - GROUP_13_COUNT + 1,
+            Self::Sample => {
+                let before = |it: &String| !it.starts_with("13.");
+                CORE_COUNT + sample().take_while(before).count() + 1
+            }
+        }
+    }
 }
 
 /// One by one: kosoku's `13.*.1` would take in 13.1.10 to 13.1.18 as well.
@@ -61,6 +73,8 @@ mod tests {
         assert_eq!(options.len(), 2 * (CORE.len() + 60));
         assert!(options.ends_with(&["-i".into(), "13.7.5".into()]));
         assert_eq!(Cases::Sample.count(), 361);
+        assert_eq!(Cases::Sample.first_of_group_13(), 327);
+        assert_eq!(Cases::All.first_of_group_13(), 392);
         assert!(Cases::All.options().is_empty());
     }
 }

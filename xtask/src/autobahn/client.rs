@@ -21,22 +21,24 @@ impl Suite<'_> {
         folder: &Path,
     ) -> Result<Report, String> {
         let start = Instant::now();
-        let mut kosoku = self.workspace.command(self.workspace.venv("kosoku"));
+        let mut kosoku = self.kosoku();
         kosoku.args(["-m", "fuzzingserver", "127.0.0.1:0", "-o"]).arg(folder);
         kosoku.args(self.cases.options());
         let server = Server::start(&mut kosoku, Stream::Err)?;
         let plain = server.tells(START_MAX, port)?;
 
+        let forgetful = self.cases.first_of_group_13().to_string();
         let program = self.workspace.release("examples/autobahn_client");
         let mut client = self.workspace.command(program);
         let end = match certificate {
             None => {
-                client.args([&format!("ws://127.0.0.1:{plain}"), "taiwa", PARALLEL]);
+                client.args([&format!("ws://127.0.0.1:{plain}"), "taiwa", PARALLEL, &forgetful]);
                 process::run(&mut client, self.within)
             }
             Some(certificate) => {
                 let tunnel = certificate.tunnel_to_tcp(self.workspace, plain)?;
-                client.args([&format!("wss://127.0.0.1:{}", tunnel.port), "taiwa", PARALLEL]);
+                let url = format!("wss://127.0.0.1:{}", tunnel.port);
+                client.args([&url, "taiwa", PARALLEL, &forgetful]);
                 client.arg(&certificate.root);
                 process::run(&mut client, self.within)
             }

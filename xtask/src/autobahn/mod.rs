@@ -8,7 +8,7 @@ mod results;
 mod server;
 mod tls;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use crate::{
     outcome::{Outcome, Tally},
@@ -122,6 +122,13 @@ impl Suite<'_> {
             });
         }
         reports
+    }
+
+    /// Starts a command line of kosoku.
+    fn kosoku(&self) -> Command {
+        let mut python = self.workspace.command(self.workspace.venv("python"));
+        python.arg(self.workspace.root.join("conformance/autobahn/run.py"));
+        python
     }
 
     fn build(&self) -> Result<(), String> {
