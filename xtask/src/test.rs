@@ -16,7 +16,7 @@ const STAGE_MAX: Duration = Duration::from_secs(30 * 60);
 /// Runs every stage.
 pub(crate) fn run(workspace: &Workspace, tally: &mut Tally) {
     tally.stage("setup", || setup::run(workspace));
-    tally.stage("format", || cargo(workspace, &["fmt", "--all", "--check"]));
+    tally.stage("format", || format(workspace));
     tally.stage("tidy", || tidy::run(workspace));
     tally.stage("clippy", || clippy(workspace));
     tally.stage("tests", || tests(workspace));
@@ -31,6 +31,19 @@ fn cargo(workspace: &Workspace, args: &[&str]) -> Outcome {
     Outcome::of(process::run(&mut workspace.cargo(args), STAGE_MAX))
 }
 
+/// Workspaces of their own, beside the root's.
+const BENCH: [&str; 2] = ["--manifest-path", "bench/Cargo.toml"];
+const FUZZ: [&str; 2] = ["--manifest-path", "fuzz/Cargo.toml"];
+
+fn format(workspace: &Workspace) -> Outcome {
+    let mut outcome = Outcome::default();
+    for of in [&[][..], &BENCH[..], &FUZZ[..]] {
+        let args = [&["fmt", "--all"], of, &["--", "--check"]].concat();
+        outcome.add(cargo(workspace, &args));
+    }
+    outcome
+}
+
 /// All code, tests included, without a warning; then `taiwa-proto` without its tests, by the longer
 /// list of crates/proto/clippy.toml.
 fn clippy(workspace: &Workspace) -> Outcome {
@@ -39,15 +52,25 @@ fn clippy(workspace: &Workspace) -> Outcome {
     let lists = ["-D", "clippy::disallowed_methods", "-D", "clippy::disallowed_types"];
     let mut outcome = cargo(workspace, &all);
     outcome.add(cargo(workspace, &[&pure[..], &lists[..]].concat()));
+    let folder = workspace.target.join("bench");
+    let folder = ["--target-dir", &folder.to_string_lossy()];
+    let bench = [&all[..2], &BENCH, &folder, &all[2..]].concat();
+    outcome.add(cargo(workspace, &bench));
     outcome
 }
 
 fn tests(workspace: &Workspace) -> Outcome {
-    let mut command = workspace.cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"]);
-    match listen(&mut command, STAGE_MAX) {
-        Ok((lines, end)) => read(&lines, end),
-        Err(why) => Outcome::failure(why),
+    let all = ["test", "--quiet", "--workspace", "--no-fail-fast"];
+    let mut bench = workspace.cargo(&["test", "--quiet", "-p", "bench-load", "--no-fail-fast"]);
+    bench.args(BENCH).arg("--target-dir").arg(workspace.target.join("bench"));
+    let mut outcome = Outcome::default();
+    for mut command in [workspace.cargo(&all), bench] {
+        outcome.add(match listen(&mut command, STAGE_MAX) {
+            Ok((lines, end)) => read(&lines, end),
+            Err(why) => Outcome::failure(why),
+        });
     }
+    outcome
 }
 
 /// Counts what the test programs counted, and reads the names of failed tests in the list at the end.
