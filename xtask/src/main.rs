@@ -1,13 +1,13 @@
 //! The verbs of `cargo xtask`. Rust, so that whoever can build taiwa can also test it.
 
-mod autobahn;
-mod bench;
-mod fuzz;
-mod interop;
-mod setup;
 mod test;
+mod setup;
 mod tidy;
 mod wasm;
+mod autobahn;
+mod interop;
+mod fuzz;
+mod bench;
 
 mod outcome;
 mod process;

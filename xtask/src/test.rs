@@ -37,8 +37,8 @@ const FUZZ: [&str; 2] = ["--manifest-path", "fuzz/Cargo.toml"];
 
 fn format(workspace: &Workspace) -> Outcome {
     let mut outcome = Outcome::default();
-    for of in [&[][..], &BENCH[..], &FUZZ[..]] {
-        let args = [&["fmt", "--all"], of, &["--", "--check"]].concat();
+    for of in [&["--all"][..], &[&["--all"][..], &BENCH].concat(), &FUZZ] {
+        let args = [&["fmt"], of, &["--", "--check"]].concat();
         outcome.add(cargo(workspace, &args));
     }
     outcome

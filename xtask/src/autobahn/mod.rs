@@ -2,11 +2,11 @@
 //! TCP and through a TLS that is not ours. PyPI's `kosoku` runs the original case files.
 
 mod cases;
-mod client;
 mod report;
-mod results;
 mod server;
+mod client;
 mod tls;
+mod results;
 
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
