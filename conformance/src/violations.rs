@@ -215,7 +215,7 @@ fn limits(table: &mut Table) {
     table.row("fragments over the limit together", clause, found, |it| {
         [it.frame(1, &[b'x'; MESSAGE_BYTES_MAX]), it.frame(0, b"x")].concat()
     });
-    let clause = "§10.4: \"MUST perform additional validation\" of sizes: a limit of ours";
+    let clause = "§10.4: \"MUST protect themselves against exceeding those limits\"";
     let found = (Fault::TooManyFragments, 1008);
     table.row("too many fragments", clause, found, |it| {
         [it.frame(2, b"x"), it.frame(0, b"x").repeat(FRAGMENTS_MAX as usize)].concat()
@@ -226,7 +226,7 @@ fn limits(table: &mut Table) {
 }
 
 fn compressed(table: &mut Table) {
-    let clause = "RFC 7692 §6.1: \"MUST NOT set the \\\"Per-Message Compressed\\\" bit of control frames and non-first fragments\"";
+    let clause = "RFC 7692 §6: \"MUST NOT set the \\\"Per-Message Compressed\\\" bit of control frames and non-first fragments\"";
     let found = (Fault::ReservedBit, 1002);
     for (name, opcode) in [("ping", 9), ("pong", 10), ("close", 8)] {
         table.row(format!("RSV1 on {name}"), clause, found, move |it| it.frame(0xc0 | opcode, b""));

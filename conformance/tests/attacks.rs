@@ -7,12 +7,12 @@ use std::{
 };
 
 use taiwa_conformance::{
-    Sender,
+    Ends, Sender,
     frames::deflated,
     process::Process,
     raw::{Raw, RawClient},
 };
-use taiwa_proto::Role;
+use taiwa_proto::{Config, Role};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -172,6 +172,20 @@ fn memory_grows_with_what_arrives_and_not_with_what_is_announced() {
         raws.iter_mut().for_each(|it| closed_with(it, 1009, Duration::from_secs(5)));
         raws
     });
+}
+
+#[test]
+fn a_message_that_is_kept_keeps_none_of_the_bytes_around_it() {
+    // A thousand messages of one byte in one read, each of which somebody might keep for long.
+    let mut server = Ends::new(Role::Server, Config::default(), None);
+    let fragmented = [US.frame(2, b"x"), US.frame(0x80, b"y")].concat();
+    server.receive(&[US.frame(0x82, b"x").repeat(1000), fragmented].concat());
+    assert_eq!(server.messages.len(), 1001);
+    for message in server.messages {
+        let len = message.as_bytes().len();
+        let kept = message.into_bytes().try_into_mut().expect("nobody shares it").capacity();
+        assert!(kept <= 2 * len + 64, "{kept} bytes kept for {len}");
+    }
 }
 
 #[test]

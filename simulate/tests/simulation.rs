@@ -49,7 +49,7 @@ fn agree([client, server]: &[Party; 2]) {
             (Side::Us, Side::Peer) => {
                 let (code, reason) = us.closed.expect("we closed");
                 assert_eq!((theirs.code, theirs.reason.as_str()), (code, reason));
-                assert_eq!((ours.code, ours.reason.as_str()), (code, ""), "it comes back");
+                assert_eq!((ours.code, ours.reason.as_str()), (code, reason), "it comes back");
                 firsts += 1;
             }
             (Side::Us, Side::Us) => {
