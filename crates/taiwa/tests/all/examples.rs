@@ -3,7 +3,9 @@
 use std::{
     io::{BufRead, BufReader},
     net::TcpStream,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -17,10 +19,22 @@ impl Drop for Program {
     }
 }
 
-/// An example, which `cargo test` has built beside this test.
+/// An example, built in the profile and the folder of this test.
 fn example(name: &str) -> Command {
-    let test = std::env::current_exe().expect("we run");
-    let profile = test.parent().and_then(|it| it.parent()).expect("target/<profile>/deps/test");
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let profile = BUILT.get_or_init(|| {
+        let test = std::env::current_exe().expect("we run");
+        let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/test");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "-q", "--example", "echo_server", "--example", "echo_client"]);
+        cargo.arg("--target-dir").arg(profile.parent().expect("target/<profile>"));
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        assert!(status.expect("cargo runs").success());
+        profile.to_owned()
+    });
     Command::new(profile.join("examples").join(name))
 }
 

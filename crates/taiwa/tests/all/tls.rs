@@ -1,6 +1,9 @@
 //! wss.
 
-use taiwa::{Client, Error, Upgrade};
+use std::time::Duration;
+
+use taiwa::{Client, Error, Limits, Upgrade};
+use tokio::{sync::mpsc, time::sleep};
 
 use super::{bind, echo, run, soon};
 
@@ -61,4 +64,28 @@ async fn a_certificate_and_a_key_that_do_not_fit_are_refused() {
         let refused = server.tls(certificate.as_bytes(), key.as_bytes());
         assert!(matches!(refused, Err(Error::Tls(_))));
     }
+}
+
+#[tokio::test]
+async fn what_was_sent_arrives_although_nobody_touches_the_socket_any_more() {
+    let Certificate { certificate, key } = certificate();
+    let (server, addr) = bind().await;
+    let limits = Limits { message_bytes_max: 16 << 20, ..Limits::default() };
+    let server = server.limits(limits).tls(certificate.as_bytes(), key.as_bytes()).unwrap();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    run(server.serve(move |upgrade: Upgrade| {
+        let tell = tell.clone();
+        async move {
+            let mut socket = upgrade.accept().await?;
+            // Long enough for the buffers of the kernel to be full.
+            sleep(Duration::from_millis(200)).await;
+            tell.send(socket.recv().await?.unwrap().into_bytes().len()).unwrap();
+            Ok::<(), Error>(())
+        }
+    }));
+    let client = Client::builder().danger_accept_any_certificate().build().unwrap();
+    let mut socket = soon(client.connect(&format!("wss://{addr}/"))).await.unwrap();
+    soon(socket.send(vec![7; 12 << 20])).await.unwrap();
+    assert_eq!(soon(told.recv()).await, Some(12 << 20));
+    drop(socket);
 }
