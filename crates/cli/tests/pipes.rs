@@ -52,7 +52,7 @@ fn hex(bytes: &[u8]) -> String {
 fn all_of_a_large_input_is_sent_to_a_slow_reader() {
     let (url, peer) = frames_peer("", |mut stream| {
         let mut total = 0;
-        let mut chunk = vec![0; 1 << 20];
+        let mut chunk = vec![0; 64 << 10];
         // Reads for longer than the idle timeout lasts.
         for _ in 0..30 {
             std::thread::sleep(Duration::from_millis(20));

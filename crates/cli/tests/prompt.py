@@ -120,6 +120,9 @@ def typing_and_receiving():
 
     terminal.type("/ping\r")
     terminal.expect(r"pong after [0-9.]+ ms")
+    terminal.type("/ping are you there\r")
+    terminal.expect(r"pong after [0-9.]+ ms")
+    terminal.type("/pong\r")
     terminal.type("/info\r")
     terminal.expect(r"/talk at 127\.0\.0\.1:")
     terminal.expect(r"permessage-deflate")

@@ -1,3 +1,5 @@
+//! Tests of the arguments.
+
 use std::time::Duration;
 
 use clap::CommandFactory;

@@ -19,7 +19,7 @@ use super::{
     input::{self, Batches, InputFault},
     output::{Received, Writer, Writing},
     tell::{Tell, Way},
-    turn::{Turn, Wish, begin_close, turn},
+    turn::{Turn, Wish, turn},
 };
 use crate::{
     args::{Connect, Ending},
@@ -164,7 +164,7 @@ impl Pipe {
             Happening::Input(Some(Err(fault))) => {
                 self.input = Input::Read;
                 self.outcome = Some(Err(Failure::new(Exit::Usage, fault)));
-                self.close().await;
+                self.close();
             }
             Happening::Input(None) => self.input = Input::Read,
             Happening::Turn(Turn::Room) => {}
@@ -175,22 +175,22 @@ impl Pipe {
                     Rule::Stay => None,
                 };
             }
-            Happening::Turn(Turn::Received(received)) => self.take(received).await,
+            Happening::Turn(Turn::Received(received)) => self.take(received),
             Happening::Permit(permit) => self.permit = Some(permit),
             Happening::Unread => {
                 // As good as a pipe of shell commands: who reads no more has what it wanted. If
                 // writing failed otherwise, `Writing::finish` tells.
                 self.outcome = Some(Ok(Exit::Good));
-                self.close().await;
+                self.close();
                 self.state = State::Ended;
             }
-            Happening::Time => self.close().await,
+            Happening::Time => self.close(),
             Happening::Signal(signal) => {
                 if self.state == State::Closing {
                     self.state = State::Ended;
                 }
                 self.outcome = Some(Ok(signal.into()));
-                self.close().await;
+                self.close();
             }
         }
         Ok(())
@@ -256,7 +256,7 @@ impl Pipe {
         }
     }
 
-    async fn take(&mut self, received: Result<Option<Message>, Error>) {
+    fn take(&mut self, received: Result<Option<Message>, Error>) {
         match received {
             Ok(Some(message)) if self.missing == Some(0) => drop(message),
             Ok(Some(message)) => {
@@ -272,7 +272,7 @@ impl Pipe {
                 self.missing = self.missing.map(|it| it - 1);
                 if self.missing == Some(0) {
                     self.outcome = Some(Ok(Exit::Good));
-                    self.close().await;
+                    self.close();
                 }
             }
             Ok(None) => self.state = State::Ended,
@@ -285,7 +285,7 @@ impl Pipe {
     }
 
     /// Closes, or with `--no-close` ends without a word.
-    async fn close(&mut self) {
+    fn close(&mut self) {
         self.close_at = None;
         if self.state != State::Open {
             return;
@@ -295,7 +295,7 @@ impl Pipe {
             self.outcome.get_or_insert(Ok(Exit::Good));
             return;
         }
-        begin_close(&mut self.socket, CloseCode::NORMAL, "").await.expect("1000 may be sent");
+        self.socket.start_close(CloseCode::NORMAL, "").expect("1000 may be sent");
         self.state = State::Closing;
         self.drop_input();
     }

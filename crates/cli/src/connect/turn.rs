@@ -1,12 +1,8 @@
 //! Receiving and sending at the same time on one connection.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
-};
+use std::{future::poll_fn, task::Poll};
 
-use taiwa::{CloseCode, Error, Message, WebSocket};
+use taiwa::{Error, Message, WebSocket};
 
 /// What a connection can be waited on for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,25 +43,6 @@ pub(super) async fn turn(socket: &mut WebSocket, wish: Wish) -> Turn {
             return Poll::Ready(Turn::Received(received));
         }
         Poll::Pending
-    })
-    .await
-}
-
-/// Queues a Close frame; what comes before the peer's is then still received.
-///
-/// # Errors
-/// The code may not be sent, or the reason is too long.
-pub(super) async fn begin_close(
-    socket: &mut WebSocket,
-    code: CloseCode,
-    reason: &str,
-) -> Result<(), Error> {
-    let mut closing = pin!(socket.close(code, reason));
-    poll_fn(|cx| {
-        Poll::Ready(match closing.as_mut().poll(cx) {
-            Poll::Ready(Err(error @ Error::Misuse(_))) => Err(error),
-            _ => Ok(()),
-        })
     })
     .await
 }

@@ -300,7 +300,7 @@ pub fn frames_peer<T: Send + 'static>(
 fn accept(stream: &mut TcpStream, head: &str) {
     let key = head
         .lines()
-        .find_map(|it| it.to_ascii_lowercase().starts_with("sec-websocket-key:").then_some(it))
+        .find(|it| it.to_ascii_lowercase().starts_with("sec-websocket-key:"))
         .and_then(|it| it.split_once(':'))
         .map(|(_, key)| key.trim())
         .unwrap();

@@ -255,13 +255,26 @@ impl Inner {
         }
     }
 
-    /// Queues a ping and returns its payload.
+    /// Queues a ping with a payload of its own and returns it.
     pub(crate) fn ping(&mut self) -> Result<[u8; 8], Error> {
-        self.check_open()?;
         self.pings += 1;
         let payload = self.pings.to_be_bytes();
-        with_scratch(|scratch| self.conn.ping(&payload, now(), &mut scratch.pool))?;
+        self.ping_with(&payload)?;
         Ok(payload)
+    }
+
+    /// Queues a ping.
+    pub(crate) fn ping_with(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.check_open()?;
+        with_scratch(|scratch| self.conn.ping(payload, now(), &mut scratch.pool))?;
+        Ok(())
+    }
+
+    /// Queues a pong that nobody asked for.
+    pub(crate) fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.check_open()?;
+        with_scratch(|scratch| self.conn.pong(payload, now(), &mut scratch.pool))?;
+        Ok(())
     }
 
     /// Queues a Close frame. No harm if one is queued or sent already.

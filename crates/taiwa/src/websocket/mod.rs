@@ -2,6 +2,7 @@
 
 mod found;
 mod going_away;
+mod control;
 mod inner;
 mod poll;
 #[cfg(test)]
@@ -106,8 +107,13 @@ impl WebSocket {
             Ok(false) => return Err(TrySendError::Full(message)),
             Err(_) => return Err(TrySendError::Closing(message)),
         }
-        let _ = inner.poll_write(&mut Context::from_waker(Waker::noop()));
+        self.write_some();
         Ok(())
+    }
+
+    /// Writes what the kernel takes at once.
+    fn write_some(&mut self) {
+        let _ = self.inner_mut().poll_write(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Sends a Ping and waits for its Pong; returns the time between.

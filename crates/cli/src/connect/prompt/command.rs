@@ -7,8 +7,9 @@ use taiwa::{CloseCode, Message};
 use crate::connect::input::decode_hex;
 
 /// The commands, for `/help` and for completion.
-pub(super) const COMMANDS: [(&str, &str); 6] = [
-    ("/ping", "measure the time to the server and back"),
+pub(super) const COMMANDS: [(&str, &str); 7] = [
+    ("/ping [TEXT]", "measure the time to the server and back"),
+    ("/pong [TEXT]", "send a Pong that nobody asked for"),
     ("/bin HEX", "send a binary message, written in hexadecimal"),
     ("/file PATH", "send a file: as text if it is UTF-8, as binary otherwise"),
     ("/close [CODE [REASON]]", "close the connection, with 1000 if no code is given"),
@@ -28,7 +29,8 @@ pub(super) enum Command {
     Nothing,
     Send(Message),
     File(PathBuf),
-    Ping,
+    Ping(String),
+    Pong(String),
     Close(CloseCode, String),
     Info,
     Help,
@@ -53,7 +55,10 @@ impl Command {
             _ => Err(format!("{name} takes nothing behind it")),
         };
         match name {
-            "/ping" => alone(Self::Ping),
+            // RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
+            "/ping" | "/pong" if rest.len() > 125 => Err(format!("{name} takes 125 bytes at most")),
+            "/ping" => Ok(Self::Ping(rest.into())),
+            "/pong" => Ok(Self::Pong(rest.into())),
             "/info" => alone(Self::Info),
             "/help" => alone(Self::Help),
             "/file" if !rest.is_empty() => Ok(Self::File(rest.into())),
@@ -78,7 +83,6 @@ fn parse_close(rest: &str) -> Result<Command, String> {
             .filter(|it| it.is_sendable())
             .ok_or("a close code is 1000 to 1003, 1007 to 1014 or 3000 to 4999")?,
     };
-    // RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
     let reason = reason.trim();
     if reason.len() > 123 {
         return Err("a reason has 123 bytes at most".into());
@@ -99,7 +103,9 @@ mod tests {
             (" /ping", send(" /ping")),
             ("//ping", send("/ping")),
             ("two\nlines", send("two\nlines")),
-            ("/ping", Command::Ping),
+            ("/ping", Command::Ping(String::new())),
+            ("/ping a b", Command::Ping("a b".into())),
+            ("/pong", Command::Pong(String::new())),
             ("/bin 0a 0B", Command::Send(vec![10, 11].into())),
             ("/bin", Command::Send(Vec::new().into())),
             ("/file a b.txt", Command::File("a b.txt".into())),
@@ -115,10 +121,19 @@ mod tests {
 
     #[test]
     fn nonsense_is_answered_and_not_sent() {
+        let ping = format!("/ping {}", "x".repeat(126));
         let long = format!("/close 1000 {}", "x".repeat(124));
-        for line in
-            ["/pong?", "/bin 0", "/bin xx", "/close 1005", "/close x", "/file", "/ping 1", &long]
-        {
+        for line in [
+            "/pong?",
+            "/bin 0",
+            "/bin xx",
+            "/close 1005",
+            "/close x",
+            "/file",
+            "/info 1",
+            &long,
+            &ping,
+        ] {
             assert!(Command::parse(line).is_err(), "{line:?}");
         }
     }

@@ -19,7 +19,7 @@ use super::{
     input::read_file,
     output::{Received, Writer},
     tell::{Tell, Way, agreed, how},
-    turn::{Turn, Wish, begin_close, turn},
+    turn::{Turn, Wish, turn},
 };
 use crate::{
     args::Connect,
@@ -110,15 +110,15 @@ impl Prompt {
             },
             typed = typed => match typed {
                 Typed::Line(line) => self.obey(&line).await,
-                Typed::End => self.close(CloseCode::NORMAL, "").await,
+                Typed::End => self.close(CloseCode::NORMAL, ""),
                 Typed::Interrupt if self.closing => return Some(Ok(Exit::Interrupted)),
-                Typed::Interrupt => self.close(CloseCode::NORMAL, "").await,
+                Typed::Interrupt => self.close(CloseCode::NORMAL, ""),
             },
             signal = signals.next() => {
                 if self.closing || signal == Signal::Terminate {
                     return Some(Ok(signal.into()));
                 }
-                self.close(CloseCode::NORMAL, "").await;
+                self.close(CloseCode::NORMAL, "");
             }
         }
         None
@@ -187,8 +187,13 @@ impl Prompt {
             Ok(Command::Nothing) => {}
             Ok(Command::Send(message)) => self.unsent.push_back(message),
             Ok(Command::File(path)) => self.send_file(&path),
-            Ok(Command::Ping) => self.ping().await,
-            Ok(Command::Close(code, reason)) => self.close(code, &reason).await,
+            Ok(Command::Ping(payload)) => self.ping(&payload).await,
+            Ok(Command::Pong(payload)) => {
+                if let Err(error) = self.socket.pong(payload.as_bytes()) {
+                    self.say(FAULT, &error.to_string());
+                }
+            }
+            Ok(Command::Close(code, reason)) => self.close(code, &reason),
             Ok(Command::Info) => self.info(),
             Ok(Command::Help) => {
                 for (usage, meaning) in COMMANDS {
@@ -214,8 +219,14 @@ impl Prompt {
         }
     }
 
-    async fn ping(&mut self) {
-        match timeout(PONG_WITHIN, self.socket.ping()).await {
+    async fn ping(&mut self, payload: &str) {
+        let pong = async {
+            match payload {
+                "" => self.socket.ping().await,
+                payload => self.socket.ping_with(payload.as_bytes()).await,
+            }
+        };
+        match timeout(PONG_WITHIN, pong).await {
             Ok(Ok(time)) => {
                 self.say(NOTE, &format!("pong after {:.1} ms", time.as_secs_f64() * 1e3))
             }
@@ -225,8 +236,8 @@ impl Prompt {
         }
     }
 
-    async fn close(&mut self, code: CloseCode, reason: &str) {
-        match begin_close(&mut self.socket, code, reason).await {
+    fn close(&mut self, code: CloseCode, reason: &str) {
+        match self.socket.start_close(code, reason) {
             Ok(()) => self.closing = true,
             Err(error) => self.say(FAULT, &error.to_string()),
         }

@@ -1,0 +1,50 @@
+//! Control frames by hand: a Ping with a payload, a Pong, a Close that does not wait.
+
+use std::{future::poll_fn, time::Duration};
+
+use taiwa_proto::CloseCode;
+
+use super::{WebSocket, now};
+use crate::error::Error;
+
+impl WebSocket {
+    /// Sends a Ping with a payload and waits for the Pong with the same one; returns the time between.
+    /// [`ping`](Self::ping) chooses a payload that no Ping before it had.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping), and [`Error::Misuse`] for a payload of more than 125 bytes.
+    pub async fn ping_with(&mut self, payload: &[u8]) -> Result<Duration, Error> {
+        let inner = self.inner_mut();
+        inner.ping_with(payload)?;
+        let sent = now();
+        poll_fn(|cx| inner.poll_pong(cx, payload)).await?;
+        Ok(now() - sent)
+    }
+
+    /// Queues a Pong that answers no Ping (RFC 6455 §5.5.3), and writes what the kernel takes at once;
+    /// what is left goes out with the next call of any method. Pings are answered without it.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a payload of more than 125 bytes, [`Error::Closed`] after the end.
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.inner_mut().pong(payload)?;
+        self.write_some();
+        Ok(())
+    }
+
+    /// Begins the closing handshake without waiting for its end: queues a Close frame and writes what the
+    /// kernel takes at once. What the peer sends before its own Close frame still comes out of
+    /// [`recv`](Self::recv), then `None`. [`close`](Self::close) waits, and drops what comes.
+    ///
+    /// It does nothing once the closing handshake has begun.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a code that may not be sent or a reason of more than 123 bytes.
+    pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.inner_mut().close(code, reason)?;
+        self.write_some();
+        Ok(())
+    }
+}
