@@ -1,4 +1,4 @@
-//! A wasm module that links a whole WebSocket connection, so that its import section tells what
+//! A wasm module that links both opening handshakes and a whole WebSocket connection, so that its import section tells what
 //! `taiwa-proto` needs from the world: nothing. `cargo xtask wasm` builds it and looks.
 //!
 //! The functions keep Rust's own calling convention: they are linked, not called. Their names are
@@ -8,8 +8,37 @@
 use std::{sync::Arc, time::Instant};
 
 use taiwa_proto::{
-    CloseCode, Config, Connection, Event, Input, Message, Misuse, Pool, Role, Step, deflate::Params,
+    CloseCode, Config, Connection, Event, Input, Limits, Message, Misuse, Pool, Role, Step,
+    deflate::{Deflate, Params},
+    h1::{Head, HeadReader, parse_request, parse_response, write_request, write_response},
+    handshake::{Agreed, Opening, Origins, Wish, parse_uri},
 };
+
+/// Answers a client's opening handshake.
+#[unsafe(no_mangle)]
+pub fn accept(
+    read: &[u8],
+    origins: &Origins,
+    deflate: &Deflate,
+    out: &mut Vec<u8>,
+) -> Option<Agreed> {
+    let mut reader = HeadReader::default();
+    let head = reader.feed(read, &Limits::default()).ok()??;
+    let opening = Opening::read(&parse_request(&head).ok()?).ok()?;
+    opening.permitted_by(origins).ok()?;
+    let (response, agreed) = opening.accept(opening.choose(&["chat"]), Some(deflate));
+    write_response(&response, b"", out);
+    Some(agreed)
+}
+
+/// Asks for an opening handshake and reads the answer.
+#[unsafe(no_mangle)]
+pub fn ask(url: &str, nonce: [u8; 16], head: &Head<'_>, out: &mut Vec<u8>) -> Option<Agreed> {
+    let uri = parse_uri(url).ok()?;
+    let (request, pending) = Wish::new(&uri, nonce).request().ok()?;
+    write_request(&request, out);
+    pending.verify(&parse_response(head).ok()?).ok()
+}
 
 /// Opens a connection.
 #[unsafe(no_mangle)]
