@@ -12,7 +12,7 @@ use crate::{
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const PACKAGE: &str = "taiwa-conformance-wasm";
-const EXPORTS: &[&str] = &["echo", "open", "pass", "speak"];
+const EXPORTS: &[&str] = &["accept", "ask", "echo", "open", "pass", "speak"];
 const BUILD_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Builds conformance/wasm and reads the sections of the module.
