@@ -6,7 +6,8 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::OnceLock,
+    sync::{OnceLock, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -35,15 +36,22 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the binary starts");
-        let mut line = String::new();
         let stdout = child.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let addr = line
+        let (send, said) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            let _ = BufReader::new(stdout).read_line(&mut line);
+            send.send(line)
+        });
+        // Kills the child, should it say nothing.
+        let mut process = Self { child, addr: ([0, 0, 0, 0], 0).into() };
+        let line = said.recv_timeout(Duration::from_secs(20)).expect("a line in time");
+        process.addr = line
             .trim()
             .strip_prefix("http://")
             .and_then(|it| it.trim_end_matches('/').parse().ok())
             .unwrap_or_else(|| panic!("no URL: {line:?}"));
-        Self { child, addr }
+        process
     }
 
     /// Returns where it listens.

@@ -3,6 +3,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -67,7 +68,9 @@ impl RawServer {
     /// # Panics
     /// If there is none.
     pub fn bind() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").expect("a free port"))
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket");
+        Self(listener)
     }
 
     /// Returns where.
@@ -83,7 +86,16 @@ impl RawServer {
     /// # Panics
     /// If the client's request lacks a key.
     pub fn accept(&self, deflate: bool) -> Raw {
-        let (tcp, _) = self.0.accept().expect("a client");
+        let deadline = Instant::now() + WITHIN;
+        let tcp = loop {
+            match self.0.accept() {
+                Ok((tcp, _)) => break tcp,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            assert!(Instant::now() < deadline, "nobody connects");
+            thread::sleep(Duration::from_millis(1));
+        };
+        tcp.set_nonblocking(false).expect("a socket");
         let mut raw = Raw::new(tcp);
         let head = raw.read_head();
         let key = head
