@@ -1,0 +1,102 @@
+//! Load generator of the benchmark. One thread on one core visits servers on another, in turn, checks every byte that
+//! comes back and writes what it found; `cargo xtask bench` builds what it needs and starts it.
+
+mod clients;
+mod handshake;
+mod machine;
+mod noise;
+mod options;
+mod report;
+mod rivals;
+mod rounds;
+mod rows;
+mod server;
+mod summary;
+mod wire;
+
+use std::{
+    process::{Command, ExitCode},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use machine::Cores;
+use options::Options;
+use report::Report;
+use rows::Effort;
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    flag,
+};
+
+/// What the row with the most connections needs, and some more.
+const OPEN_FILES_MIN: u64 = 10_100;
+/// How long we look who else was busy at the end.
+const LOOK_BACK: Duration = Duration::ZERO;
+
+fn main() -> ExitCode {
+    let options = match Options::from_environment() {
+        Ok(options) => options,
+        Err(why) => {
+            eprintln!("bench: {why}\n\n{}", options::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failed) => {
+            eprintln!("bench: {failed} visits failed");
+            ExitCode::FAILURE
+        }
+        Err(why) => {
+            eprintln!("bench: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures and writes; returns how many visits failed.
+fn run(options: &Options) -> Result<usize, String> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        flag::register(signal, Arc::clone(&interrupted)).map_err(|it| it.to_string())?;
+    }
+    machine::end_with_parent()?;
+    let autogroup = machine::take_precedence();
+    println!("scheduling group: {autogroup}");
+    let open_files = machine::raise_open_files()?;
+    if open_files < OPEN_FILES_MIN {
+        return Err(format!("{OPEN_FILES_MIN} open files are needed, {open_files} allowed"));
+    }
+    let cores = Cores::choose()?;
+    let servers = rivals::all(options)?;
+    let effort = match options.quick {
+        true => Effort { window: Duration::from_millis(200), idle_divisor: 10 },
+        false => Effort { window: Duration::from_secs(1), idle_divisor: 1 },
+    };
+    let stop = || interrupted.load(Ordering::Relaxed);
+    let before = machine::wait_for_quiet(options.quiet_max, stop)?;
+    println!("others use {:.0} % of one core", before * 100.0);
+    let visits = rounds::run(&options.rows, &servers, options.rounds, effort, cores, &interrupted)?;
+    let after = machine::wait_for_quiet(LOOK_BACK, stop)?;
+    let report = Report {
+        options,
+        servers: &servers,
+        visits: &visits,
+        machine: machine::facts(),
+        compiler: compiler(),
+        autogroup,
+        others: (before, after),
+    };
+    report.write()?;
+    Ok(visits.iter().filter(|it| it.outcome.is_err()).count())
+}
+
+fn compiler() -> String {
+    let output = Command::new("rustc").arg("--version").output();
+    let version = output.ok().and_then(|it| String::from_utf8(it.stdout).ok());
+    version.map_or("unknown compiler".into(), |it| it.trim().to_owned())
+}

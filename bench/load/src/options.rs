@@ -1,0 +1,125 @@
+//! The command line. `cargo xtask bench` builds everything and fills in the paths.
+
+use std::{env, path::PathBuf, time::Duration};
+
+use crate::rows::{ROWS, Row};
+
+pub(crate) const USAGE: &str = "\
+usage: cargo xtask bench [--rounds N] [--quick] [--only ROW].. [--wait-quiet SECONDS]
+
+  --rounds N     visit every server N times in each row; 7 unless told
+  --quick        one round of short visits: proves that all works, measures nothing
+  --only ROW     only this row: echo-16, echo-16k, echo-1m, handshakes, idle
+  --wait-quiet S wait at most S seconds until others leave the machine alone; 60 unless told
+
+Only a run of all rows that is not quick is written into bench/results/.";
+
+const ROUNDS: usize = 7;
+const QUIET_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) rounds: usize,
+    pub(crate) quick: bool,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) quiet_max: Duration,
+    /// Where the servers are that the bench's own workspace builds.
+    pub(crate) servers: PathBuf,
+    /// The binary `taiwa`.
+    pub(crate) taiwa: PathBuf,
+    /// The version of both of ours.
+    pub(crate) taiwa_version: String,
+    /// The folder bench/.
+    pub(crate) bench: PathBuf,
+    pub(crate) results: PathBuf,
+    /// What the user typed, to be repeated in the results.
+    pub(crate) command: String,
+}
+
+impl Options {
+    pub(crate) fn parse(words: &[String]) -> Result<Self, String> {
+        let mut options = Self {
+            rounds: ROUNDS,
+            quick: false,
+            rows: vec![],
+            quiet_max: QUIET_MAX,
+            servers: PathBuf::new(),
+            taiwa: PathBuf::new(),
+            taiwa_version: String::new(),
+            bench: PathBuf::new(),
+            results: PathBuf::new(),
+            command: "cargo xtask bench".into(),
+        };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} wants a value"));
+            match word.as_str() {
+                "--servers" => options.servers = value()?.into(),
+                "--taiwa" => options.taiwa = value()?.into(),
+                "--taiwa-version" => options.taiwa_version = value()?.clone(),
+                "--bench" => options.bench = value()?.into(),
+                "--results" => options.results = value()?.into(),
+                "--quick" => {
+                    options.quick = true;
+                    options.command += " --quick";
+                }
+                "--rounds" => {
+                    let value = value()?;
+                    let rounds = value.parse().ok().filter(|it| (1..=1000).contains(it));
+                    options.rounds = rounds.ok_or("--rounds is a number from 1 to 1000")?;
+                    options.command += &format!(" --rounds {value}");
+                }
+                "--wait-quiet" => {
+                    let seconds = value()?.parse().ok().filter(|it| *it <= 3600);
+                    let seconds =
+                        seconds.ok_or("--wait-quiet is a number of seconds up to 3600")?;
+                    options.quiet_max = Duration::from_secs(seconds);
+                }
+                "--only" => {
+                    let name = value()?;
+                    let row = ROWS.iter().find(|it| it.name == name);
+                    options.rows.push(*row.ok_or(format!("there is no row {name}"))?);
+                    options.command += &format!(" --only {name}");
+                }
+                _ => return Err(format!("{word} is not known")),
+            }
+        }
+        if options.rows.is_empty() {
+            options.rows = ROWS.to_vec();
+        }
+        if options.quick {
+            options.rounds = 1;
+            options.quiet_max = Duration::ZERO;
+        }
+        Ok(options)
+    }
+
+    pub(crate) fn from_environment() -> Result<Self, String> {
+        Self::parse(&env::args().skip(1).collect::<Vec<_>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_command_is_repeated_without_paths() {
+        let options = parse("--servers /tmp/x --rounds 3 --only idle --wait-quiet 9").unwrap();
+        assert_eq!(options.command, "cargo xtask bench --rounds 3 --only idle");
+        assert_eq!((options.rounds, options.rows.len()), (3, 1));
+        assert_eq!(parse("").unwrap().rows.len(), ROWS.len());
+        assert_eq!(parse("--quick").unwrap().rounds, 1);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in ["--rounds", "--rounds 0", "--only nothing", "--fast", "--wait-quiet -1"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The servers: how each is started, what it used, how it is ended.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::machine::Cores;
+
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// A server that takes part.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    /// What it echoes with, version included.
+    pub(crate) version: String,
+    /// Ours are not among the rivals against which all are compared.
+    pub(crate) ours: bool,
+    pub(crate) path: &'static str,
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<String>,
+}
+
+/// A server that runs until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    /// Starts it on the server's core and waits until it tells its port.
+    pub(crate) fn start(&self, cores: Cores) -> Result<Running, String> {
+        let mut command = end_with_us(&self.program);
+        command.args(&self.args).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Whatever colours or logs the user's own shell asks for must not cost one server more than another.
+        command.env_remove("RUST_LOG").env("NO_COLOR", "1");
+        let child = cores.on_servers(|| command.spawn())?;
+        let child = child.map_err(|it| format!("{} does not start: {it}", self.name))?;
+        let mut running = Running { child, port: 0 };
+        let (sender, lines) = sync_channel(64);
+        listen(running.child.stdout.take().expect("it is piped"), sender.clone());
+        listen(running.child.stderr.take().expect("it is piped"), sender);
+        running.port = wait_for_port(&lines).map_err(|it| format!("{} {it}", self.name))?;
+        Ok(running)
+    }
+}
+
+/// A command whose process the kernel kills when we end, in whatever way.
+fn end_with_us(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+/// Reads on after the port was told: a full pipe would stop the server.
+fn listen(output: impl Read + Send + 'static, lines: SyncSender<String>) {
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let _ = lines.try_send(line);
+        }
+    });
+}
+
+fn wait_for_port(lines: &Receiver<String>) -> Result<u16, String> {
+    let end = Instant::now() + START_MAX;
+    let mut heard = vec![];
+    while let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        match port(&line) {
+            Some(port) => return Ok(port),
+            None => heard.push(line),
+        }
+    }
+    Err(format!("does not tell where it listens: {}", heard.join(" / ")))
+}
+
+/// Finds the port in `listening PORT`, or in the first `http://` URL of a line.
+fn port(line: &str) -> Option<u16> {
+    if let Some(port) = line.strip_prefix("listening ") {
+        return port.trim().parse().ok();
+    }
+    let (_, rest) = line.split_once("http://")?;
+    let (_, rest) = rest.split_once(':')?;
+    let digits = rest.find(|it: char| !it.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..digits].parse().ok()
+}
+
+impl Running {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The CPU time of all its threads.
+    pub(crate) fn cpu(&self) -> Result<Duration, String> {
+        cpu(self.child.id())
+    }
+
+    /// The memory that is resident, as the kernel counts it page by page.
+    pub(crate) fn resident_bytes(&self) -> Result<u64, String> {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let rollup = fs::read_to_string(path).map_err(|it| format!("smaps_rollup: {it}"))?;
+        let line = rollup.lines().find_map(|it| it.strip_prefix("Rss:"));
+        let kib = line.and_then(|it| it.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        Ok(kib.ok_or("smaps_rollup without Rss")? * 1024)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The CPU time of all threads of a process. The clock of /proc/PID/stat ticks too slowly for a window of a second.
+pub(crate) fn cpu(process: u32) -> Result<Duration, String> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task"))
+        .map_err(|_| "the server is gone".to_owned())?;
+    let mut nanoseconds = 0;
+    for task in tasks.flatten() {
+        // A thread may end between the listing and the reading.
+        let Ok(stat) = fs::read_to_string(task.path().join("schedstat")) else { continue };
+        nanoseconds += stat.split(' ').next().and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_found_where_servers_tell_it() {
+        assert_eq!(port("listening 40123"), Some(40123));
+        assert_eq!(port("taiwa listens on http://127.0.0.1:8000/ (chat)"), Some(8000));
+        assert_eq!(port("http://127.0.0.1:8000"), Some(8000));
+        assert_eq!(port("warning: no such thing"), None);
+    }
+
+    #[test]
+    fn our_own_cpu_time_grows() {
+        let before = cpu(std::process::id()).unwrap();
+        let end = Instant::now() + Duration::from_millis(100);
+        while Instant::now() < end {
+            std::hint::spin_loop();
+        }
+        assert!(cpu(std::process::id()).unwrap() > before);
+    }
+}

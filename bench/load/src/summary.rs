@@ -1,0 +1,142 @@
+//! Medians and ratios, paired round by round.
+
+use crate::{rounds::Visit, rows::Row, server::Server};
+
+/// A median with its extremes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            1 => values[middle],
+            _ => f64::midpoint(values[middle - 1], values[middle]),
+        };
+        Some(Self { min, median, max })
+    }
+}
+
+/// What all rounds say of one server in one row.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) server: usize,
+    /// The compared figure; `None` if every visit failed.
+    pub(crate) figure: Option<Spread>,
+    /// That figure divided by the best rival's of the same round.
+    pub(crate) ratio: Option<Spread>,
+    pub(crate) per_second: Option<Spread>,
+    pub(crate) latency_us_p50: Option<Spread>,
+    pub(crate) latency_us_p99: Option<Spread>,
+    /// The visits that failed, and why the first of them did.
+    pub(crate) failures: (usize, Option<String>),
+}
+
+/// Sums one row up, the best server first, those without any figure last. Also returns the best rival.
+pub(crate) fn of_row(
+    row_at: usize,
+    row: &Row,
+    servers: &[Server],
+    visits: &[Visit],
+) -> (Vec<Summary>, Option<usize>) {
+    let values = |server: usize, name: &str| -> Vec<(usize, f64)> {
+        let of_server = visits.iter().filter(|it| it.row == row_at && it.server == server);
+        let value = |it: &Visit| Some((it.round, it.outcome.as_ref().ok()?[name].as_f64()?));
+        of_server.filter_map(value).collect()
+    };
+    let spread = |server: usize, name: &str| {
+        Spread::of(values(server, name).into_iter().map(|(_, it)| it).collect())
+    };
+    let failures = |server: usize| {
+        let of_server = visits.iter().filter(|it| it.row == row_at && it.server == server);
+        let mut reasons = of_server.filter_map(|it| it.outcome.as_ref().err());
+        let first = reasons.next().cloned();
+        (reasons.count() + usize::from(first.is_some()), first)
+    };
+    let median = |server: usize| spread(server, row.figure()).map(|it| it.median);
+    // One that gave a wrong answer even once is no measure for others.
+    let rivals = (0..servers.len()).filter(|it| !servers[*it].ours && failures(*it).0 == 0);
+    let best = rivals
+        .filter_map(|it| Some((it, median(it)?)))
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(it, _)| it);
+    let reference = best.map(|it| values(it, row.figure())).unwrap_or_default();
+    let ratio = |server: usize| {
+        let pairs = values(server, row.figure()).into_iter().filter_map(|(round, value)| {
+            let (_, best) = reference.iter().find(|it| it.0 == round)?;
+            Some(value / best)
+        });
+        Spread::of(pairs.collect())
+    };
+    let summary = |server: usize| Summary {
+        server,
+        figure: spread(server, row.figure()),
+        ratio: ratio(server),
+        per_second: spread(server, "messages_per_second")
+            .or_else(|| spread(server, "connections_per_second")),
+        latency_us_p50: spread(server, "latency_us_p50"),
+        latency_us_p99: spread(server, "latency_us_p99"),
+        failures: failures(server),
+    };
+    let mut all: Vec<Summary> = (0..servers.len()).map(summary).collect();
+    let place = |it: &Summary| it.figure.map_or(f64::INFINITY, |it| it.median);
+    all.sort_by(|a, b| place(a).total_cmp(&place(b)));
+    (all, best)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::rows::ROWS;
+
+    #[test]
+    fn a_median_lies_in_the_middle() {
+        let spread =
+            |values: &[f64]| Spread::of(values.to_vec()).map(|it| (it.min, it.median, it.max));
+        assert_eq!(spread(&[3.0, 1.0, 2.0]), Some((1.0, 2.0, 3.0)));
+        assert_eq!(spread(&[4.0, 1.0]), Some((1.0, 2.5, 4.0)));
+        assert_eq!(spread(&[]), None);
+    }
+
+    #[test]
+    fn ratios_are_paired_by_round_and_never_against_one_that_failed() {
+        let server = |name, ours| Server {
+            name,
+            version: String::new(),
+            ours,
+            path: "/",
+            program: "x".into(),
+            args: vec![],
+        };
+        let servers = [server("ours", true), server("steady", false), server("wrong", false)];
+        let visit = |server, round, outcome: Result<f64, &str>| Visit {
+            row: 0,
+            server,
+            round,
+            outcome: outcome
+                .map(|it| json!({ "cpu_us_per_message": it }))
+                .map_err(ToString::to_string),
+        };
+        let visits = [
+            visit(0, 0, Ok(8.0)),
+            visit(1, 0, Ok(4.0)),
+            visit(2, 0, Ok(1.0)),
+            visit(0, 1, Ok(6.0)),
+            visit(1, 1, Ok(6.0)),
+            visit(2, 1, Err("changed bytes")),
+        ];
+        let (all, best) = of_row(0, &ROWS[0], &servers, &visits);
+        assert_eq!(best, Some(1));
+        let of = |server| all.iter().find(|it| it.server == server).unwrap();
+        assert_eq!(of(0).ratio, Some(Spread { min: 1.0, median: 1.5, max: 2.0 }));
+        assert_eq!(of(2).failures, (1, Some("changed bytes".into())));
+    }
+}
