@@ -57,6 +57,9 @@ impl Error {
             Self::Late(deadline) => Some(deadline.close_code().unwrap_or(CloseCode::ABNORMAL)),
             Self::Lost | Self::Io(_) => Some(CloseCode::ABNORMAL),
             Self::Closed(closed) => Some(closed.code),
+            Self::Handshake(HandshakeFault::ExtensionMissing) => {
+                Some(CloseCode::MANDATORY_EXTENSION)
+            }
             Self::Misuse(_) | Self::Busy | Self::Refused(_) | Self::Handshake(_) => None,
             Self::Http(_) | Self::Request(_) | Self::Header(_) | Self::Tls(_) => None,
         }

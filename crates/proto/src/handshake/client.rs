@@ -204,6 +204,9 @@ pub enum HandshakeFault {
     ExtensionNotOffered,
     /// The parameters of permessage-deflate are not an answer to our offer (RFC 7692 §7.1).
     DeflateParams,
+    /// The server left an extension out that the client can't do without. The client sends a Close
+    /// frame with 1010 (RFC 6455 §7.4.1).
+    ExtensionMissing,
 }
 
 impl fmt::Display for HandshakeFault {
@@ -219,6 +222,7 @@ impl fmt::Display for HandshakeFault {
             Self::Extensions => "malformed Sec-WebSocket-Extensions in the response",
             Self::ExtensionNotOffered => "server chose an extension that was not offered",
             Self::DeflateParams => "server answered permessage-deflate with bad parameters",
+            Self::ExtensionMissing => "server left out an extension that is required",
         })
     }
 }

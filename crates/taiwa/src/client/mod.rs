@@ -13,9 +13,9 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use rustls::pki_types::ServerName;
 use taiwa_proto::{
-    Config, Deadline, Deadlines, Keepalive, Limits, Role,
+    CloseCode, Config, Deadline, Deadlines, Keepalive, Limits, Role,
     deflate::Deflate,
-    handshake::{Wish, parse_uri},
+    handshake::{HandshakeFault, Wish, parse_uri},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -65,6 +65,7 @@ pub struct Client {
 
 struct Shared {
     config: Arc<Config>,
+    deflate_required: bool,
     headers: HeaderMap,
     subprotocols: Vec<String>,
     trust: Trust,
@@ -82,7 +83,7 @@ impl Client {
     /// handshake, all within [`Deadlines::handshake`].
     ///
     /// # Errors
-    /// [`Error::Url`], [`Error::Io`], [`Error::Tls`], [`Error::Late`]; [`Error::Refused`] when the server
+    /// [`Error::Request`], [`Error::Io`], [`Error::Tls`], [`Error::Late`]; [`Error::Refused`] when the server
     /// answers with another status than 101 (redirects too), [`Error::Handshake`] when its 101 is wrong.
     pub async fn connect(&self, url: &str) -> Result<WebSocket, Error> {
         Ok(self.open(url).await?.0)
@@ -170,7 +171,14 @@ impl Client {
         let open::Answer { agreed, response, leftover } = answer;
         let opened = Opened { io, leftover, agreed, peer_addr };
         let inner = Inner::new(Role::Client, Arc::clone(&shared.config), opened);
-        Ok((WebSocket::new(inner), response))
+        let mut socket = WebSocket::new(inner);
+        if shared.deflate_required && socket.deflate().is_none() {
+            // RFC 6455 §7.4.1: 1010 says that the client "has expected the server to negotiate one or
+            // more extension", and the reason which ones.
+            let _ = socket.close(CloseCode::MANDATORY_EXTENSION, "permessage-deflate").await;
+            return Err(Error::Handshake(HandshakeFault::ExtensionMissing));
+        }
+        Ok((socket, response))
     }
 }
 
@@ -188,6 +196,7 @@ impl fmt::Debug for Client {
 #[must_use]
 pub struct ClientBuilder {
     config: Config,
+    deflate_required: bool,
     headers: HeaderMap,
     subprotocols: Vec<String>,
     trust: Trust,
@@ -199,6 +208,7 @@ impl Default for ClientBuilder {
     fn default() -> Self {
         Self {
             config: Config { keepalive: Some(Keepalive::default()), ..Config::default() },
+            deflate_required: false,
             headers: HeaderMap::new(),
             subprotocols: Vec::new(),
             trust: Trust::default(),
@@ -227,6 +237,14 @@ impl ClientBuilder {
     /// Offers permessage-deflate (RFC 7692). Default: not.
     pub fn compression(mut self, deflate: Deflate) -> Self {
         self.config.deflate = Some(deflate);
+        self
+    }
+
+    /// Offers permessage-deflate and does without the connection if the server does without it: it is
+    /// closed with 1010, and opening it fails with [`HandshakeFault::ExtensionMissing`].
+    pub fn compression_required(mut self, deflate: Deflate) -> Self {
+        self.config.deflate = Some(deflate);
+        self.deflate_required = true;
         self
     }
 
@@ -287,6 +305,7 @@ impl ClientBuilder {
         Ok(Client {
             shared: Arc::new(Shared {
                 config: Arc::new(self.config),
+                deflate_required: self.deflate_required,
                 headers: self.headers,
                 subprotocols: self.subprotocols,
                 trust: self.trust,

@@ -1,5 +1,6 @@
 //! Tests of the library as its users see it, over real sockets on loopback.
 
+mod at_once;
 mod echo;
 mod endings;
 mod examples;

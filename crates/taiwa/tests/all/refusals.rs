@@ -1,7 +1,9 @@
 //! Opening handshakes that are refused, by either side.
 
 use bytes::Bytes;
-use taiwa::{Client, Deadlines, Error, Origin, Origins, Upgrade};
+use taiwa::{
+    Client, CloseCode, Deadlines, Deflate, Error, HandshakeFault, Origin, Origins, Upgrade,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -133,6 +135,28 @@ async fn what_a_server_answers_wrongly_is_told_apart() {
     let Err(Error::Refused(response)) = connect_to(chunked.into()).await else { panic!() };
     assert_eq!((response.status().as_u16(), &response.body()[..]), (503, &b"busy"[..]));
     assert!(Error::Refused(response).is_retryable());
+}
+
+#[tokio::test]
+async fn a_server_without_a_required_extension_is_left_with_1010() {
+    let (server, addr) = bind().await;
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let tell = std::sync::Mutex::new(Some(tell));
+    run(server.serve(move |upgrade: Upgrade| {
+        let tell = tell.lock().unwrap().take().unwrap();
+        async move {
+            let mut socket = upgrade.accept().await?;
+            assert!(socket.recv().await?.is_none());
+            let _ = tell.send(socket.closed().unwrap().clone());
+            Ok::<(), Error>(())
+        }
+    }));
+    let client = Client::builder().compression_required(Deflate::default()).build().unwrap();
+    let error = soon(client.connect(&format!("ws://{addr}/"))).await.unwrap_err();
+    assert!(matches!(error, Error::Handshake(HandshakeFault::ExtensionMissing)), "{error}");
+    assert_eq!(error.close_code(), Some(CloseCode::MANDATORY_EXTENSION));
+    let closed = soon(told).await.unwrap();
+    assert_eq!((closed.code.get(), &*closed.reason), (1010, "permessage-deflate"));
 }
 
 #[tokio::test]
