@@ -398,6 +398,28 @@ fn the_codes_of_the_registry_are_sent_and_received_and_no_others() {
     }
 }
 
+#[test]
+fn control_frames_neither_extend_nor_shorten_the_time_of_a_message() {
+    for mut ends in both() {
+        let (peer, ping) = (ends.peer, ends.peer.frame(0x89, b""));
+        // A Ping that drips for 50 seconds, then a message: it has its whole minute.
+        ends.receive(&ping[..1]);
+        ends.after(SECOND * 50);
+        ends.receive(&[&ping[1..], &peer.frame(1, b"begun")].concat());
+        for _ in 0..5 {
+            ends.written();
+            ends.after(SECOND * 11);
+            assert!(ends.conn.is_open());
+            ends.receive(&ping);
+            ends.written();
+        }
+        ends.after(SECOND * 5);
+        let (role, written) = (role(&ends), ends.written());
+        assert_eq!(frames(role, &written), [(0x88, vec![3, 240])]);
+        assert_eq!(ends.end(), End::Late(Deadline::Message));
+    }
+}
+
 // §6 and §8: messages.
 
 #[test]

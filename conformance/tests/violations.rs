@@ -8,7 +8,7 @@ use taiwa_conformance::{
     ends::KEEPS_WINDOWS,
     frames::frames,
     raw::{RawClient, RawServer},
-    violations::{Violation, config, table},
+    violations::{MESSAGE_BYTES_MAX, Violation, config, table},
 };
 use taiwa_proto::{CloseCode, End, Role, Side};
 use tokio::sync::mpsc;
@@ -126,6 +126,28 @@ async fn the_server_answers_each_violation_on_the_wire_and_tells_it() {
             "{what}"
         );
     }
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_close_frame_reaches_a_peer_that_goes_on_sending() {
+    // A socket that is closed with bytes unread resets the connection, and the reset overtakes what was
+    // written last.
+    let server = Server::bind("127.0.0.1:0").await.unwrap().config(config());
+    let addr = server.local_addr().unwrap();
+    let serving = server.serve(|upgrade| async move {
+        let mut socket = upgrade.accept().await?;
+        receive(&mut socket).await;
+        Ok::<(), Error>(())
+    });
+    let serving = tokio::spawn(serving.into_future());
+    let mut peer = RawClient::connect(addr, "/", false);
+    let sender = Sender(Role::Client);
+    let flood = sender.frame(0x82, &[0; MESSAGE_BYTES_MAX]).repeat(4000);
+    let wire = [sender.frame(0x83, b""), flood].concat();
+    assert_eq!(peer.write_until_stalled(&wire, WITHIN), wire.len(), "what follows is thrown away");
+    let written = peer.read_to_end(WITHIN).expect("no reset");
+    ends_with_close(Role::Server, &written, 1002, "flood");
     serving.abort();
 }
 
