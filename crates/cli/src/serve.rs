@@ -108,6 +108,7 @@ impl Serve {
     pub(crate) fn fanout(&self) -> FanoutLimits {
         FanoutLimits {
             queue_bytes_max: self.limits.queue_max.0,
+            slow_after: self.times.slow_after.0.unwrap_or(crate::connect::NEVER),
             channels_max: self.limits.channels_max,
             channel_name_bytes_max: self.limits.channel_name_max.0,
         }

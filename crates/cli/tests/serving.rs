@@ -44,6 +44,26 @@ fn two_clients_of_a_path_hear_each_other_and_nobody_else() {
 }
 
 #[test]
+fn a_channel_loses_nothing_of_a_large_input_when_its_readers_read() {
+    let server = Server::start(&[]);
+    let lines: String = (0..100_000).map(|it| format!("line {it} of a large input\n")).collect();
+    let url = server.ws("/chat");
+    let listeners: Vec<_> = (1..=2)
+        .map(|total| {
+            let listener = taiwa(&["connect", &url, "--count", "100000"]);
+            let listener = Running::start(listener);
+            server.await_live(total);
+            listener
+        })
+        .collect();
+    connect(&url, &["--idle-timeout", "200ms"], lines.as_str()).expect(0);
+    for listener in listeners {
+        let heard = listener.finish_with_open_stdin().expect(0);
+        assert!(heard.stdout == lines.as_bytes(), "{} bytes arrived", heard.stdout.len());
+    }
+}
+
+#[test]
 fn a_sender_hears_itself_when_it_asks_to() {
     let server = Server::start(&[]);
     let url = server.ws("/chat?echo=true");

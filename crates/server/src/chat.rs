@@ -1,26 +1,20 @@
 //! What a WebSocket does here, by its path: a member of a channel, an echo, an eye on the connections.
 
 use std::{
+    future::pending,
     net::SocketAddr,
     time::{Instant, SystemTime},
 };
 
-use taiwa::{CloseCode, Closed, Error, Misuse, Upgrade, Utf8Bytes, WebSocket};
+use taiwa::{CloseCode, Closed, Error, Message, Misuse, Upgrade, Utf8Bytes, WebSocket};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::info;
 
 use crate::{
     Site,
     connections::{Live, REPORT_EVERY},
-    fanout::{Inbox, Member, Refusal},
+    fanout::{Audience, Inbox, Member, Refusal},
 };
-
-/// Who of a channel receives what a member sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Audience {
-    Others,
-    All,
-}
 
 /// Where a path leads.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,15 +99,25 @@ async fn converse(
     audience: Audience,
     live: &Live,
 ) -> Result<(), Error> {
+    // Received, and held back while others are behind with reading.
+    let mut held: Option<(Message, Instant)> = None;
     loop {
+        let room = async {
+            match &held {
+                Some((_, since)) => member.room(audience, *since).await,
+                None => pending().await,
+            }
+        };
         let next = tokio::select! {
-            received = socket.recv() => {
+            () = room => {
+                let (message, _) = held.take().expect("room is waited for with a message alone");
+                member.publish(&message, audience);
+                continue;
+            }
+            received = socket.recv(), if held.is_none() => {
                 let Some(message) = received? else { return Ok(()) };
                 live.received();
-                match audience {
-                    Audience::Others => member.publish_to_others(&message),
-                    Audience::All => member.publish_to_all(&message),
-                }
+                held = Some((message, Instant::now()));
                 continue;
             }
             next = inbox.next() => next,

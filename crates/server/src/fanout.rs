@@ -4,10 +4,11 @@ use std::{
     collections::{HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use taiwa::Message;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout_at};
 
 /// What one message costs its queue beside its payload, so that a million empty ones cost something.
 const MESSAGE_OVERHEAD: usize = 64;
@@ -19,6 +20,9 @@ pub struct FanoutLimits {
     /// is thrown away and the member is closed with 1013 `slow reader`; one message larger than
     /// the limit is accepted when nothing else waits.
     pub queue_bytes_max: usize,
+    /// How long a member whose queue is half full may hold up those who have more to say, until it is
+    /// down to a quarter. Default 1 s: who reads 256 KiB/s loses nothing. Past it: as above.
+    pub slow_after: Duration,
     /// Channels at the same time. Default 10,000. Past it: status 503.
     pub channels_max: usize,
     /// Bytes of a channel's name. Default 256. Past it: status 414.
@@ -27,7 +31,12 @@ pub struct FanoutLimits {
 
 impl Default for FanoutLimits {
     fn default() -> Self {
-        Self { queue_bytes_max: 1 << 20, channels_max: 10_000, channel_name_bytes_max: 256 }
+        Self {
+            queue_bytes_max: 1 << 20,
+            slow_after: Duration::from_secs(1),
+            channels_max: 10_000,
+            channel_name_bytes_max: 256,
+        }
     }
 }
 
@@ -113,6 +122,15 @@ impl Fanout {
     }
 }
 
+/// Who of a channel receives what a member publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Every other member.
+    Others,
+    /// Every member, the one that publishes too.
+    All,
+}
+
 /// A place in a channel.
 pub struct Member {
     channels: Arc<Channels>,
@@ -121,24 +139,34 @@ pub struct Member {
 }
 
 impl Member {
-    /// Hands a message to every other member of the channel.
-    pub fn publish_to_others(&self, message: &Message) {
-        self.publish(message, Some(&self.queue));
-    }
-
-    /// Hands a message to every member of the channel, this one too.
-    pub fn publish_to_all(&self, message: &Message) {
-        self.publish(message, None);
-    }
-
-    fn publish(&self, message: &Message, except: Option<&Arc<Queue>>) {
-        // Held until all have it: every member sees one order.
-        let members = lock(&self.channel.members);
-        for queue in members.iter() {
-            if except.is_none_or(|it| !Arc::ptr_eq(it, queue)) {
-                queue.push(message.clone(), self.channels.limits.queue_bytes_max);
+    /// Waits until nobody who would receive a message is behind with reading. Whoever still is,
+    /// [`FanoutLimits::slow_after`] from `since`, is given up as too slow.
+    ///
+    /// Cancel-safe. Go on reading your own [`Inbox`] meanwhile: others may wait for you.
+    pub async fn room(&self, audience: Audience, since: Instant) {
+        let until = since + self.channels.limits.slow_after;
+        loop {
+            let behind = |it: &&Arc<Queue>| self.is_meant(it, audience) && it.is_behind();
+            let Some(queue) = lock(&self.channel.members).iter().find(behind).cloned() else {
+                return;
+            };
+            if timeout_at(until.into(), queue.caught_up()).await.is_err() {
+                queue.give_up();
             }
         }
+    }
+
+    /// Hands a message to the members of the channel.
+    pub fn publish(&self, message: &Message, audience: Audience) {
+        // Held until all have it: every member sees one order.
+        let members = lock(&self.channel.members);
+        for queue in members.iter().filter(|it| self.is_meant(it, audience)) {
+            queue.push(message.clone(), self.channels.limits.queue_bytes_max);
+        }
+    }
+
+    fn is_meant(&self, queue: &Arc<Queue>, audience: Audience) -> bool {
+        audience == Audience::All || !Arc::ptr_eq(queue, &self.queue)
     }
 }
 
@@ -147,6 +175,7 @@ impl Drop for Member {
         let mut by_name = lock(&self.channels.by_name);
         let mut members = lock(&self.channel.members);
         members.retain(|it| !Arc::ptr_eq(it, &self.queue));
+        self.queue.release();
         if members.is_empty() {
             by_name.remove(&self.channel.name);
         }
@@ -169,9 +198,13 @@ impl Inbox {
         loop {
             match &mut *lock(&self.0.waiting) {
                 Waiting::Overflowed => return Err(TooSlow),
-                Waiting::Open { messages, bytes } => {
+                Waiting::Open { messages, bytes, behind } => {
                     if let Some(message) = messages.pop_front() {
                         *bytes -= cost(&message);
+                        if behind.is_some_and(|half| *bytes <= half / 2) {
+                            *behind = None;
+                            self.0.caught_up.notify_waiters();
+                        }
                         return Ok(message);
                     }
                 }
@@ -193,32 +226,72 @@ struct Queue {
     waiting: Mutex<Waiting>,
     /// One task waits, the owner of the `Inbox`: `notify_one` is kept if it does not yet.
     news: Notify,
+    /// Those who have more to say wait.
+    caught_up: Notify,
 }
 
 enum Waiting {
-    Open { messages: VecDeque<Message>, bytes: usize },
+    Open {
+        messages: VecDeque<Message>,
+        bytes: usize,
+        /// Half the limit, from when it is passed until a quarter is left.
+        behind: Option<usize>,
+    },
     Overflowed,
 }
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self::Open { messages: VecDeque::new(), bytes: 0 }
+        Self::Open { messages: VecDeque::new(), bytes: 0, behind: None }
     }
 }
 
 impl Queue {
     fn push(&self, message: Message, bytes_max: usize) {
         let mut waiting = lock(&self.waiting);
-        let Waiting::Open { messages, bytes } = &mut *waiting else { return };
+        let Waiting::Open { messages, bytes, behind } = &mut *waiting else { return };
         let after = *bytes + cost(&message);
         if after > bytes_max && !messages.is_empty() {
-            *waiting = Waiting::Overflowed;
-        } else {
-            *bytes = after;
-            messages.push_back(message);
+            drop(waiting);
+            return self.give_up();
+        }
+        *bytes = after;
+        messages.push_back(message);
+        if after > bytes_max / 2 {
+            *behind = Some(bytes_max / 2);
         }
         drop(waiting);
         self.news.notify_one();
+    }
+
+    fn is_behind(&self) -> bool {
+        matches!(*lock(&self.waiting), Waiting::Open { behind: Some(_), .. })
+    }
+
+    async fn caught_up(&self) {
+        loop {
+            // Made before looking, so that nothing in between is missed.
+            let caught_up = self.caught_up.notified();
+            if !self.is_behind() {
+                return;
+            }
+            caught_up.await;
+        }
+    }
+
+    /// Lets those go who wait: the member has left.
+    fn release(&self) {
+        if let Waiting::Open { behind, .. } = &mut *lock(&self.waiting) {
+            *behind = None;
+        }
+        self.caught_up.notify_waiters();
+    }
+
+    /// Throws away what waits, for ever.
+    fn give_up(&self) {
+        *lock(&self.waiting) = Waiting::Overflowed;
+        self.news.notify_one();
+        self.caught_up.notify_waiters();
     }
 }
 
@@ -232,122 +305,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{future::Future, pin::pin, task::Poll};
-
-    use super::*;
-
-    fn small(queue_bytes_max: usize) -> Fanout {
-        Fanout::new(FanoutLimits { queue_bytes_max, channels_max: 2, channel_name_bytes_max: 8 })
-    }
-
-    /// What waits now, each as text; `Err` when the member was too slow.
-    fn drain(inbox: &mut Inbox) -> Result<Vec<String>, TooSlow> {
-        let mut texts = Vec::new();
-        let waker = std::task::Waker::noop();
-        loop {
-            let polled = pin!(inbox.next()).poll(&mut std::task::Context::from_waker(waker));
-            match polled {
-                Poll::Ready(Ok(message)) => texts.push(message.as_text().unwrap().to_owned()),
-                Poll::Ready(Err(TooSlow)) => return Err(TooSlow),
-                Poll::Pending => return Ok(texts),
-            }
-        }
-    }
-
-    #[test]
-    fn others_receive_what_one_publishes() {
-        let fanout = Fanout::default();
-        let (a, mut at_a) = fanout.join("/x").unwrap();
-        let (b, mut at_b) = fanout.join("/x").unwrap();
-        let (_c, mut at_c) = fanout.join("/y").unwrap();
-        a.publish_to_others(&"1".into());
-        b.publish_to_others(&"2".into());
-        a.publish_to_all(&"3".into());
-        assert_eq!(drain(&mut at_a).unwrap(), ["2", "3"]);
-        assert_eq!(drain(&mut at_b).unwrap(), ["1", "3"]);
-        assert_eq!(drain(&mut at_c).unwrap(), [""; 0]);
-    }
-
-    #[test]
-    fn channels_die_with_their_last_member() {
-        let fanout = Fanout::default();
-        let (a, _at_a) = fanout.join("/x").unwrap();
-        let (b, _at_b) = fanout.join("/x").unwrap();
-        assert_eq!(fanout.channels(), [("/x".into(), 2)]);
-        drop(a);
-        assert_eq!(fanout.channels(), [("/x".into(), 1)]);
-        drop(b);
-        assert_eq!(fanout.channels(), []);
-    }
-
-    #[test]
-    fn a_member_that_left_receives_nothing() {
-        let fanout = Fanout::default();
-        let (a, mut at_a) = fanout.join("/x").unwrap();
-        let (b, _at_b) = fanout.join("/x").unwrap();
-        drop(a);
-        b.publish_to_all(&"late".into());
-        assert_eq!(drain(&mut at_a).unwrap(), [""; 0]);
-    }
-
-    #[test]
-    fn a_slow_member_is_told_and_its_queue_thrown_away_while_others_go_on() {
-        let fanout = small(200);
-        let (a, _at_a) = fanout.join("/x").unwrap();
-        let (_b, mut slow) = fanout.join("/x").unwrap();
-        let (_c, mut quick) = fanout.join("/x").unwrap();
-        for n in 0..10 {
-            a.publish_to_others(&"0123456789".into());
-            assert_eq!(drain(&mut quick).unwrap().len(), 1, "message {n}");
-        }
-        assert_eq!(drain(&mut slow), Err(TooSlow));
-        assert!(matches!(*lock(&slow.0.waiting), Waiting::Overflowed));
-    }
-
-    #[test]
-    fn one_message_over_the_limit_fits_an_empty_queue() {
-        let fanout = small(100);
-        let (a, _at_a) = fanout.join("/x").unwrap();
-        let (_b, mut at_b) = fanout.join("/x").unwrap();
-        a.publish_to_others(&"x".repeat(1000).into());
-        assert_eq!(drain(&mut at_b).unwrap(), ["x".repeat(1000)]);
-        a.publish_to_others(&"x".repeat(1000).into());
-        a.publish_to_others(&"".into());
-        assert_eq!(drain(&mut at_b), Err(TooSlow));
-    }
-
-    #[test]
-    fn empty_messages_fill_a_queue_too() {
-        let fanout = small(10 * MESSAGE_OVERHEAD);
-        let (a, _at_a) = fanout.join("/x").unwrap();
-        let (_b, mut at_b) = fanout.join("/x").unwrap();
-        (0..10).for_each(|_| a.publish_to_others(&"".into()));
-        assert_eq!(drain(&mut at_b).unwrap().len(), 10);
-        (0..11).for_each(|_| a.publish_to_others(&"".into()));
-        assert_eq!(drain(&mut at_b), Err(TooSlow));
-    }
-
-    #[test]
-    fn too_many_channels_and_too_long_names_are_refused() {
-        let fanout = small(100);
-        assert_eq!(fanout.join("/12345678").err(), Some(Refusal::NameTooLong));
-        let _x = fanout.join("/x").unwrap();
-        let y = fanout.join("/y").unwrap();
-        assert_eq!(fanout.join("/z").err(), Some(Refusal::TooManyChannels));
-        assert!(fanout.join("/x").is_ok());
-        drop(y);
-        assert!(fanout.join("/z").is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_waiting_member_wakes_up() {
-        let fanout = small(100);
-        let (a, _at_a) = fanout.join("/x").unwrap();
-        let (_b, mut at_b) = fanout.join("/x").unwrap();
-        let waiting = tokio::spawn(async move { at_b.next().await.map(Message::into_bytes) });
-        tokio::task::yield_now().await;
-        a.publish_to_others(&"hello".into());
-        assert_eq!(waiting.await.unwrap().unwrap(), "hello");
-    }
-}
+mod tests;

@@ -112,6 +112,9 @@ pub(crate) struct ServeTimes {
     /// From the first byte of a message to its last; past it: close code 1008
     #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().message))]
     pub(crate) message_timeout: Time,
+    /// How long a client that reads too slowly may hold up a channel; past it: close code 1013
+    #[arg(long, value_name = "TIME", default_value_t = Time(Some(FanoutLimits::default().slow_after)))]
+    pub(crate) slow_after: Time,
     /// Silence after which a client is pinged; `off` pings nobody
     #[arg(long, value_name = "TIME", default_value_t = Time(Some(Keepalive::default().ping_after)))]
     pub(crate) ping_after: Time,

@@ -25,6 +25,9 @@ use crate::{
 use output::Style;
 use tell::Tell;
 
+/// Longer than anybody waits, and far from where adding to the clock could overflow.
+pub(crate) const NEVER: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// How much of the body of a refusal is shown, in characters.
 const BODY_HEAD: usize = 500;
 
@@ -136,10 +139,9 @@ fn client(args: &Connect) -> Result<Client, Failure> {
     builder.build().map_err(|it| Failure::new(Exit::Usage, it))
 }
 
-/// Makes the two flags into one setting. `off` for the answer: more than anybody waits.
+/// Makes the two flags into one setting.
 pub(crate) fn keepalive(ping_after: Time, pong_within: Time) -> Option<Keepalive> {
-    let never = Duration::from_secs(366 * 24 * 60 * 60);
-    let pong_within = pong_within.0.unwrap_or(never);
+    let pong_within = pong_within.0.unwrap_or(NEVER);
     ping_after.0.map(|ping_after| Keepalive { ping_after, pong_within })
 }
 
