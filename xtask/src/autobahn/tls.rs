@@ -56,8 +56,8 @@ impl Certificate {
         let root = self.root.display();
         tunnel(
             workspace,
-            "TCP-LISTEN:0,bind=127.0.0.1,fork",
-            &format!("OPENSSL:127.0.0.1:{to},cafile={root},commonname=localhost"),
+            "TCP-LISTEN:0,bind=127.0.0.1,fork,nodelay",
+            &format!("OPENSSL:127.0.0.1:{to},cafile={root},commonname=localhost,nodelay"),
         )
     }
 
@@ -66,8 +66,8 @@ impl Certificate {
         let (chain, key) = (self.chain.display(), self.key.display());
         tunnel(
             workspace,
-            &format!("OPENSSL-LISTEN:0,bind=127.0.0.1,fork,cert={chain},key={key},verify=0"),
-            &format!("TCP:127.0.0.1:{to}"),
+            &format!("OPENSSL-LISTEN:0,bind=127.0.0.1,fork,cert={chain},key={key},verify=0,nodelay"),
+            &format!("TCP:127.0.0.1:{to},nodelay"),
         )
     }
 }
