@@ -38,7 +38,14 @@ pub(crate) fn run(workspace: &Workspace, seconds: u32) -> Outcome {
     let time = format!("-max_total_time={seconds}");
     let mut outcome = Outcome::default();
     for target in targets.lines() {
-        let mut command = fuzz(&["run", target, "--", &time, "-timeout=10", "-rss_limit_mb=4096"]);
+        // What is found stays out of the committed corpus until somebody looks at it.
+        let found = folder.join("target/found").join(target);
+        if let Err(why) = std::fs::create_dir_all(&found) {
+            return Outcome::failure(format!("{}: {why}", found.display()));
+        }
+        let corpora = [found.display().to_string(), format!("corpus/{target}")];
+        let mut command = fuzz(&["run", target, &corpora[0], &corpora[1], "--", &time]);
+        command.args(["-timeout=10", "-rss_limit_mb=4096"]).current_dir(&folder);
         let within = BUILD_MAX + Duration::from_secs(u64::from(seconds));
         let result = process::run(&mut command, within);
         outcome.add(Outcome::of(result.map_err(|why| format!("{target}: {why}"))));
