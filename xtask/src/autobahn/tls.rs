@@ -66,7 +66,9 @@ impl Certificate {
         let (chain, key) = (self.chain.display(), self.key.display());
         tunnel(
             workspace,
-            &format!("OPENSSL-LISTEN:0,bind=127.0.0.1,fork,cert={chain},key={key},verify=0,nodelay"),
+            &format!(
+                "OPENSSL-LISTEN:0,bind=127.0.0.1,fork,cert={chain},key={key},verify=0,nodelay"
+            ),
             &format!("TCP:127.0.0.1:{to},nodelay"),
         )
     }
