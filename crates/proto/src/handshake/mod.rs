@@ -22,7 +22,7 @@ use crate::deflate;
 
 pub use client::{HandshakeFault, HandshakeMisuse, Pending, Wish, is_interim, parse_uri};
 pub use negotiation::Offer;
-pub use origins::{Origin, Origins};
+pub use origins::{Arrival, Origin, Origins};
 pub use rejection::Rejection;
 pub use server::{Opening, is_upgrade};
 pub use subprotocols::{Grammar, SUBPROTOCOLS_MAX, choose_subprotocol, parse_subprotocols};

@@ -1,6 +1,6 @@
 //! Whose web pages may open a WebSocket here: the defence against cross-site hijacking (RFC 6455 §10.2).
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 /// Which origins are let in.
 ///
@@ -64,6 +64,44 @@ impl Origins {
         let Some(origin) = Origin::parse(origin) else { return false };
         list.contains(&origin) || (same_host && origin.is_host(host))
     }
+
+    /// Says whether pages of this `origin` are let in by name, whatever `Host` says.
+    pub fn names(&self, origin: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::SameHost => false,
+            Self::SameHostOr(list) | Self::List(list) => {
+                Origin::parse(origin).is_some_and(|it| list.contains(&it))
+            }
+        }
+    }
+}
+
+/// By which way a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// From a program on the same machine.
+    Loopback,
+    /// From elsewhere.
+    Network,
+}
+
+impl Arrival {
+    /// Tells it by our own address on the connection.
+    pub fn at(local: IpAddr) -> Self {
+        if local.to_canonical().is_loopback() { Self::Loopback } else { Self::Network }
+    }
+}
+
+/// Tells whether `host` is what a user of this machine would call it: an address, `localhost`, a name
+/// without a dot.
+pub(super) fn is_near(host: &str) -> bool {
+    let Some((name, _)) = split_host(host) else { return false };
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name.starts_with('[')
+        || name.parse::<IpAddr>().is_ok()
+        || name.ends_with(".localhost")
+        || !name.contains('.')
 }
 
 /// The origin of a web page: scheme, host and port (RFC 6454 §4).

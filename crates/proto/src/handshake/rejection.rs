@@ -37,6 +37,8 @@ pub enum Rejection {
     OriginMalformed,
     /// A page of another origin asks; see [`Origins`](super::Origins): 403.
     Origin,
+    /// `Origin` is of the same host, but under a name that a page may have bound to this machine.
+    FarHost,
 }
 
 impl Rejection {
@@ -45,7 +47,7 @@ impl Rejection {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Origin | Self::FarHost => StatusCode::FORBIDDEN,
             Self::HttpVersion
             | Self::Host
             | Self::Connection
@@ -74,6 +76,7 @@ impl Rejection {
             Self::Extensions => "Malformed Sec-WebSocket-Extensions.\n",
             Self::OriginMalformed => "Repeated or malformed Origin.\n",
             Self::Origin => "Origin not allowed.\n",
+            Self::FarHost => "Host is no name of this machine: allow the origin by name.\n",
         }
     }
 

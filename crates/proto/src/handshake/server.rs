@@ -10,10 +10,14 @@ use http::header::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::negotiation::{Offer, lines, only};
-use super::origins::split_host;
+use super::origins::{Arrival, is_near, split_host};
 use super::tokens::{each_element, is_tchar};
 use super::{Agreed, Grammar, Origins, Rejection, accept_key};
 use crate::deflate::Deflate;
+
+/// What proxies add to the requests that they pass on.
+const PROXY_HEADERS: [&str; 5] =
+    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
 
 /// Says whether a request asks for an upgrade to WebSocket; if not, it is ordinary HTTP.
 ///
@@ -48,6 +52,7 @@ pub struct Opening {
     key: String,
     host: String,
     origin: Option<String>,
+    is_forwarded: bool,
     offer: Offer,
 }
 
@@ -88,6 +93,7 @@ impl Opening {
             key: read_key(headers)?,
             host,
             origin: read_origin(headers)?,
+            is_forwarded: PROXY_HEADERS.iter().any(|name| headers.contains_key(*name)),
             offer: Offer::read(headers, grammar)?,
         })
     }
@@ -115,11 +121,24 @@ impl Opening {
 
     /// Checks `Origin` against a policy.
     ///
+    /// A page may have its own name resolve to 127.0.0.1, and is then of the same host as a server on
+    /// the visitor's machine. So on [`Arrival::Loopback`] the same host counts only if it is called as
+    /// on that machine (an address, `localhost`, a name without a dot), or if a proxy says in its
+    /// headers that it stands in between; scripts can't set these.
+    ///
     /// # Errors
     ///
-    /// [`Rejection::Origin`] if the policy does not let the page in.
-    pub fn permitted_by(&self, origins: &Origins) -> Result<(), Rejection> {
-        if origins.permit(self.origin(), &self.host) { Ok(()) } else { Err(Rejection::Origin) }
+    /// [`Rejection::Origin`] if the policy does not let the page in, [`Rejection::FarHost`] if it does
+    /// only by a name that the page may have bound to this machine.
+    pub fn permitted_by(&self, origins: &Origins, arrival: Arrival) -> Result<(), Rejection> {
+        if !origins.permit(self.origin(), &self.host) {
+            return Err(Rejection::Origin);
+        }
+        let is_far = arrival == Arrival::Loopback
+            && !self.is_forwarded
+            && self.origin().is_some_and(|it| !origins.names(it))
+            && !is_near(&self.host);
+        if is_far { Err(Rejection::FarHost) } else { Ok(()) }
     }
 
     /// Returns the first of the client's subprotocols that is in `supported`.

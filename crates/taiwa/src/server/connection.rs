@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use taiwa_proto::{
     h1::{H1Fault, HeadReader, parse_request, write_response, write_response_head},
-    handshake::{Opening, is_upgrade},
+    handshake::{Arrival, Opening, Origins, Rejection, is_upgrade},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -30,6 +30,19 @@ pub(super) struct Ends {
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     pub(super) is_tls: bool,
+}
+
+impl Ends {
+    /// Reads an opening handshake and checks its `Origin`.
+    pub(super) fn open<B>(
+        &self,
+        request: &Request<B>,
+        origins: &Origins,
+    ) -> Result<Opening, Rejection> {
+        let opening = Opening::read(request)?;
+        opening.permitted_by(origins, Arrival::at(self.local.ip()))?;
+        Ok(opening)
+    }
 }
 
 /// Serves one connection to its end.
@@ -121,9 +134,7 @@ async fn upgrade(
     request: Request<()>,
     leftover: BytesMut,
 ) {
-    let opening =
-        Opening::read(&request).and_then(|it| it.permitted_by(&shared.origins).map(|()| it));
-    let opening = match opening {
+    let opening = match ends.open(&request, &shared.origins) {
         Ok(opening) => opening,
         Err(rejection) => return part(io, &whole(rejection.response())).await,
     };

@@ -13,7 +13,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use taiwa_proto::handshake::{Opening, Rejection, is_upgrade};
+use taiwa_proto::handshake::{Rejection, is_upgrade};
 use tokio::sync::oneshot;
 
 use super::{
@@ -107,9 +107,7 @@ async fn upgrade(
     slot: Slot,
     mut request: Request<Incoming>,
 ) -> Response<ResponseBody> {
-    let opening =
-        Opening::read(&request).and_then(|it| it.permitted_by(&shared.origins).map(|()| it));
-    let opening = match opening {
+    let opening = match ends.open(&request, &shared.origins) {
         Ok(opening) => opening,
         Err(rejection) => return with_body(rejection.response()),
     };

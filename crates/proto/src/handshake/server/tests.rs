@@ -3,6 +3,7 @@
 use http::request::Builder;
 
 use super::*;
+use crate::handshake::Origin;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const VALID: [(&str, &str); 5] = [
@@ -228,11 +229,40 @@ fn the_first_good_offer_of_deflate_is_answered() {
 
 #[test]
 fn pages_of_other_hosts_are_refused_by_default() {
-    let from = |origin| opened(&[("Origin", origin)]).permitted_by(&Origins::default());
+    let judge = |headers: &[(&str, &str)]| {
+        opened(headers).permitted_by(&Origins::default(), Arrival::Network)
+    };
+    let from = |origin| judge(&[("Origin", origin)]);
     assert_eq!(from("https://chat.example"), Ok(()));
     assert_eq!(from("https://evil.example"), Err(Rejection::Origin));
     assert_eq!(from("null"), Err(Rejection::Origin));
-    assert_eq!(opened(&[]).permitted_by(&Origins::default()), Ok(()));
+    assert_eq!(judge(&[]), Ok(()));
+}
+
+#[test]
+fn a_page_that_bound_its_name_to_this_machine_is_refused() {
+    let judge = |host: &str, more: &[(&str, &str)], origins: &Origins| {
+        let origin = format!("http://{host}");
+        let headers = [&[("Host", host), ("Origin", &origin)], more].concat();
+        opened(&headers).permitted_by(origins, Arrival::Loopback)
+    };
+    let default = Origins::default();
+    for near in ["localhost:8000", "127.0.0.1:8000", "[::1]:8000", "chat.localhost", "mybox:80"] {
+        assert_eq!(judge(near, &[], &default), Ok(()), "{near}");
+    }
+    for far in ["evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example:8000"] {
+        assert_eq!(judge(far, &[], &default), Err(Rejection::FarHost), "{far}");
+        assert_eq!(judge(far, &[("X-Forwarded-For", "192.0.2.1")], &default), Ok(()));
+        let named = Origins::default().allow(Origin::parse(&format!("http://{far}")).unwrap());
+        assert_eq!(judge(far, &[], &named), Ok(()));
+        assert_eq!(judge(far, &[], &Origins::Any), Ok(()));
+    }
+    let local = |it: &str| Arrival::at(it.parse().unwrap());
+    assert_eq!((local("127.0.1.1"), local("::1")), (Arrival::Loopback, Arrival::Loopback));
+    assert_eq!(
+        (local("::ffff:127.0.0.1"), local("192.0.2.1")),
+        (Arrival::Loopback, Arrival::Network)
+    );
 }
 
 #[test]
