@@ -49,7 +49,8 @@ async fn pages_of_other_hosts_are_refused_unless_allowed() {
     let friend = Origin::parse("https://friend.example").unwrap();
     run(lenient.origins(Origins::SameHost.allow(friend)).serve(echo));
     for (addr, origin, status) in [
-        (addr, "http://a.example", 101),
+        (addr, "http://a.example\r\nX-Forwarded-For: 192.0.2.1", 101),
+        (addr, "http://a.example", 403), // no name of this machine, and no proxy in between
         (addr, "http://evil.example", 403),
         (addr, "null", 403),
         (addr, "https://friend.example", 403),
