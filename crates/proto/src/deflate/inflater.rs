@@ -47,7 +47,7 @@ pub enum InflateFault {
 /// let mut inflater = Inflater::new(15);
 /// let mut out = bytes::BytesMut::new();
 /// inflater.inflate(&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], &mut out, 1024).unwrap();
-/// inflater.end_message(&mut out, 1024).unwrap();
+/// inflater.end_message().unwrap();
 /// assert_eq!(&out[..], b"Hello");
 /// ```
 pub struct Inflater {
@@ -109,11 +109,11 @@ impl Inflater {
             let chunk_len = room.saturating_add(1).min(CHUNK_LEN);
             let step = self.step(rest, chunk_len, InflateFlush::NoFlush)?;
             rest = &rest[step.consumed..];
+            let produced = &self.scratch[..step.produced.min(room)];
+            append(out, produced, out_len_max);
             if room < step.produced {
                 return Err(InflateFault::TooBig);
             }
-            let produced = &self.scratch[..step.produced];
-            append(out, produced, out_len_max);
             self.window.push(produced);
             if step.is_final {
                 self.is_over = true;
@@ -128,19 +128,13 @@ impl Inflater {
         }
     }
 
-    /// Ends a message: checks that it is whole. The window stays for the next message.
-    ///
-    /// All output came out of [`Inflater::inflate`] already, so `out` is left as it is.
+    /// Ends a message: checks that it is whole. All its output came out of [`Inflater::inflate`]
+    /// already. The window stays for the next message.
     ///
     /// # Errors
     ///
     /// [`InflateFault::Bad`] if blocks are cut short. Then as [`Inflater::inflate`].
-    pub fn end_message(
-        &mut self,
-        out: &mut BytesMut,
-        out_len_max: usize,
-    ) -> Result<(), InflateFault> {
-        let _ = (out, out_len_max);
+    pub fn end_message(&mut self) -> Result<(), InflateFault> {
         let fed = std::mem::take(&mut self.fed);
         self.streams = 0;
         // §7.2.3.6 wants the octet `00` in an empty message. One without any octet can't mean anything

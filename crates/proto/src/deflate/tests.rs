@@ -15,7 +15,7 @@ fn inflated(inflater: &mut Inflater, pieces: &[&[u8]]) -> Result<Vec<u8>, Inflat
     for piece in pieces {
         inflater.inflate(piece, &mut out, LIMIT)?;
     }
-    inflater.end_message(&mut out, LIMIT)?;
+    inflater.end_message()?;
     Ok(out.to_vec())
 }
 
@@ -190,7 +190,7 @@ fn fragments_come_back_and_each_can_be_read_at_once() {
             inflater.inflate(&fragment, &mut out, LIMIT).unwrap();
             assert!(out == said, "fragment {at} of {lens:?}");
         }
-        inflater.end_message(&mut out, LIMIT).unwrap();
+        inflater.end_message().unwrap();
         assert!(out == said, "{lens:?}");
     }
 }

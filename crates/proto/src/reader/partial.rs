@@ -68,7 +68,7 @@ impl Partial {
         let len_max = limits.message_bytes_max;
         let mut inflated = inflater.inflate(piece, &mut self.payload, len_max);
         if is_last && inflated.is_ok() {
-            inflated = inflater.end_message(&mut self.payload, len_max);
+            inflated = inflater.end_message();
         }
         // What came out before the fault is checked first: text that is bad stays bad.
         if !self.text_goes_on(start) {
