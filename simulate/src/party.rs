@@ -159,7 +159,7 @@ impl Party {
         }
         let resumes = self.paused.take().is_some();
         if resumes {
-            self.receive(&mut [], now);
+            self.conn.resume(now);
         }
         match pipe.read(now, dice) {
             Read::Nothing => return resumes,

@@ -122,9 +122,7 @@ impl Connection {
         now: Instant,
         pool: &mut Pool,
     ) -> Option<Event<'b>> {
-        if input.is_empty() {
-            self.clocks.resume(now);
-        } else {
+        if !input.is_empty() {
             self.clocks.heard(now);
         }
         loop {
@@ -187,10 +185,15 @@ impl Connection {
         }
     }
 
-    /// Says that nobody reads until the next call of [`Connection::receive`] (with no bytes, if there
-    /// are none): what the peer can't deliver meanwhile is not counted as its silence.
+    /// Says that nobody reads until bytes are received or [`Connection::resume`] is called: what the peer
+    /// can't deliver meanwhile is not counted as its silence.
     pub fn pause(&mut self, now: Instant) {
         self.clocks.pause(now);
+    }
+
+    /// Says that all was read that there is to read.
+    pub fn resume(&mut self, now: Instant) {
+        self.clocks.resume(now);
     }
 
     /// Queues a message, whole. It is up to the caller to ask [`Connection::has_room`] first.

@@ -168,8 +168,7 @@ impl Run {
     }
 
     fn read(&mut self, bytes: &[u8], reading: &mut Reading) {
-        // Also when there is nothing to read: it ends a pause.
-        self.receive(&[]);
+        self.conn.resume(self.now);
         match reading {
             Reading::Whole => self.receive(bytes),
             Reading::Pieces(dice) => dice.pieces(bytes).for_each(|it| self.receive(it)),

@@ -22,7 +22,7 @@ use super::{
     serving::part,
     upgrade::{Reply, Upgrade},
 };
-use crate::{io::BoxIo, tls::handshake_error};
+use crate::{io::BoxIo, tls::handshake_error, websocket::Inner};
 
 /// Who talks to whom, and how.
 #[derive(Clone, Copy)]
@@ -46,25 +46,41 @@ impl Ends {
 }
 
 /// Serves one connection to its end.
+///
+/// What opens it is boxed apart: its room is given back before the long life of the WebSocket begins.
 pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
+    if let Some(Opened { attended, home }) = Box::pin(open(shared, tcp, peer)).await {
+        attend(attended, home).await;
+    }
+}
+
+/// A closure at work, and where its socket comes back to.
+pub(super) struct Opened {
+    pub(super) attended: Attended,
+    pub(super) home: oneshot::Receiver<Box<Inner>>,
+}
+
+/// Serves a connection until it is a WebSocket. `None`: it never became one, and has ended.
+async fn open(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr) -> Option<Opened> {
     let deadline = shared.config.deadlines.handshake.map(|within| Instant::now() + within);
     let begun = tokio::select! {
         begun = begin(&shared, tcp, peer, deadline) => begun,
         () = shared.going_away.wait() => None,
     };
-    let Some((io, ends, first)) = begun else { return };
+    let (io, ends, first) = begun?;
     match first {
         First::Late => part(io, &late()).await,
         First::Fault(fault) => part(io, &whole(fault.response())).await,
         First::Request { request, leftover, .. } if is_upgrade(&request) => {
-            upgrade(shared, io, ends, *request, leftover).await;
+            return upgrade(shared, io, ends, *request, leftover).await;
         }
         First::Request { head, leftover, .. } => {
             let mut read = BytesMut::from(&head[..]);
             read.extend_from_slice(&leftover);
-            plain::serve(shared, io, ends, read.freeze()).await;
+            return plain::serve(shared, io, ends, read.freeze()).await;
         }
     }
+    None
 }
 
 /// What a connection begins with.
@@ -126,17 +142,20 @@ async fn read_first(shared: &Shared, io: &mut BoxIo) -> io::Result<First> {
     }
 }
 
-/// Answers an opening handshake, then attends to the socket.
+/// Answers an opening handshake.
 async fn upgrade(
     shared: Arc<Shared>,
     mut io: BoxIo,
     ends: Ends,
     request: Request<()>,
     leftover: BytesMut,
-) {
+) -> Option<Opened> {
     let opening = match ends.open(&request, &shared.origins) {
         Ok(opening) => opening,
-        Err(rejection) => return part(io, &whole(rejection.response())).await,
+        Err(rejection) => {
+            part(io, &whole(rejection.response())).await;
+            return None;
+        }
     };
     let (upgrade, mut waiting) = Upgrade::new(&shared, ends, request.into_parts().0, opening);
     let mut attended = Attended::new(&shared, ends.peer, upgrade);
@@ -144,6 +163,7 @@ async fn upgrade(
         Reply::Reject(response) => {
             part(io, &whole(response)).await;
             attended.run_out().await;
+            None
         }
         Reply::Accept(response, transfer) => {
             let mut bytes = Vec::new();
@@ -156,7 +176,7 @@ async fn upgrade(
             if let Some(Ok(())) = in_time(deadline, written).await {
                 let _ = transfer.send((io, leftover));
             }
-            attend(attended, waiting.home).await;
+            Some(Opened { attended, home: waiting.home })
         }
     }
 }
@@ -164,7 +184,7 @@ async fn upgrade(
 /// What a closure's [`Upgrade`] talks to.
 pub(super) struct Waiting {
     pub(super) reply: oneshot::Receiver<Reply>,
-    pub(super) home: oneshot::Receiver<Box<crate::websocket::Inner>>,
+    pub(super) home: oneshot::Receiver<Box<Inner>>,
 }
 
 /// Writes a response after which the connection ends.

@@ -18,9 +18,9 @@ use tokio::sync::oneshot;
 
 use super::{
     Shared,
-    attend::{Attended, attend},
+    attend::Attended,
     body::RequestBody,
-    connection::{Ends, Waiting},
+    connection::{Ends, Opened, Waiting},
     rewind::Rewind,
     upgrade::{Reply, Upgrade},
 };
@@ -46,8 +46,13 @@ struct Accepted {
 /// At most one: after it the connection is no longer HTTP.
 type Slot = Arc<Mutex<Option<Accepted>>>;
 
-/// Serves a connection that begins with `read`.
-pub(super) async fn serve(shared: Arc<Shared>, io: BoxIo, ends: Ends, read: Bytes) {
+/// Serves a connection that begins with `read`, until it is a WebSocket or ends.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    io: BoxIo,
+    ends: Ends,
+    read: Bytes,
+) -> Option<Opened> {
     let slot = Slot::default();
     let service = service_fn(|request| {
         let (shared, slot) = (Arc::clone(&shared), Arc::clone(&slot));
@@ -67,17 +72,17 @@ pub(super) async fn serve(shared: Arc<Shared>, io: BoxIo, ends: Ends, read: Byte
             http.as_mut().graceful_shutdown();
             tokio::select! {
                 served = http => served,
-                () = shared.patience() => return,
+                () = shared.patience() => return None,
             }
         }
     };
     let accepted = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let (Ok(()), Some(accepted)) = (served, accepted) else { return };
+    let (Ok(()), Some(accepted)) = (served, accepted) else { return None };
     let Accepted { upgrading, transfer, attended, waiting } = accepted;
     if let Ok(upgraded) = upgrading.await {
         let _ = transfer.send((Box::new(TokioIo::new(upgraded)), BytesMut::new()));
     }
-    attend(attended, waiting.home).await;
+    Some(Opened { attended, home: waiting.home })
 }
 
 /// hyper's least.

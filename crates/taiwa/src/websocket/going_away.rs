@@ -1,13 +1,13 @@
 //! The server's word to all its connections that it goes away.
 
 use std::{
-    future::Future,
-    pin::Pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
 };
 
 use tokio::sync::{Notify, futures::OwnedNotified};
@@ -33,10 +33,17 @@ impl GoingAway {
 
     /// Waits until it is said.
     pub(crate) async fn wait(&self) {
-        let said = self.notify.notified();
-        if !self.is_said() {
-            said.await;
-        }
+        let mut said = pin!(self.notify.notified());
+        let mut woken: Option<Waker> = None;
+        poll_fn(|cx| {
+            // As with `Ear`: polling takes a lock that all connections share.
+            if !self.is_said() && !woken.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
+                woken = Some(cx.waker().clone());
+                let _ = said.as_mut().poll(cx);
+            }
+            if self.is_said() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 

@@ -202,8 +202,7 @@ impl Inner {
     /// Says that all was read that there was to read.
     fn resume(&mut self) {
         if std::mem::take(&mut self.paused) {
-            let mut nothing = Input::new(&mut []);
-            with_scratch(|it| self.conn.receive(&mut nothing, now(), &mut it.pool).is_none());
+            self.conn.resume(now());
         }
     }
 
