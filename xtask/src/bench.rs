@@ -34,14 +34,13 @@ fn install(workspace: &Workspace) -> Result<(), String> {
     fs::write(stamp, lock).map_err(|it| it.to_string())
 }
 
-/// Builds everything with the profile of bench/Cargo.toml, the binary `taiwa` too, and for any machine of this kind
-/// whatever flags the user's own shell has.
+/// Builds everything, each with the release profile of its workspace (they are the same), and for any machine of this
+/// kind whatever flags the user's own shell has.
 fn build(workspace: &Workspace) -> Result<(), String> {
     let cargo = |args: &[&str]| {
         let mut command = workspace.cargo(&["build", "--quiet", "--release"]);
         command.args(args).arg("--target-dir").arg(target(workspace));
         command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-        command.env("CARGO_PROFILE_RELEASE_LTO", "thin");
         process::run(&mut command, BUILD_MAX)
     };
     cargo(&["--manifest-path", "bench/Cargo.toml"])?;
