@@ -11,7 +11,7 @@ use taiwa_proto::{
     CloseCode, Config, Connection, Event, Input, Limits, Message, Misuse, Pool, Role, Step,
     deflate::{Deflate, Params},
     h1::{Head, HeadReader, parse_request, parse_response, write_request, write_response},
-    handshake::{Agreed, Opening, Origins, Wish, parse_uri},
+    handshake::{Agreed, Arrival, Opening, Origins, Wish, parse_uri},
 };
 
 /// Answers a client's opening handshake.
@@ -25,7 +25,7 @@ pub fn accept(
     let mut reader = HeadReader::default();
     let head = reader.feed(read, &Limits::default()).ok()??;
     let opening = Opening::read(&parse_request(&head).ok()?).ok()?;
-    opening.permitted_by(origins).ok()?;
+    opening.permitted_by(origins, arrival).ok()?;
     let (response, agreed) = opening.accept(opening.choose(&["chat"]), Some(deflate));
     write_response(&response, b"", out);
     Some(agreed)
