@@ -19,6 +19,7 @@ use taiwa_proto::{
 pub fn accept(
     read: &[u8],
     origins: &Origins,
+    arrival: Arrival,
     deflate: &Deflate,
     out: &mut Vec<u8>,
 ) -> Option<Agreed> {
