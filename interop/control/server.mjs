@@ -1,6 +1,6 @@
 // A stand-in for `taiwa serve` made of npm ws: `run.py --control` runs every client's checks against it, so that a
-// failure can be told apart from a fault of the peer or of a check. One check fails here and not with taiwa:
-// bun/client/mebibyte, because ws holds the compressed length of a message against its limit, too.
+// failure can be told apart from a fault of the peer or of a check. One check is expected to differ
+// here: bun/client/mebibyte, a random message exactly as long as the limit, which compression makes longer.
 //
 //   node control/server.mjs [CERT KEY]      prints one line with its URL; SIGTERM closes every socket with 1001
 import { readFileSync } from 'node:fs';
