@@ -66,6 +66,9 @@ fn an_honest_echo_counts() {
     assert!(matches!(seen[..], [Happened::Opened(_), Happened::Echoed(_)]), "{seen:?}");
 }
 
+/// Makes a reply of the payload of a message.
+type Lie = fn(&[u8]) -> Vec<u8>;
+
 #[test]
 fn a_lie_never_counts() {
     let changed = |it: &[u8]| {
@@ -74,7 +77,7 @@ fn a_lie_never_counts() {
         framed(wire::BINARY, &it)
     };
     assert_eq!(echo_once(changed), Err("byte 15 of 16 came back changed".into()));
-    let lies: [fn(&[u8]) -> Vec<u8>; 4] = [
+    let lies: [Lie; 4] = [
         |it| framed(wire::BINARY, &it[..15]),
         |it| framed(1, it),
         |it| [framed(wire::BINARY, it), framed(wire::BINARY, it)].concat(),

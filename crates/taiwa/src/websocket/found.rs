@@ -1,9 +1,9 @@
 //! What the peer sent, made our own.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use taiwa_proto::{Connection, Event, Input, Message, Pool};
-
-use super::timer::now;
 
 /// Something that the peer sent.
 pub(crate) enum Found {
@@ -26,9 +26,9 @@ impl Found {
 pub(crate) fn next_found(
     conn: &mut Connection,
     input: &mut Input<'_>,
+    now: Instant,
     pool: &mut Pool,
 ) -> Option<Found> {
-    let now = now();
     loop {
         if let Some(found) = Found::from_event(conn.receive(input, now, pool)?) {
             return Some(found);

@@ -8,6 +8,7 @@ use std::{
     net::SocketAddr,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::{Buf, BytesMut};
@@ -153,15 +154,17 @@ impl Inner {
 
     /// The one loop that reads, writes and keeps time. `None` once the connection has ended.
     fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Found>, Error>> {
+        // Once a poll: reading the clock costs as much as reading a small frame.
+        let mut now = now();
         loop {
             if self.closed.is_some() {
                 return Poll::Ready(Ok(None));
             }
             self.poll_going_away(cx);
-            if let Some(found) = self.next_leftover() {
-                return Poll::Ready(Ok(Some(self.leave_with(found, cx))));
+            if let Some(found) = self.next_leftover(now) {
+                return Poll::Ready(Ok(Some(self.leave_with(found, cx, now))));
             }
-            let _ = self.poll_write(cx);
+            let _ = self.poll_write(cx, now);
             let Some(transport) = &mut self.transport else { return Poll::Ready(Ok(None)) };
             let progress = match self.conn.step() {
                 Step::End(end) => return Poll::Ready(self.end(end).map(|()| None)),
@@ -170,17 +173,17 @@ impl Inner {
                     None
                 }),
                 Step::Transfer | Step::Discard => {
-                    transport.poll_read(&mut self.conn, &mut self.leftover, cx)
+                    transport.poll_read(&mut self.conn, &mut self.leftover, cx, now)
                 }
             };
             match progress {
                 Poll::Ready(Some(found)) => {
-                    return Poll::Ready(Ok(Some(self.leave_with(found, cx))));
+                    return Poll::Ready(Ok(Some(self.leave_with(found, cx, now))));
                 }
                 Poll::Ready(None) => {}
                 Poll::Pending => {
-                    self.resume();
-                    ready!(self.poll_time(cx));
+                    self.resume(now);
+                    now = ready!(self.poll_time(cx));
                 }
             }
         }
@@ -188,47 +191,65 @@ impl Inner {
 
     /// Hands something to the caller, who may stay away for long: what was answered goes out before, and
     /// the peer is not blamed for the time.
-    fn leave_with(&mut self, found: Found, cx: &mut Context<'_>) -> Found {
-        let _ = self.poll_write(cx);
-        self.pause();
+    fn leave_with(&mut self, found: Found, cx: &mut Context<'_>, now: Instant) -> Found {
+        let _ = self.poll_write(cx, now);
+        self.pause(now);
         found
     }
 
-    fn pause(&mut self) {
+    fn pause(&mut self, now: Instant) {
         self.paused = true;
-        self.conn.pause(now());
+        self.conn.pause(now);
     }
 
     /// Says that all was read that there was to read.
-    fn resume(&mut self) {
+    fn resume(&mut self, now: Instant) {
         if std::mem::take(&mut self.paused) {
-            self.conn.resume(now());
+            self.conn.resume(now);
         }
     }
 
     /// Queues a message if there is room: `Ok(false)` if not.
-    pub(crate) fn queue(&mut self, message: &Message) -> Result<bool, Error> {
+    pub(crate) fn queue(&mut self, message: &Message, now: Instant) -> Result<bool, Error> {
         self.check_open()?;
         if !self.conn.has_room() {
             return Ok(false);
         }
-        with_scratch(|scratch| self.conn.send(message, now(), &mut scratch.pool))?;
+        with_scratch(|scratch| self.conn.send(message, now, &mut scratch.pool))?;
         Ok(true)
+    }
+
+    /// Queues a message as soon as there is room, then is ready when the kernel has everything.
+    pub(crate) fn poll_send(
+        &mut self,
+        message: &Message,
+        is_queued: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        let now = now();
+        while !*is_queued {
+            *is_queued = self.queue(message, now)?;
+            if !*is_queued {
+                ready!(self.poll_out(cx, now, Connection::has_room))?;
+            }
+        }
+        self.poll_out(cx, now, |_| false)
     }
 
     /// Is ready when the outbox is below its limit.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_out(cx, Connection::has_room)
+        self.poll_out(cx, now(), Connection::has_room)
     }
 
     /// Is ready when the kernel has everything.
     pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_out(cx, |_| false)
+        self.poll_out(cx, now(), |_| false)
     }
 
     fn poll_out(
         &mut self,
         cx: &mut Context<'_>,
+        mut now: Instant,
         enough: fn(&Connection) -> bool,
     ) -> Poll<Result<(), Error>> {
         loop {
@@ -238,18 +259,18 @@ impl Inner {
             }
             self.check_open()?;
             self.poll_going_away(cx);
-            if self.poll_write(cx).is_ready() || enough(&self.conn) {
+            if self.poll_write(cx, now).is_ready() || enough(&self.conn) {
                 return Poll::Ready(self.check_open());
             }
-            self.pause();
-            ready!(self.poll_time(cx));
+            self.pause(now);
+            now = ready!(self.poll_time(cx));
         }
     }
 
     /// Writes what the kernel takes.
-    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         match &mut self.transport {
-            Some(transport) => transport.poll_write(&mut self.conn, cx),
+            Some(transport) => transport.poll_write(&mut self.conn, cx, now),
             None => Poll::Ready(()),
         }
     }
@@ -287,11 +308,12 @@ impl Inner {
         }
     }
 
-    /// Acts on deadlines that have passed; pending when none has.
-    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Acts on deadlines that have passed and returns the time; pending when none has.
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(self.timer.poll(cx, self.conn.deadline()));
-        with_scratch(|scratch| self.conn.timeout(now(), &mut scratch.pool));
-        Poll::Ready(())
+        let now = now();
+        with_scratch(|scratch| self.conn.timeout(now, &mut scratch.pool));
+        Poll::Ready(now)
     }
 
     /// Begins the closing handshake if the server goes away.
@@ -302,13 +324,13 @@ impl Inner {
         }
     }
 
-    fn next_leftover(&mut self) -> Option<Found> {
+    fn next_leftover(&mut self, now: Instant) -> Option<Found> {
         if self.leftover.is_empty() {
             return None;
         }
         let mut input = Input::new(&mut self.leftover);
         let found =
-            with_scratch(|scratch| next_found(&mut self.conn, &mut input, &mut scratch.pool));
+            with_scratch(|scratch| next_found(&mut self.conn, &mut input, now, &mut scratch.pool));
         match input.len() {
             0 => self.leftover = BytesMut::new(),
             rest => self.leftover.advance(self.leftover.len() - rest),

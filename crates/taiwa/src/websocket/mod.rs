@@ -88,10 +88,8 @@ impl WebSocket {
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         let message = message.into();
         let inner = self.inner_mut();
-        while !inner.queue(&message)? {
-            poll_fn(|cx| inner.poll_room(cx)).await?;
-        }
-        poll_fn(|cx| inner.poll_written(cx)).await
+        let mut is_queued = false;
+        poll_fn(|cx| inner.poll_send(&message, &mut is_queued, cx)).await
     }
 
     /// Queues a message if there is room, and writes what the kernel takes at once. Does not wait: what
@@ -102,7 +100,7 @@ impl WebSocket {
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
         let message = message.into();
         let inner = self.inner_mut();
-        match inner.queue(&message) {
+        match inner.queue(&message, now()) {
             Ok(true) => {}
             Ok(false) => return Err(TrySendError::Full(message)),
             Err(_) => return Err(TrySendError::Closing(message)),
@@ -113,7 +111,7 @@ impl WebSocket {
 
     /// Writes what the kernel takes at once.
     fn write_some(&mut self) {
-        let _ = self.inner_mut().poll_write(&mut Context::from_waker(Waker::noop()));
+        let _ = self.inner_mut().poll_write(&mut Context::from_waker(Waker::noop()), now());
     }
 
     /// Sends a Ping and waits for its Pong; returns the time between.
@@ -189,7 +187,7 @@ impl Drop for WebSocket {
         }
         // One attempt without waiting; what the kernel does not take is lost.
         let _ = inner.close(CloseCode::GOING_AWAY, "");
-        let _ = inner.poll_write(&mut Context::from_waker(Waker::noop()));
+        let _ = inner.poll_write(&mut Context::from_waker(Waker::noop()), now());
     }
 }
 

@@ -5,16 +5,14 @@ use std::{
     io::{self, IoSlice},
     pin::{Pin, pin},
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::{BufMut, BytesMut};
 use taiwa_proto::{Connection, Event, Input};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::{
-    found::{Found, next_found},
-    timer::now,
-};
+use super::found::{Found, next_found};
 use crate::{io::BoxIo, scratch::with_scratch};
 
 /// Slices of one vectored write.
@@ -44,7 +42,12 @@ impl Transport {
     }
 
     /// Writes the outbox; ready when the kernel has all of it.
-    pub(crate) fn poll_write(&mut self, conn: &mut Connection, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_write(
+        &mut self,
+        conn: &mut Connection,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Poll<()> {
         while !conn.outbox().is_empty() {
             let n = match &self.failed {
                 Some(_) => conn.outbox().len(),
@@ -56,7 +59,7 @@ impl Transport {
                     }
                 },
             };
-            with_scratch(|scratch| conn.wrote(n, now(), &mut scratch.pool));
+            with_scratch(|scratch| conn.wrote(n, now, &mut scratch.pool));
         }
         if self.unflushed && self.failed.is_none() {
             if let Err(error) = ready!(Pin::new(&mut self.io).poll_flush(cx)) {
@@ -100,10 +103,11 @@ impl Transport {
         conn: &mut Connection,
         leftover: &mut BytesMut,
         cx: &mut Context<'_>,
+        now: Instant,
     ) -> Poll<Option<Found>> {
-        let read = match self.poll_read_message(conn, cx) {
+        let read = match self.poll_read_message(conn, cx, now) {
             Some(read) => ready!(read),
-            None => ready!(self.poll_read_frames(conn, leftover, cx)),
+            None => ready!(self.poll_read_frames(conn, leftover, cx, now)),
         };
         Poll::Ready(match read {
             Ok(Read::End) => {
@@ -124,6 +128,7 @@ impl Transport {
         &mut self,
         conn: &mut Connection,
         cx: &mut Context<'_>,
+        now: Instant,
     ) -> Option<Poll<io::Result<Read>>> {
         let (buffer, len) = conn.spare()?;
         let mut room = buffer.limit(len);
@@ -135,7 +140,7 @@ impl Transport {
             Poll::Ready(Ok(n)) => n,
         };
         let event: Option<Event<'static>> =
-            with_scratch(|scratch| conn.filled(n, now(), &mut scratch.pool));
+            with_scratch(|scratch| conn.filled(n, now, &mut scratch.pool));
         Some(Poll::Ready(Ok(Read::Bytes(event.and_then(Found::from_event)))))
     }
 
@@ -144,6 +149,7 @@ impl Transport {
         conn: &mut Connection,
         leftover: &mut BytesMut,
         cx: &mut Context<'_>,
+        now: Instant,
     ) -> Poll<io::Result<Read>> {
         with_scratch(|scratch| {
             let mut buffer = ReadBuf::new(&mut scratch.buffer);
@@ -153,7 +159,7 @@ impl Transport {
                 return Poll::Ready(Ok(Read::End));
             }
             let mut input = Input::new(bytes);
-            let found = next_found(conn, &mut input, &mut scratch.pool);
+            let found = next_found(conn, &mut input, now, &mut scratch.pool);
             leftover.extend_from_slice(input.into_rest());
             Poll::Ready(Ok(Read::Bytes(found)))
         })
