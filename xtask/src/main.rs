@@ -6,6 +6,7 @@ mod tidy;
 mod wasm;
 mod autobahn;
 mod interop;
+mod miri;
 mod fuzz;
 mod bench;
 
@@ -29,6 +30,7 @@ usage: cargo xtask VERB
   autobahn --all    run all of its cases and write conformance/autobahn/results.json
   autobahn --against URL   run the same as without options against another server
   interop [NAME..]  run our binary against programs that others wrote
+  miri              run the tests around the unsafe block under Miri, if it is installed
   fuzz [SECONDS]    run each fuzz target, 30 seconds unless told
   bench [ARG..]     measure us beside our rivals";
 
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         ["autobahn", "--against", url] => autobahn::against(&workspace, &mut tally, url),
         ["autobahn", "--all"] => autobahn::all(&workspace, &mut tally),
         ["interop", names @ ..] => tally.stage("interop", || interop::run(&workspace, names)),
+        ["miri"] => tally.stage("miri", || miri::run(&workspace)),
         ["fuzz"] => tally.stage("fuzz", || fuzz::run(&workspace, fuzz::SECONDS)),
         ["fuzz", seconds] if seconds.parse::<u32>().is_ok_and(|it| it > 0) => {
             let seconds = seconds.parse().expect("the guard parsed it");

@@ -176,3 +176,41 @@ impl fmt::Display for Utf8Bytes {
         (**self).fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::tests::{frame, messages};
+
+    /// Reads the text by every way out of it.
+    #[track_caller]
+    fn check(text: Utf8Bytes, expected: &str) {
+        assert_eq!((&*text, text.as_str(), text.as_ref()), (expected, expected, expected));
+        assert_eq!(text.chars().rev().count(), expected.chars().count());
+        assert_eq!(Message::from(text).as_text(), Some(expected));
+    }
+
+    #[test]
+    fn every_way_in_gives_the_text_back() {
+        for expected in ["", "対話 🦀", "plain"] {
+            check(Utf8Bytes::from_static(expected), expected);
+            check(expected.into(), expected);
+            check(expected.to_owned().into(), expected);
+            check(Utf8Bytes::try_from(Bytes::from_static(expected.as_bytes())).unwrap(), expected);
+        }
+        assert!(Utf8Bytes::try_from(Bytes::from_static(b"\xe5\xaf")).is_err());
+    }
+
+    #[test]
+    fn what_the_reader_passes_as_text_is_text() {
+        let text = "対話 🦀";
+        let (front, back) = text.as_bytes().split_at(4);
+        let wire = [frame(0x81, text.as_bytes()), frame(0x01, front), frame(0x80, back)].concat();
+        for piece_len in [1, 5, 100] {
+            for message in messages(&wire, piece_len) {
+                let Message::Text(read) = message else { panic!("{message:?}") };
+                check(read, text);
+            }
+        }
+    }
+}

@@ -60,6 +60,17 @@ fn read_all(wire: &[u8], piece_len: usize, limits: &Limits) -> Vec<Seen> {
     seen
 }
 
+/// The messages in `wire`, which comes in pieces and has no fault.
+pub(crate) fn messages(wire: &[u8], piece_len: usize) -> Vec<Message> {
+    let seen = read_all(wire, piece_len, &Limits::default());
+    seen.into_iter()
+        .map(|it| match it {
+            Seen::Message(message) => message,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
 #[track_caller]
 fn check(wire: &[u8], expected: &[Seen]) {
     let limits = Limits::default();
