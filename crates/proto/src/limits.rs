@@ -34,7 +34,7 @@ pub struct Limits {
     /// `try_send` gives the message back); one message larger than the limit is accepted when
     /// nothing else waits.
     pub outbox_bytes_max: usize,
-    /// Pongs that wait for the peer to read them. Default 16. Past it the newest replaces the last
+    /// Pongs that wait for the peer to read them; 0 counts as 1. Default 16. Past it the newest replaces the last
     /// one (RFC 6455 §5.5.3 lets an endpoint answer only the newest ping).
     pub pongs_max: u32,
     /// Bytes of the opening handshake's head. Default 16 KiB. Past it: status 431, or the client

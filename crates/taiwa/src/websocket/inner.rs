@@ -275,12 +275,10 @@ impl Inner {
         }
     }
 
-    /// Queues a ping with a payload of its own and returns it.
-    pub(crate) fn ping(&mut self) -> Result<[u8; 8], Error> {
+    /// Returns a payload that no Ping of this kind had before.
+    pub(crate) fn ping_payload(&mut self) -> [u8; 8] {
         self.pings += 1;
-        let payload = self.pings.to_be_bytes();
-        self.ping_with(&payload)?;
-        Ok(payload)
+        self.pings.to_be_bytes()
     }
 
     /// Queues a ping.

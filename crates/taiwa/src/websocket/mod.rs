@@ -125,11 +125,8 @@ impl WebSocket {
     /// As [`recv`](Self::recv); [`Error::Closed`] if the connection closes first; [`Error::Busy`] if more
     /// messages come first than a connection may hold.
     pub async fn ping(&mut self) -> Result<Duration, Error> {
-        let inner = self.inner_mut();
-        let payload = inner.ping()?;
-        let sent = now();
-        poll_fn(|cx| inner.poll_pong(cx, &payload)).await?;
-        Ok(now() - sent)
+        let payload = self.inner_mut().ping_payload();
+        self.ping_with(&payload).await
     }
 
     /// Closes the connection: writes what is queued, sends a Close frame, waits for the peer's and for the
