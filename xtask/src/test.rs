@@ -47,7 +47,16 @@ fn format(workspace: &Workspace) -> Outcome {
 /// All code, tests included, without a warning; then `taiwa-proto` without its tests, by the longer
 /// list of crates/proto/clippy.toml.
 fn clippy(workspace: &Workspace) -> Outcome {
-    let all = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let all = [
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ];
     let pure = ["clippy", "--quiet", "-p", "taiwa-proto", "--lib", "--"];
     let lists = ["-D", "clippy::disallowed_methods", "-D", "clippy::disallowed_types"];
     let mut outcome = cargo(workspace, &all);
@@ -60,7 +69,7 @@ fn clippy(workspace: &Workspace) -> Outcome {
 }
 
 fn tests(workspace: &Workspace) -> Outcome {
-    let all = ["test", "--quiet", "--workspace", "--no-fail-fast"];
+    let all = ["test", "--quiet", "--workspace", "--all-features", "--no-fail-fast"];
     let mut bench = workspace.cargo(&["test", "--quiet", "-p", "bench-load", "--no-fail-fast"]);
     bench.args(BENCH).arg("--target-dir").arg(workspace.target.join("bench"));
     let mut outcome = Outcome::default();
@@ -112,7 +121,8 @@ fn is_test_name(line: &str) -> bool {
 }
 
 fn documentation(workspace: &Workspace) -> Outcome {
-    let mut command = workspace.cargo(&["doc", "--quiet", "--workspace", "--no-deps"]);
+    let mut command =
+        workspace.cargo(&["doc", "--quiet", "--workspace", "--all-features", "--no-deps"]);
     Outcome::of(process::run(command.env("RUSTDOCFLAGS", "-D warnings"), STAGE_MAX))
 }
 

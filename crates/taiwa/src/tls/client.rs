@@ -1,20 +1,18 @@
-//! TLS for both roles: what the types of rustls need to know, kept out of our signatures.
+//! The client's TLS: whose certificates it believes.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use rustls_platform_verifier::BuilderVerifierExt;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsConnector;
 
+use super::{ALPN, certificates, tls_error};
 use crate::error::Error;
-
-/// RFC 7301: the one protocol that we speak.
-const ALPN: &[u8] = b"http/1.1";
 
 /// Whose certificates a client believes.
 #[derive(Clone, Debug, Default)]
@@ -59,39 +57,6 @@ impl Trust {
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(TlsConnector::from(Arc::new(config)))
     }
-}
-
-/// Makes an acceptor from a chain of certificates and a private key.
-pub(crate) fn acceptor(certificates_pem: &[u8], key_pem: &[u8]) -> Result<TlsAcceptor, Error> {
-    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(tls_error)?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(tls_error)?
-        .with_no_client_auth()
-        .with_single_cert(certificates(certificates_pem)?, key)
-        .map_err(tls_error)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-/// Tells a failed TLS handshake from a failed transport.
-pub(crate) fn handshake_error(error: io::Error) -> Error {
-    match error.get_ref() {
-        Some(inner) if inner.is::<rustls::Error>() => Error::Tls(error),
-        _ => Error::Io(error),
-    }
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let list = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    match list.map_err(tls_error)? {
-        list if list.is_empty() => Err(tls_error("no certificate in the PEM text")),
-        list => Ok(list),
-    }
-}
-
-fn tls_error(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Tls(io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Believes any certificate; the handshake must still be signed with its key.
