@@ -8,15 +8,32 @@ use taiwa_proto::{Connection, Event, Input, Message, Pool};
 /// Something that the peer sent.
 pub(crate) enum Found {
     Message(Message),
+    /// Answered already. Only the facades ask for it.
+    #[cfg_attr(
+        not(any(feature = "compat-tungstenite", feature = "compat-axum")),
+        expect(dead_code)
+    )]
+    Ping(Bytes),
     Pong(Bytes),
+}
+
+/// What becomes of Pings.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Pings {
+    /// Answered, that is all: all Pings of one read are answered by one write.
+    Skip,
+    /// Answered and told.
+    #[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+    Tell,
 }
 
 impl Found {
     /// `None` for what needs nobody's attention.
-    pub(crate) fn from_event(event: Event<'_>) -> Option<Self> {
+    pub(crate) fn from_event(event: Event<'_>, pings: Pings) -> Option<Self> {
         match event {
             Event::Message(payload) => Some(Self::Message(payload.into_message())),
-            Event::Ping(_) => None,
+            Event::Ping(_) if pings == Pings::Skip => None,
+            Event::Ping(payload) => Some(Self::Ping(payload)),
             Event::Pong(payload) => Some(Self::Pong(payload)),
         }
     }
@@ -28,9 +45,10 @@ pub(crate) fn next_found(
     input: &mut Input<'_>,
     now: Instant,
     pool: &mut Pool,
+    pings: Pings,
 ) -> Option<Found> {
     loop {
-        if let Some(found) = Found::from_event(conn.receive(input, now, pool)?) {
+        if let Some(found) = Found::from_event(conn.receive(input, now, pool)?, pings) {
             return Some(found);
         }
     }

@@ -19,7 +19,7 @@ use taiwa_proto::{
 use tokio::sync::oneshot;
 
 use super::{
-    found::{Found, next_found},
+    found::{Found, Pings, next_found},
     going_away::Ear,
     timer::{Timer, now},
     transport::Transport,
@@ -111,22 +111,36 @@ impl Inner {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Error>> {
-        if let Some(message) = self.kept.pop_front() {
-            self.kept_bytes -= message.as_bytes().len();
+        if let Some(message) = self.next_kept() {
             return Poll::Ready(Ok(Some(message)));
         }
         loop {
-            match ready!(self.poll_found(cx))? {
+            match ready!(self.poll_found(cx, Pings::Skip))? {
                 Some(Found::Message(message)) => return Poll::Ready(Ok(Some(message))),
-                Some(Found::Pong(_)) => {}
+                Some(Found::Ping(_) | Found::Pong(_)) => {}
                 None => return Poll::Ready(Ok(None)),
             }
         }
     }
 
+    /// Returns the next message, Ping or Pong; `None` at the end.
+    #[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+    pub(crate) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Found>, Error>> {
+        if let Some(message) = self.next_kept() {
+            return Poll::Ready(Ok(Some(Found::Message(message))));
+        }
+        self.poll_found(cx, Pings::Tell)
+    }
+
+    fn next_kept(&mut self) -> Option<Message> {
+        let message = self.kept.pop_front()?;
+        self.kept_bytes -= message.as_bytes().len();
+        Some(message)
+    }
+
     /// Drives the connection to its end, dropping messages.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while ready!(self.poll_found(cx))?.is_some() {}
+        while ready!(self.poll_found(cx, Pings::Skip))?.is_some() {}
         Poll::Ready(Ok(()))
     }
 
@@ -140,20 +154,24 @@ impl Inner {
             if self.kept_bytes > self.kept_bytes_max || self.kept.len() > KEPT_MAX {
                 return Poll::Ready(Err(Error::Busy));
             }
-            match ready!(self.poll_found(cx))? {
+            match ready!(self.poll_found(cx, Pings::Skip))? {
                 Some(Found::Message(message)) => {
                     self.kept_bytes += message.as_bytes().len();
                     self.kept.push_back(message);
                 }
                 Some(Found::Pong(payload)) if payload == ping => return Poll::Ready(Ok(())),
-                Some(Found::Pong(_)) => {}
+                Some(Found::Ping(_) | Found::Pong(_)) => {}
                 None => return Poll::Ready(Err(self.over())),
             }
         }
     }
 
     /// The one loop that reads, writes and keeps time. `None` once the connection has ended.
-    fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Found>, Error>> {
+    fn poll_found(
+        &mut self,
+        cx: &mut Context<'_>,
+        pings: Pings,
+    ) -> Poll<Result<Option<Found>, Error>> {
         // Once a poll: reading the clock costs as much as reading a small frame.
         let mut now = now();
         loop {
@@ -161,7 +179,7 @@ impl Inner {
                 return Poll::Ready(Ok(None));
             }
             self.poll_going_away(cx);
-            if let Some(found) = self.next_leftover(now) {
+            if let Some(found) = self.next_leftover(now, pings) {
                 return Poll::Ready(Ok(Some(self.leave_with(found, cx, now))));
             }
             let _ = self.poll_write(cx, now);
@@ -173,7 +191,7 @@ impl Inner {
                     None
                 }),
                 Step::Transfer | Step::Discard => {
-                    transport.poll_read(&mut self.conn, &mut self.leftover, cx, now)
+                    transport.poll_read(&mut self.conn, &mut self.leftover, cx, now, pings)
                 }
             };
             match progress {
@@ -322,13 +340,14 @@ impl Inner {
         }
     }
 
-    fn next_leftover(&mut self, now: Instant) -> Option<Found> {
+    fn next_leftover(&mut self, now: Instant, pings: Pings) -> Option<Found> {
         if self.leftover.is_empty() {
             return None;
         }
         let mut input = Input::new(&mut self.leftover);
-        let found =
-            with_scratch(|scratch| next_found(&mut self.conn, &mut input, now, &mut scratch.pool));
+        let found = with_scratch(|scratch| {
+            next_found(&mut self.conn, &mut input, now, &mut scratch.pool, pings)
+        });
         match input.len() {
             0 => self.leftover = BytesMut::new(),
             rest => self.leftover.advance(self.leftover.len() - rest),

@@ -21,6 +21,8 @@ use std::{
 use taiwa_proto::{CloseCode, Closed, Message, deflate};
 
 use crate::error::{Error, TrySendError};
+#[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+pub(crate) use found::Found as Item;
 pub(crate) use going_away::{Ear, GoingAway};
 pub(crate) use inner::{Inner, Opened};
 pub(crate) use timer::now;

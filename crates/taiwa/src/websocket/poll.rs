@@ -51,6 +51,15 @@ impl WebSocket {
         self.inner_mut().poll_recv(cx)
     }
 
+    /// Polls for the next message, Ping or Pong; the Ping is answered already. `None` at the end.
+    #[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+    pub(crate) fn poll_item(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<super::Item>, Error>> {
+        self.inner_mut().poll_item(cx)
+    }
+
     /// Polls until [`try_send`](Self::try_send) would take a message, and writes what is queued.
     ///
     /// # Errors

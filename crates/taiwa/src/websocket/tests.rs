@@ -335,6 +335,29 @@ fn a_ping_keeps_the_messages_that_come_before_its_answer() {
     });
 }
 
+#[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+#[test]
+fn who_asks_gets_pings_and_pongs_in_their_order() {
+    run(async {
+        let (mut server, mut bytes) = server_and_bytes(1024, &Config::default());
+        let frames = [frame(PING, b"1"), frame(TEXT, b"2"), frame(PONG, b"3"), frame(PING, b"4")];
+        bytes.write_all(&frames.concat()).await.unwrap();
+        let mut found = Vec::new();
+        for _ in 0..4 {
+            found.push(match poll_fn(|cx| server.poll_item(cx)).await.unwrap().unwrap() {
+                Item::Message(message) => message.into_bytes(),
+                Item::Ping(payload) | Item::Pong(payload) => payload,
+            });
+        }
+        assert_eq!(found, ["1", "2", "3", "4"]);
+        let mut pongs = [0; 6];
+        bytes.read_exact(&mut pongs).await.unwrap();
+        assert_eq!(pongs, *b"\x8a\x011\x8a\x014");
+        bytes.write_all(&[frame(PING, b"5"), frame(TEXT, b"6")].concat()).await.unwrap();
+        assert_eq!(server.recv().await.unwrap(), Some("6".into()));
+    });
+}
+
 #[test]
 fn a_ping_gives_up_before_it_keeps_too_much() {
     run(async {

@@ -12,7 +12,7 @@ use bytes::{BufMut, BytesMut};
 use taiwa_proto::{Connection, Event, Input};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::found::{Found, next_found};
+use super::found::{Found, Pings, next_found};
 use crate::{io::BoxIo, scratch::with_scratch};
 
 /// Slices of one vectored write.
@@ -104,10 +104,11 @@ impl Transport {
         leftover: &mut BytesMut,
         cx: &mut Context<'_>,
         now: Instant,
+        pings: Pings,
     ) -> Poll<Option<Found>> {
         let read = match self.poll_read_message(conn, cx, now) {
             Some(read) => ready!(read),
-            None => ready!(self.poll_read_frames(conn, leftover, cx, now)),
+            None => ready!(self.poll_read_frames(conn, leftover, cx, now, pings)),
         };
         Poll::Ready(match read {
             Ok(Read::End) => {
@@ -141,7 +142,8 @@ impl Transport {
         };
         let event: Option<Event<'static>> =
             with_scratch(|scratch| conn.filled(n, now, &mut scratch.pool));
-        Some(Poll::Ready(Ok(Read::Bytes(event.and_then(Found::from_event)))))
+        let found = event.and_then(|it| Found::from_event(it, Pings::Skip));
+        Some(Poll::Ready(Ok(Read::Bytes(found))))
     }
 
     fn poll_read_frames(
@@ -150,6 +152,7 @@ impl Transport {
         leftover: &mut BytesMut,
         cx: &mut Context<'_>,
         now: Instant,
+        pings: Pings,
     ) -> Poll<io::Result<Read>> {
         with_scratch(|scratch| {
             let mut buffer = ReadBuf::new(&mut scratch.buffer);
@@ -159,7 +162,7 @@ impl Transport {
                 return Poll::Ready(Ok(Read::End));
             }
             let mut input = Input::new(bytes);
-            let found = next_found(conn, &mut input, now, &mut scratch.pool);
+            let found = next_found(conn, &mut input, now, &mut scratch.pool, pings);
             leftover.extend_from_slice(input.into_rest());
             Poll::Ready(Ok(Read::Bytes(found)))
         })
