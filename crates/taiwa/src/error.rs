@@ -33,6 +33,9 @@ pub enum Error {
     /// response, with as much of the body as came with it (at most
     /// [`Limits::handshake_bytes_max`](crate::Limits::handshake_bytes_max)).
     Refused(Box<http::Response<Bytes>>),
+    /// The server redirected the opening handshake to where the client does not go. Only with
+    /// [`ClientBuilder::redirects`](crate::ClientBuilder::redirects).
+    Redirect(RedirectFault),
     /// The server's response 101 breaks a rule of the opening handshake (RFC 6455 §4.1).
     Handshake(HandshakeFault),
     /// What the server sent is no HTTP, or passes a limit.
@@ -61,7 +64,11 @@ impl Error {
                 Some(CloseCode::MANDATORY_EXTENSION)
             }
             Self::Misuse(_) | Self::Busy | Self::Refused(_) | Self::Handshake(_) => None,
-            Self::Http(_) | Self::Request(_) | Self::Header(_) | Self::Tls(_) => None,
+            Self::Redirect(_)
+            | Self::Http(_)
+            | Self::Request(_)
+            | Self::Header(_)
+            | Self::Tls(_) => None,
         }
     }
 
@@ -77,7 +84,11 @@ impl Error {
                 _ => false,
             },
             Self::Fault(_) | Self::Misuse(_) | Self::Handshake(_) => false,
-            Self::Http(_) | Self::Request(_) | Self::Header(_) | Self::Tls(_) => false,
+            Self::Redirect(_)
+            | Self::Http(_)
+            | Self::Request(_)
+            | Self::Header(_)
+            | Self::Tls(_) => false,
         }
     }
 }
@@ -92,6 +103,7 @@ impl fmt::Display for Error {
             Self::Misuse(misuse) => misuse.fmt(f),
             Self::Busy => f.write_str("too many messages came before the answer to the ping"),
             Self::Refused(response) => write!(f, "refused with status {}", response.status()),
+            Self::Redirect(fault) => fault.fmt(f),
             Self::Handshake(fault) => write!(f, "bad opening handshake: {fault}"),
             Self::Http(fault) => write!(f, "bad answer to the opening handshake: {fault}"),
             Self::Request(misuse) => write!(f, "can't be requested: {misuse}"),
@@ -108,6 +120,7 @@ impl std::error::Error for Error {
             Self::Fault(it) => Some(it),
             Self::Late(it) => Some(it),
             Self::Misuse(it) => Some(it),
+            Self::Redirect(it) => Some(it),
             Self::Handshake(it) => Some(it),
             Self::Http(it) => Some(it),
             Self::Request(it) => Some(it),
@@ -117,6 +130,35 @@ impl std::error::Error for Error {
         }
     }
 }
+
+/// Why a redirect was not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RedirectFault {
+    /// One more than [`ClientBuilder::redirects`](crate::ClientBuilder::redirects) allows; perhaps they
+    /// lead in a circle.
+    TooMany {
+        /// How many were followed.
+        max: u32,
+    },
+    /// `Location` is there twice, is no URL, or not one of `ws`, `wss`, `http` or `https` without a
+    /// fragment.
+    Location,
+    /// From `wss` (or `https`) to `ws` (or `http`): what was to be secret would go in the clear.
+    Downgrade,
+}
+
+impl fmt::Display for RedirectFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany { max } => write!(f, "more than {max} redirects"),
+            Self::Location => f.write_str("a redirect to what is no WebSocket URL"),
+            Self::Downgrade => f.write_str("a redirect from wss to ws, which would give up TLS"),
+        }
+    }
+}
+
+impl std::error::Error for RedirectFault {}
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {

@@ -39,8 +39,8 @@ mod server;
 mod tls;
 mod websocket;
 
-pub use client::{Client, ClientBuilder, connect};
-pub use error::{Error, TrySendError};
+pub use client::{Client, ClientBuilder, FinalUrl, connect};
+pub use error::{Error, RedirectFault, TrySendError};
 pub use server::{RequestBody, Server, Serving, Upgrade};
 pub use taiwa_proto::{
     CloseCode, Closed, Config, Deadline, Deadlines, Fault, Keepalive, Kind, Limits, Message,
@@ -49,4 +49,5 @@ pub use taiwa_proto::{
     h1::H1Fault,
     handshake::{HandshakeFault, HandshakeMisuse, Origin, Origins},
 };
+pub use tls::TlsVersion;
 pub use websocket::WebSocket;

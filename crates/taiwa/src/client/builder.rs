@@ -1,12 +1,14 @@
 //! [`ClientBuilder`]: the settings of a client.
 
+mod tls;
+
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate, handshake::Wish};
 
 use super::{Client, Shared};
-use crate::{error::Error, tls::Trust};
+use crate::{error::Error, tls::ClientTls};
 
 /// Settings of a [`Client`]. What is wrong with them is told by [`build`](Self::build).
 #[must_use]
@@ -15,7 +17,8 @@ pub struct ClientBuilder {
     deflate_required: bool,
     headers: HeaderMap,
     subprotocols: Vec<String>,
-    trust: Trust,
+    redirects_max: u32,
+    tls: ClientTls,
     /// What is wrong with the settings: the first thing.
     fault: Option<Error>,
 }
@@ -27,7 +30,8 @@ impl Default for ClientBuilder {
             deflate_required: false,
             headers: HeaderMap::new(),
             subprotocols: Vec::new(),
-            trust: Trust::default(),
+            redirects_max: 0,
+            tls: ClientTls::default(),
             fault: None,
         }
     }
@@ -89,25 +93,39 @@ impl ClientBuilder {
         self
     }
 
-    /// Trusts the certificates in `pem` as roots, and those of the platform no longer. May be called
-    /// several times.
-    pub fn root_certificate_pem(mut self, pem: &[u8]) -> Self {
-        if let Err(error) = self.trust.add_pem(pem) {
-            self.blame(error);
+    /// Adds a header whose value is a secret: it is left out after a redirect to another origin, as
+    /// `authorization`, `cookie` and `proxy-authorization` always are.
+    pub fn secret_header(mut self, name: &str, value: &str) -> Self {
+        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            (Ok(name), Ok(mut value)) => {
+                value.set_sensitive(true);
+                self.headers.append(name, value);
+            }
+            (Err(error), _) => self.blame(Error::Header(error.into())),
+            (_, Err(error)) => self.blame(Error::Header(error.into())),
         }
         self
     }
 
-    /// Accepts any certificate of the server: whoever sits in between can read and write everything.
-    pub fn danger_accept_any_certificate(mut self) -> Self {
-        self.trust = Trust::Anyone;
+    /// Follows so many redirects (301, 302, 303, 307, 308) for one connection, all within
+    /// [`Deadlines::handshake`]; one more is [`RedirectFault::TooMany`](crate::RedirectFault::TooMany).
+    /// Default: 0, which makes a redirect an [`Error::Refused`] with its `Location`. RFC 6455 §4.1 leaves
+    /// it to the client, browsers follow none, and where a redirect leads is the server's choice.
+    ///
+    /// `http` and `https` in a `Location` count as `ws` and `wss`. From `wss` none leads to `ws`
+    /// ([`RedirectFault::Downgrade`](crate::RedirectFault::Downgrade)). When scheme, host or port change,
+    /// `Authorization`, `Cookie`, `Proxy-Authorization`, those of [`secret_header`](Self::secret_header),
+    /// the user information of the URL and the client's certificate stay behind, and do not come back.
+    /// Subprotocols and all other headers are sent on. [`FinalUrl`](crate::FinalUrl) tells where it ended.
+    pub fn redirects(mut self, max: u32) -> Self {
+        self.redirects_max = max;
         self
     }
 
     /// Makes the client.
     ///
     /// # Errors
-    /// [`Error::Tls`] for a bad root certificate, [`Error::Header`] for a header that is none,
+    /// [`Error::Tls`] for a bad certificate, key or server name, or a key log that can't be opened; [`Error::Header`] for a header that is none,
     /// [`Error::Request`] for a header of the handshake's own or a subprotocol that is no token.
     pub fn build(self) -> Result<Client, Error> {
         if let Some(fault) = self.fault {
@@ -124,8 +142,10 @@ impl ClientBuilder {
                 deflate_required: self.deflate_required,
                 headers: self.headers,
                 subprotocols: self.subprotocols,
-                trust: self.trust,
+                redirects_max: self.redirects_max,
+                tls: self.tls,
                 connector: OnceLock::new(),
+                connector_for_strangers: OnceLock::new(),
             }),
         })
     }

@@ -3,6 +3,7 @@
 mod builder;
 mod chunks;
 mod open;
+mod redirect;
 
 use std::{
     fmt,
@@ -11,8 +12,8 @@ use std::{
     sync::{Arc, LazyLock, OnceLock},
 };
 
-use http::{HeaderMap, Uri};
-use rustls::pki_types::ServerName;
+use bytes::BytesMut;
+use http::HeaderMap;
 use taiwa_proto::{
     CloseCode, Config, Deadline, Role,
     handshake::{HandshakeFault, Wish, parse_uri},
@@ -22,16 +23,18 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
 
 use crate::{
-    error::Error,
+    error::{Error, RedirectFault},
     io::BoxIo,
     scratch::with_scratch,
-    tls::{Trust, handshake_error},
+    tls::{ClientTls, Connector},
     websocket::{Inner, Opened, WebSocket},
 };
 pub use builder::ClientBuilder;
+use open::{Agreement, Answer};
+pub use redirect::FinalUrl;
+use redirect::{Hop, Standing};
 
 /// Opens a connection to a `ws` or `wss` URL with the defaults of [`Client`]: TLS by the roots of the
 /// platform, limits, deadlines and keepalive on, no compression.
@@ -69,9 +72,12 @@ struct Shared {
     deflate_required: bool,
     headers: HeaderMap,
     subprotocols: Vec<String>,
-    trust: Trust,
+    redirects_max: u32,
+    tls: ClientTls,
     /// Made with the first `wss` connection: it reads the platform's roots.
-    connector: OnceLock<TlsConnector>,
+    connector: OnceLock<Connector>,
+    /// For other origins, to which a redirect leads.
+    connector_for_strangers: OnceLock<Connector>,
 }
 
 impl Client {
@@ -85,7 +91,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Request`], [`Error::Io`], [`Error::Tls`], [`Error::Late`]; [`Error::Refused`] when the server
-    /// answers with another status than 101 (redirects too), [`Error::Handshake`] when its 101 is wrong.
+    /// answers with another status than 101 (a redirect, too, unless [`ClientBuilder::redirects`] allows it),
+    /// [`Error::Redirect`], [`Error::Handshake`] when its 101 is wrong.
     pub async fn connect(&self, url: &str) -> Result<WebSocket, Error> {
         Ok(self.open(url).await?.0)
     }
@@ -95,12 +102,46 @@ impl Client {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn open(&self, url: &str) -> Result<(WebSocket, http::Response<()>), Error> {
+        self.open_with(url, HeaderMap::new()).await
+    }
+
+    /// Opens a connection with more headers, which replace those of the same names.
+    pub(crate) async fn open_with(
+        &self,
+        url: &str,
+        more: HeaderMap,
+    ) -> Result<(WebSocket, http::Response<()>), Error> {
         let uri = parse_uri(url).map_err(Error::Request)?;
-        self.in_time(async {
-            let (io, peer_addr) = self.dial(&uri).await?;
-            self.open_over(io, &uri, peer_addr).await
-        })
-        .await
+        let mut headers = self.shared.headers.clone();
+        headers.extend(more);
+        self.in_time(self.follow(Hop::first(uri, headers))).await
+    }
+
+    /// Opens a connection, where redirects lead.
+    async fn follow(&self, first: Hop) -> Result<(WebSocket, http::Response<()>), Error> {
+        let redirects_max = self.shared.redirects_max;
+        let mut hop = first;
+        let mut redirects = 0;
+        loop {
+            let (mut io, peer_addr) = self.dial(&hop).await?;
+            let (refusal, unread) = match self.shake_hands(&mut io, &hop).await? {
+                Answer::Agreed(agreement) => {
+                    return self.opened(io, &hop, agreement, peer_addr).await;
+                }
+                Answer::Refused(response, unread) => (response, unread),
+            };
+            if redirects_max > 0
+                && let Some(next) = hop.redirected_by(&refusal).map_err(Error::Redirect)?
+            {
+                if redirects == redirects_max {
+                    return Err(Error::Redirect(RedirectFault::TooMany { max: redirects_max }));
+                }
+                redirects += 1;
+                hop = next;
+                continue;
+            }
+            return Err(self.refused(io, &hop, refusal, unread).await);
+        }
     }
 
     /// Does the opening handshake over a transport that is connected already, within
@@ -117,7 +158,17 @@ impl Client {
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let uri = parse_uri(url).map_err(Error::Request)?;
-        self.in_time(self.open_over(Box::new(io), &uri, None)).await
+        let mut io: BoxIo = Box::new(io);
+        let hop = Hop::first(uri, self.shared.headers.clone());
+        self.in_time(async {
+            match self.shake_hands(&mut io, &hop).await? {
+                Answer::Agreed(agreement) => self.opened(io, &hop, agreement, None).await,
+                Answer::Refused(refusal, unread) => {
+                    Err(self.refused(io, &hop, refusal, unread).await)
+                }
+            }
+        })
+        .await
     }
 
     async fn in_time<T>(&self, open: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -130,7 +181,8 @@ impl Client {
         }
     }
 
-    async fn dial(&self, uri: &Uri) -> Result<(BoxIo, Option<SocketAddr>), Error> {
+    async fn dial(&self, hop: &Hop) -> Result<(BoxIo, Option<SocketAddr>), Error> {
+        let uri = &hop.uri;
         let is_tls = uri.scheme_str() == Some("wss");
         let host = uri.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
@@ -141,35 +193,45 @@ impl Client {
         if !is_tls {
             return Ok((Box::new(tcp), peer_addr));
         }
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|error| Error::Tls(std::io::Error::other(error)))?;
-        let tls = self.connector()?.connect(name, tcp).await.map_err(handshake_error)?;
+        let tls = self.connector(hop.standing)?.connect(host, tcp).await?;
         Ok((Box::new(tls), peer_addr))
     }
 
-    fn connector(&self) -> Result<&TlsConnector, Error> {
-        if let Some(connector) = self.shared.connector.get() {
+    fn connector(&self, standing: Standing) -> Result<&Connector, Error> {
+        let shared = &self.shared;
+        let (made, settings) = match standing {
+            Standing::Home => (&shared.connector, &shared.tls),
+            Standing::Stranger => (&shared.connector_for_strangers, &shared.tls.for_strangers()),
+        };
+        if let Some(connector) = made.get() {
             return Ok(connector);
         }
-        let connector = self.shared.trust.connector()?;
-        Ok(self.shared.connector.get_or_init(|| connector))
+        let connector = settings.connector()?;
+        Ok(made.get_or_init(|| connector))
     }
 
-    async fn open_over(
-        &self,
-        mut io: BoxIo,
-        uri: &Uri,
-        peer_addr: Option<SocketAddr>,
-    ) -> Result<(WebSocket, http::Response<()>), Error> {
+    async fn shake_hands(&self, io: &mut BoxIo, hop: &Hop) -> Result<Answer, Error> {
         let shared = &self.shared;
         let wish = Wish {
             subprotocols: &shared.subprotocols,
             deflate: shared.config.deflate.as_ref(),
-            headers: shared.headers.clone(),
-            ..Wish::new(uri, with_scratch(|scratch| scratch.pool.random()))
+            headers: hop.headers.clone(),
+            ..Wish::new(&hop.uri, with_scratch(|scratch| scratch.pool.random()))
         };
-        let answer = open::shake_hands(&mut io, wish, &shared.config.limits).await?;
-        let open::Answer { agreed, response, leftover } = answer;
+        open::shake_hands(io, wish, &shared.config.limits).await
+    }
+
+    /// Makes a connection of what was agreed on.
+    async fn opened(
+        &self,
+        io: BoxIo,
+        hop: &Hop,
+        agreement: Agreement,
+        peer_addr: Option<SocketAddr>,
+    ) -> Result<(WebSocket, http::Response<()>), Error> {
+        let shared = &self.shared;
+        let Agreement { agreed, mut response, leftover } = agreement;
+        response.extensions_mut().insert(hop.final_url());
         let opened = Opened { io, leftover, agreed, peer_addr };
         let inner = Inner::new(Role::Client, Arc::clone(&shared.config), opened);
         let mut socket = WebSocket::new(inner);
@@ -180,6 +242,20 @@ impl Client {
             return Err(Error::Handshake(HandshakeFault::ExtensionMissing));
         }
         Ok((socket, response))
+    }
+
+    /// Reads the body of a refusal.
+    async fn refused(
+        &self,
+        mut io: BoxIo,
+        hop: &Hop,
+        refusal: http::Response<()>,
+        unread: BytesMut,
+    ) -> Error {
+        let body = open::read_body(&mut io, &refusal, unread, &self.shared.config.limits).await;
+        let mut response = refusal.map(|()| body);
+        response.extensions_mut().insert(hop.final_url());
+        Error::Refused(Box::new(response))
     }
 }
 

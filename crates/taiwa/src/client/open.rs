@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, Response, StatusCode,
+    Response, StatusCode,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use taiwa_proto::{
@@ -25,8 +25,15 @@ const INTERIM_MAX: usize = 8;
 /// How long the body of a refusal may take. It is worth little, so it must not cost much.
 const BODY_WITHIN: Duration = Duration::from_secs(2);
 
+/// What a server answers.
+pub(super) enum Answer {
+    Agreed(Agreement),
+    /// Another status than 101, and what was read behind its head.
+    Refused(Response<()>, BytesMut),
+}
+
 /// What a successful handshake gives.
-pub(super) struct Answer {
+pub(super) struct Agreement {
     pub(super) agreed: Agreed,
     pub(super) response: Response<()>,
     /// Bytes behind the response: the first frames.
@@ -47,11 +54,8 @@ pub(super) async fn shake_hands(
 
     let (response, leftover) = read_response(io, limits).await?;
     match pending.verify(&response) {
-        Ok(agreed) => Ok(Answer { agreed, response, leftover }),
-        Err(HandshakeFault::Refused(status)) => {
-            let body = read_body(io, status, response.headers(), leftover, limits).await;
-            Err(Error::Refused(Box::new(response.map(|()| body))))
-        }
+        Ok(agreed) => Ok(Answer::Agreed(Agreement { agreed, response, leftover })),
+        Err(HandshakeFault::Refused(_)) => Ok(Answer::Refused(response, leftover)),
         Err(fault) => Err(Error::Handshake(fault)),
     }
 }
@@ -81,14 +85,14 @@ async fn read_response(io: &mut BoxIo, limits: &Limits) -> Result<(Response<()>,
 }
 
 /// Reads the body of a refusal: all of it, or what came until the limit, the end or the time.
-async fn read_body(
+pub(super) async fn read_body(
     io: &mut BoxIo,
-    status: StatusCode,
-    headers: &HeaderMap,
+    response: &Response<()>,
     mut body: BytesMut,
     limits: &Limits,
 ) -> Bytes {
-    if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+    let headers = response.headers();
+    if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Bytes::new();
     }
     let len: Option<usize> = headers

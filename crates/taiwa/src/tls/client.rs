@@ -1,103 +1,196 @@
-//! The client's TLS: whose certificates it believes.
+//! The client's TLS: whose certificates it believes, and who it says it is.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion, WantsVerifier,
+    client::WantsClientCert,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    sign::{CertifiedKey, SingleCertAndKey},
+    version::{TLS12, TLS13},
 };
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
-use super::{ALPN, certificates, tls_error};
+use super::{ALPN, anyone::AnyCertificate, certificates, key_log::KeyLogFile, tls_error};
 use crate::error::Error;
 
-/// Whose certificates a client believes.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum Trust {
-    /// The roots of the platform.
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246), with forward secrecy and authenticated ciphers only.
     #[default]
-    Platform,
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
+}
+
+/// Settings of a client's TLS.
+#[derive(Clone, Default)]
+pub(crate) struct ClientTls {
+    trust: Trust,
+    identity: Option<Arc<CertifiedKey>>,
+    /// Instead of the URL's host.
+    server_name: Option<ServerName<'static>>,
+    key_log: Option<Arc<KeyLogFile>>,
+    version_min: TlsVersion,
+}
+
+/// Whose certificates a client believes.
+#[derive(Clone)]
+enum Trust {
+    /// The roots of the platform, and these.
+    Platform(Vec<CertificateDer<'static>>),
     /// These roots.
     Roots(RootCertStore),
     /// Anyone's.
     Anyone,
 }
 
-impl Trust {
-    /// Adds roots in PEM; those of the platform count no longer.
-    pub(crate) fn add_pem(&mut self, pem: &[u8]) -> Result<(), Error> {
-        let mut roots = match std::mem::take(self) {
-            Self::Roots(roots) => roots,
-            Self::Platform | Self::Anyone => RootCertStore::empty(),
+impl Default for Trust {
+    fn default() -> Self {
+        Self::Platform(Vec::new())
+    }
+}
+
+impl ClientTls {
+    /// Adds roots; those of the platform count no longer.
+    pub(crate) fn add_roots(&mut self, pem: &[u8]) -> Result<(), Error> {
+        let mut roots = match std::mem::take(&mut self.trust) {
+            Trust::Roots(roots) => roots,
+            Trust::Platform(_) | Trust::Anyone => RootCertStore::empty(),
         };
         for certificate in certificates(pem)? {
             roots.add(certificate).map_err(tls_error)?;
         }
-        *self = Self::Roots(roots);
+        self.trust = Trust::Roots(roots);
         Ok(())
     }
 
-    /// Makes a connector. For [`Trust::Platform`] it reads files.
-    pub(crate) fn connector(&self) -> Result<TlsConnector, Error> {
+    /// Adds roots to those that count already.
+    pub(crate) fn add_more_roots(&mut self, pem: &[u8]) -> Result<(), Error> {
+        // Told now, not with the first connection.
+        let mut checked = RootCertStore::empty();
+        for certificate in certificates(pem)? {
+            checked.add(certificate.clone()).map_err(tls_error)?;
+            match &mut self.trust {
+                Trust::Platform(more) => more.push(certificate),
+                Trust::Roots(roots) => roots.add(certificate).map_err(tls_error)?,
+                Trust::Anyone => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn trust_anyone(&mut self) {
+        self.trust = Trust::Anyone;
+    }
+
+    /// Sets the chain and the key that the client shows when it is asked to.
+    pub(crate) fn set_identity(&mut self, chain_pem: &[u8], key_pem: &[u8]) -> Result<(), Error> {
+        let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(tls_error)?;
+        let chain = certificates(chain_pem)?;
+        let provider = aws_lc_rs::default_provider();
+        let identity = CertifiedKey::from_der(chain, key, &provider).map_err(tls_error)?;
+        self.identity = Some(Arc::new(identity));
+        Ok(())
+    }
+
+    pub(crate) fn set_server_name(&mut self, name: &str) -> Result<(), Error> {
+        self.server_name = Some(server_name(name)?);
+        Ok(())
+    }
+
+    /// Appends the secrets of all connections to a file.
+    pub(crate) fn log_keys_to(&mut self, path: &Path) -> Result<(), Error> {
+        self.key_log = Some(Arc::new(KeyLogFile::open(path)?));
+        Ok(())
+    }
+
+    pub(crate) fn set_version_min(&mut self, version: TlsVersion) {
+        self.version_min = version;
+    }
+
+    /// Forgets what is meant for one host alone: the client's certificate and the server's other name.
+    pub(crate) fn for_strangers(&self) -> Self {
+        Self { identity: None, server_name: None, ..self.clone() }
+    }
+
+    /// Makes a connector. With the platform's roots it reads files.
+    pub(crate) fn connector(&self) -> Result<Connector, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(tls_error)?;
-        let builder = match self {
-            Self::Platform => builder.with_platform_verifier().map_err(tls_error)?,
-            Self::Roots(roots) => builder.with_root_certificates(roots.clone()),
-            Self::Anyone => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate { provider })),
+        let versions: &[&SupportedProtocolVersion] = match self.version_min {
+            TlsVersion::Tls12 => &[&TLS13, &TLS12],
+            TlsVersion::Tls13 => &[&TLS13],
         };
-        let mut config = builder.with_no_client_auth();
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .map_err(tls_error)?;
+        let builder = self.trust.verify(builder, provider)?;
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let resolver = SingleCertAndKey::from(Arc::clone(identity));
+                builder.with_client_cert_resolver(Arc::new(resolver))
+            }
+        };
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(TlsConnector::from(Arc::new(config)))
+        if let Some(key_log) = &self.key_log {
+            config.key_log = Arc::clone(key_log) as _;
+        }
+        let inner = TlsConnector::from(Arc::new(config));
+        Ok(Connector { inner, server_name: self.server_name.clone() })
     }
 }
 
-/// Believes any certificate; the handshake must still be signed with its key.
-#[derive(Debug)]
-struct AnyCertificate {
-    provider: Arc<CryptoProvider>,
+impl Trust {
+    fn verify(
+        &self,
+        builder: ConfigBuilder<ClientConfig, WantsVerifier>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
+        Ok(match self {
+            Self::Platform(more) => {
+                let verifier = Verifier::new_with_extra_roots(more.iter().cloned(), provider);
+                let verifier = Arc::new(verifier.map_err(tls_error)?);
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
+            Self::Roots(roots) => builder.with_root_certificates(roots.clone()),
+            Self::Anyone => {
+                let verifier = Arc::new(AnyCertificate { provider });
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
+        })
+    }
 }
 
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
+/// Begins TLS on a transport. Its clones share the sessions that can be resumed.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    inner: TlsConnector,
+    server_name: Option<ServerName<'static>>,
+}
 
-    fn verify_tls12_signature(
+impl Connector {
+    /// Does the handshake with a host, which may be a name or an address without brackets.
+    pub(crate) async fn connect<T>(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
+        host: &str,
+        io: T,
+    ) -> Result<tokio_rustls::client::TlsStream<T>, Error>
+    where
+        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    {
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => server_name(host)?,
+        };
+        self.inner.connect(name, io).await.map_err(super::handshake_error)
     }
+}
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+fn server_name(name: &str) -> Result<ServerName<'static>, Error> {
+    ServerName::try_from(name.to_owned()).map_err(tls_error)
 }
