@@ -2,11 +2,10 @@
 
 use std::{
     future::pending,
-    net::SocketAddr,
     time::{Instant, SystemTime},
 };
 
-use taiwa::{CloseCode, Closed, Error, Message, Misuse, Upgrade, Utf8Bytes, WebSocket};
+use taiwa::{Addr, CloseCode, Closed, Error, Message, Misuse, Upgrade, Utf8Bytes, WebSocket};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::info;
 
@@ -171,13 +170,13 @@ struct Visit {
     live: Live,
     path: String,
     began: Instant,
-    who: SocketAddr,
+    who: Addr,
 }
 
 impl Visit {
     fn begin(site: &Site, upgrade: &Upgrade, path: &str) -> Self {
-        let who = upgrade.peer_addr();
-        let live = site.connections.list(who, path, SystemTime::now());
+        let who = upgrade.peer_addr().clone();
+        let live = site.connections.list(who.clone(), path, SystemTime::now());
         Self { live, path: path.to_owned(), began: Instant::now(), who }
     }
 

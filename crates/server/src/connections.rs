@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,7 +10,7 @@ use std::{
 };
 
 use serde::Serialize;
-use taiwa::Utf8Bytes;
+use taiwa::{Addr, Utf8Bytes};
 
 /// Rows of one report; the rest is in its total.
 pub(crate) const ROWS_MAX: usize = 1000;
@@ -34,7 +33,7 @@ struct State {
 
 struct Entry {
     id: u64,
-    who: SocketAddr,
+    who: Addr,
     path: Box<str>,
     since: SystemTime,
     received: AtomicU64,
@@ -43,7 +42,7 @@ struct Entry {
 
 impl Connections {
     /// Puts a connection into the list, until what is returned is dropped.
-    pub(crate) fn list(self: &Arc<Self>, who: SocketAddr, path: &str, since: SystemTime) -> Live {
+    pub(crate) fn list(self: &Arc<Self>, who: Addr, path: &str, since: SystemTime) -> Live {
         let mut state = lock(&self.state);
         state.last_id += 1;
         let id = state.last_id;
@@ -89,7 +88,7 @@ struct Report<'a> {
 #[derive(Serialize)]
 struct Row<'a> {
     id: u64,
-    who: SocketAddr,
+    who: String,
     path: &'a str,
     since: u64,
     r#in: u64,
@@ -101,7 +100,7 @@ impl Entry {
         let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
         Row {
             id: self.id,
-            who: self.who,
+            who: self.who.to_string(),
             path: &self.path,
             since: since.as_millis() as u64,
             r#in: self.received.load(Relaxed),
@@ -153,8 +152,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn who() -> SocketAddr {
-        "127.0.0.1:9".parse().unwrap()
+    fn who() -> Addr {
+        Addr::Tcp("127.0.0.1:9".parse().unwrap())
     }
 
     #[test]

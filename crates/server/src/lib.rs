@@ -63,7 +63,7 @@ impl Site {
             .serve(move |upgrade| {
                 let site = site.clone();
                 async move {
-                    let who = upgrade.peer_addr();
+                    let who = upgrade.peer_addr().clone();
                     if let Err(error) = chat::meet(&site, upgrade).await {
                         debug!(%who, "opening handshake failed: {error}");
                     }

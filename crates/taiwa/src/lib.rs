@@ -41,7 +41,7 @@ mod websocket;
 
 pub use client::{Client, ClientBuilder, FinalUrl, connect};
 pub use error::{Error, RedirectFault, TrySendError};
-pub use server::{RequestBody, Server, Serving, Upgrade};
+pub use server::{Addr, Credentials, Listener, RequestBody, Server, Serving, Upgrade};
 pub use taiwa_proto::{
     CloseCode, Closed, Config, Deadline, Deadlines, Fault, Keepalive, Kind, Limits, Message,
     Misuse, Side, Utf8Bytes,

@@ -4,7 +4,6 @@ use std::{
     any::Any,
     fmt::Display,
     future::{Future, pending, poll_fn},
-    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
@@ -17,7 +16,7 @@ use taiwa_proto::CloseCode;
 use tokio::{sync::oneshot, time::sleep};
 
 use super::{
-    Shared,
+    Addr, Shared,
     upgrade::{Reply, Upgrade},
 };
 use crate::websocket::Inner;
@@ -27,7 +26,7 @@ type Running = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 /// A closure at work.
 pub(super) struct Attended {
     shared: Arc<Shared>,
-    peer: SocketAddr,
+    peer: Addr,
     /// `None` once it has returned, panicked or been dropped.
     running: Option<Running>,
     /// The close code for the socket it left: 1000, or 1011 if it failed.
@@ -35,9 +34,9 @@ pub(super) struct Attended {
 }
 
 impl Attended {
-    pub(super) fn new(shared: &Arc<Shared>, peer: SocketAddr, upgrade: Upgrade) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, peer: &Addr, upgrade: Upgrade) -> Self {
         let running = Some((shared.answer)(upgrade));
-        Self { shared: Arc::clone(shared), peer, running, code: CloseCode::NORMAL }
+        Self { shared: Arc::clone(shared), peer: peer.clone(), running, code: CloseCode::NORMAL }
     }
 
     /// Is ready when the closure has returned.
@@ -58,7 +57,7 @@ impl Attended {
 
     fn fail(&mut self, what: &dyn Display) {
         self.code = CloseCode::INTERNAL_ERROR;
-        (self.shared.on_error)(Some(self.peer), what);
+        (self.shared.on_error)(Some(&self.peer), what);
     }
 
     /// Waits for the closure's answer. Without one: status 500, or 503 if the server goes away first.

@@ -1,6 +1,6 @@
 //! One connection of a server, from the accepted socket to its end.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
@@ -10,14 +10,14 @@ use taiwa_proto::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     sync::oneshot,
     time::{Instant, timeout_at},
 };
 
 use super::{
-    Shared,
+    Addr, Credentials, Shared,
     attend::{Attended, attend},
+    listener::Stream,
     plain,
     serving::part,
     upgrade::{Reply, Upgrade},
@@ -25,14 +25,20 @@ use super::{
 use crate::{io::BoxIo, tls::handshake_error, websocket::Inner};
 
 /// Who talks to whom, and how.
-#[derive(Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Ends {
-    pub(super) peer: SocketAddr,
-    pub(super) local: SocketAddr,
+    pub(super) peer: Addr,
+    pub(super) local: Addr,
     pub(super) is_tls: bool,
+    /// Over unix sockets.
+    pub(super) credentials: Option<Credentials>,
 }
 
 impl Ends {
+    pub(super) fn new(peer: Addr, local: Addr) -> Self {
+        Self { peer, local, is_tls: false, credentials: None }
+    }
+
     /// Reads an opening handshake and checks its `Origin`.
     pub(super) fn open<B>(
         &self,
@@ -40,16 +46,22 @@ impl Ends {
         origins: &Origins,
     ) -> Result<Opening, Rejection> {
         let opening = Opening::read(request)?;
-        opening.permitted_by(origins, Arrival::at(self.local.ip()))?;
+        opening.permitted_by(origins, self.arrival())?;
         Ok(opening)
+    }
+
+    /// No page can open a unix socket: a request with an `Origin` came through a program that stands in
+    /// between, and that program's own address is the one that a page may have bound a name to.
+    fn arrival(&self) -> Arrival {
+        self.local.ip().map_or(Arrival::Network, Arrival::at)
     }
 }
 
 /// Serves one connection to its end.
 ///
 /// What opens it is boxed apart: its room is given back before the long life of the WebSocket begins.
-pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
-    if let Some(Opened { attended, home }) = Box::pin(open(shared, tcp, peer)).await {
+pub(super) async fn serve(shared: Arc<Shared>, stream: Stream) {
+    if let Some(Opened { attended, home }) = Box::pin(open(shared, stream)).await {
         attend(attended, home).await;
     }
 }
@@ -61,10 +73,10 @@ pub(super) struct Opened {
 }
 
 /// Serves a connection until it is a WebSocket. `None`: it never became one, and has ended.
-async fn open(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr) -> Option<Opened> {
+async fn open(shared: Arc<Shared>, stream: Stream) -> Option<Opened> {
     let deadline = shared.config.deadlines.handshake.map(|within| Instant::now() + within);
     let begun = tokio::select! {
-        begun = begin(&shared, tcp, peer, deadline) => begun,
+        begun = begin(&shared, stream, deadline) => begun,
         () = shared.going_away.wait() => None,
     };
     let (io, ends, first) = begun?;
@@ -93,27 +105,25 @@ enum First {
 /// Does the TLS handshake and reads the first head. `None`: there is nobody to answer.
 async fn begin(
     shared: &Shared,
-    tcp: TcpStream,
-    peer: SocketAddr,
+    stream: Stream,
     deadline: Option<Instant>,
-) -> Option<(BoxIo, Ends, First)> {
-    tcp.set_nodelay(true).ok()?;
-    let ends = Ends { peer, local: tcp.local_addr().ok()?, is_tls: shared.tls.is_some() };
-    let mut io: BoxIo = match &shared.tls {
-        None => Box::new(tcp),
-        Some(acceptor) => match in_time(deadline, acceptor.accept(tcp)).await? {
+) -> Option<(BoxIo, Arc<Ends>, First)> {
+    let (mut io, mut ends) = stream.open().ok()?;
+    if let Some(acceptor) = &shared.tls {
+        io = match in_time(deadline, acceptor.accept(io)).await? {
             Ok(tls) => Box::new(tls),
             Err(error) => {
-                (shared.on_error)(Some(peer), &handshake_error(error));
+                (shared.on_error)(Some(&ends.peer), &handshake_error(error));
                 return None;
             }
-        },
-    };
+        };
+        ends.is_tls = true;
+    }
     let first = match in_time(deadline, read_first(shared, &mut io)).await {
         Some(first) => first.ok()?,
         None => First::Late,
     };
-    Some((io, ends, first))
+    Some((io, Arc::new(ends), first))
 }
 
 async fn in_time<T>(deadline: Option<Instant>, it: impl Future<Output = T>) -> Option<T> {
@@ -146,7 +156,7 @@ async fn read_first(shared: &Shared, io: &mut BoxIo) -> io::Result<First> {
 async fn upgrade(
     shared: Arc<Shared>,
     mut io: BoxIo,
-    ends: Ends,
+    ends: Arc<Ends>,
     request: Request<()>,
     leftover: BytesMut,
 ) -> Option<Opened> {
@@ -157,8 +167,8 @@ async fn upgrade(
             return None;
         }
     };
-    let (upgrade, mut waiting) = Upgrade::new(&shared, ends, request.into_parts().0, opening);
-    let mut attended = Attended::new(&shared, ends.peer, upgrade);
+    let (upgrade, mut waiting) = Upgrade::new(&shared, &ends, request.into_parts().0, opening);
+    let mut attended = Attended::new(&shared, &ends.peer, upgrade);
     match attended.answer(&mut waiting.reply).await {
         Reply::Reject(response) => {
             part(io, &whole(response)).await;

@@ -1,30 +1,36 @@
 //! [`Server`]: listens, upgrades, closes.
 
+mod addr;
 mod attend;
 mod body;
 mod connection;
+mod listen;
+mod listener;
 mod plain;
 mod rewind;
 mod serving;
+#[cfg(unix)]
+mod unix;
 mod upgrade;
 
-use std::{fmt, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
 use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate, handshake::Origins};
-use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{error::Error, tls, websocket::GoingAway};
+pub use addr::{Addr, Credentials};
 pub use body::RequestBody;
+pub use listener::Listener;
 pub use serving::Serving;
 pub use upgrade::Upgrade;
 
 type Answer =
     Box<dyn Fn(Upgrade) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
-type OnError = Box<dyn Fn(Option<SocketAddr>, &dyn fmt::Display) + Send + Sync>;
+type OnError = Box<dyn Fn(Option<&Addr>, &dyn fmt::Display) + Send + Sync>;
 
 /// What all connections of a server share.
 struct Shared {
@@ -42,7 +48,7 @@ struct Shared {
 ///
 /// Ordinary HTTP requests on the same port go to [`http`](Self::http).
 pub struct Server {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     config: Config,
     origins: Origins,
     tls: Option<TlsAcceptor>,
@@ -51,48 +57,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on an address; port 0 lets the system choose one, see [`local_addr`](Self::local_addr).
-    ///
-    /// # Errors
-    /// As [`TcpListener::bind`].
-    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
-        let config = Config { keepalive: Some(Keepalive::default()), ..Config::default() };
-        let server = Self {
-            listeners: Vec::new(),
-            config,
-            origins: Origins::default(),
-            tls: None,
-            connections_max: 10_000,
-            http: None,
-        };
-        server.listen(addr).await
-    }
-
-    /// Listens on a further address.
-    ///
-    /// # Errors
-    /// As [`TcpListener::bind`].
-    pub async fn listen(mut self, addr: impl ToSocketAddrs) -> io::Result<Self> {
-        self.listeners.push(TcpListener::bind(addr).await?);
-        Ok(self)
-    }
-
-    /// Returns the address of the first listener.
-    ///
-    /// # Errors
-    /// As [`TcpListener::local_addr`].
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listeners[0].local_addr()
-    }
-
-    /// Returns the addresses of all listeners.
-    ///
-    /// # Errors
-    /// As [`TcpListener::local_addr`].
-    pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(TcpListener::local_addr).collect()
-    }
-
     /// Speaks TLS (1.2 and 1.3) on all listeners, with a chain of certificates and a private key in PEM.
     ///
     /// # Errors
@@ -154,8 +118,8 @@ impl Server {
         self
     }
 
-    /// Answers requests that are not opening handshakes. Default: status 426. The peer's [`SocketAddr`] is
-    /// among the request's extensions.
+    /// Answers requests that are not opening handshakes. Default: status 426. The peer's [`Addr`] is among
+    /// the request's extensions, over TCP also as a [`SocketAddr`](std::net::SocketAddr).
     #[must_use]
     pub fn http<F, A, B>(mut self, answer: F) -> Self
     where

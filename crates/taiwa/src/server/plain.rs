@@ -50,12 +50,12 @@ type Slot = Arc<Mutex<Option<Accepted>>>;
 pub(super) async fn serve(
     shared: Arc<Shared>,
     io: BoxIo,
-    ends: Ends,
+    ends: Arc<Ends>,
     read: Bytes,
 ) -> Option<Opened> {
     let slot = Slot::default();
     let service = service_fn(|request| {
-        let (shared, slot) = (Arc::clone(&shared), Arc::clone(&slot));
+        let (shared, ends, slot) = (Arc::clone(&shared), Arc::clone(&ends), Arc::clone(&slot));
         async move { Ok::<_, Infallible>(respond(shared, ends, slot, request).await) }
     });
     let limits = &shared.config.limits;
@@ -90,7 +90,7 @@ const BUFFER_MIN: usize = 8192;
 
 async fn respond(
     shared: Arc<Shared>,
-    ends: Ends,
+    ends: Arc<Ends>,
     slot: Slot,
     mut request: Request<Incoming>,
 ) -> Response<ResponseBody> {
@@ -100,7 +100,9 @@ async fn respond(
     match &shared.http {
         None => with_body(Rejection::NotUpgrade.response()),
         Some(answer) => {
-            request.extensions_mut().insert(ends.peer);
+            let extensions = request.extensions_mut();
+            ends.peer.tcp().map(|it| extensions.insert(it));
+            extensions.insert(ends.peer.clone());
             answer(request.map(RequestBody::new)).await
         }
     }
@@ -108,7 +110,7 @@ async fn respond(
 
 async fn upgrade(
     shared: Arc<Shared>,
-    ends: Ends,
+    ends: Arc<Ends>,
     slot: Slot,
     mut request: Request<Incoming>,
 ) -> Response<ResponseBody> {
@@ -117,8 +119,8 @@ async fn upgrade(
         Err(rejection) => return with_body(rejection.response()),
     };
     let upgrading = hyper::upgrade::on(&mut request);
-    let (upgrade, mut waiting) = Upgrade::new(&shared, ends, request.into_parts().0, opening);
-    let mut attended = Attended::new(&shared, ends.peer, upgrade);
+    let (upgrade, mut waiting) = Upgrade::new(&shared, &ends, request.into_parts().0, opening);
+    let mut attended = Attended::new(&shared, &ends.peer, upgrade);
     match attended.answer(&mut waiting.reply).await {
         Reply::Reject(response) => {
             attended.run_out().await;

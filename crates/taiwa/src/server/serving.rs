@@ -4,7 +4,6 @@ use std::{
     fmt::Display,
     future::{Future, IntoFuture, poll_fn},
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::Poll,
@@ -13,18 +12,17 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
 
-use super::{Shared, connection};
+use super::{Addr, Listener, Shared, connection, listener::Stream};
 use crate::io::BoxIo;
 
 /// A server at work. Await it; dropping it drops all its connections.
 #[must_use = "await it"]
 pub struct Serving {
-    pub(super) listeners: Vec<TcpListener>,
+    pub(super) listeners: Vec<Listener>,
     pub(super) shared: Shared,
     pub(super) signal: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -45,7 +43,7 @@ impl Serving {
     /// listeners that fail to accept. Default: nobody does.
     pub fn on_error(
         mut self,
-        listen: impl Fn(Option<SocketAddr>, &dyn Display) + Send + Sync + 'static,
+        listen: impl Fn(Option<&Addr>, &dyn Display) + Send + Sync + 'static,
     ) -> Self {
         self.shared.on_error = Box::new(listen);
         self
@@ -64,13 +62,13 @@ impl Serving {
                 Some(ended) = connections.join_next() => shared.hear_panic(ended),
                 Some(_) = turned_away.join_next() => {}
                 accepted = accept(&listeners, &mut turn) => match accepted {
-                    Ok((tcp, peer)) if connections.len() < shared.connections_max => {
+                    Ok(stream) if connections.len() < shared.connections_max => {
                         let shared = Arc::clone(&shared);
-                        connections.spawn(connection::serve(shared, tcp, peer));
+                        connections.spawn(connection::serve(shared, stream));
                     }
                     // Over TLS, a refusal would cost a handshake.
-                    Ok((tcp, _)) if shared.tls.is_none() && turned_away.len() < TURNED_AWAY_MAX => {
-                        turned_away.spawn(turn_away(tcp));
+                    Ok(stream) if shared.tls.is_none() && turned_away.len() < TURNED_AWAY_MAX => {
+                        turned_away.spawn(turn_away(stream));
                     }
                     Ok(_) => {}
                     Err(error) if is_of_one_connection(&error) => {}
@@ -122,10 +120,7 @@ const REFUSAL_WITHIN: Duration = Duration::from_secs(1);
 const REFUSED_BYTES_MAX: u64 = 256 << 10;
 
 /// Accepts from all listeners in turn.
-async fn accept(
-    listeners: &[TcpListener],
-    turn: &mut usize,
-) -> io::Result<(TcpStream, SocketAddr)> {
+async fn accept(listeners: &[Listener], turn: &mut usize) -> io::Result<Stream> {
     poll_fn(|cx| {
         for _ in 0..listeners.len() {
             *turn = (*turn + 1) % listeners.len();
@@ -144,10 +139,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn turn_away(tcp: TcpStream) {
+async fn turn_away(stream: Stream) {
     const RESPONSE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\
         Connection: close\r\nRetry-After: 5\r\n\r\n";
-    part(Box::new(tcp), RESPONSE).await;
+    part(stream.into_io(), RESPONSE).await;
 }
 
 /// Writes the last bytes to a peer, and reads what it still sends for a moment: closing a socket with

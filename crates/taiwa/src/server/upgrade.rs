@@ -1,6 +1,6 @@
 //! [`Upgrade`]: an opening handshake that waits for an answer.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::{
@@ -12,7 +12,7 @@ use taiwa_proto::{Config, Role, handshake::Opening};
 use tokio::sync::oneshot;
 
 use super::{
-    Shared,
+    Addr, Credentials, Shared,
     connection::{Ends, Waiting},
 };
 use crate::{
@@ -39,7 +39,7 @@ use crate::{
 pub struct Upgrade {
     parts: Parts,
     opening: Opening,
-    ends: Ends,
+    ends: Arc<Ends>,
     subprotocol: Option<String>,
     response_headers: HeaderMap,
     config: Arc<Config>,
@@ -58,7 +58,7 @@ pub(super) enum Reply {
 impl Upgrade {
     pub(super) fn new(
         shared: &Shared,
-        ends: Ends,
+        ends: &Arc<Ends>,
         parts: Parts,
         opening: Opening,
     ) -> (Self, Waiting) {
@@ -67,7 +67,7 @@ impl Upgrade {
         let upgrade = Self {
             parts,
             opening,
-            ends,
+            ends: Arc::clone(ends),
             subprotocol: None,
             response_headers: HeaderMap::new(),
             config: Arc::clone(&shared.config),
@@ -94,13 +94,18 @@ impl Upgrade {
     }
 
     /// Returns the address of the peer.
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.ends.peer
+    pub fn peer_addr(&self) -> &Addr {
+        &self.ends.peer
     }
 
     /// Returns the address on which we were reached.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.ends.local
+    pub fn local_addr(&self) -> &Addr {
+        &self.ends.local
+    }
+
+    /// Returns which user and process connected, over a unix socket; `None` over TCP.
+    pub fn peer_credentials(&self) -> Option<Credentials> {
+        self.ends.credentials
     }
 
     /// Returns host and port as the client named them.
@@ -154,7 +159,7 @@ impl Upgrade {
         let (transfer, transferred) = oneshot::channel();
         self.reply.send(Reply::Accept(response, transfer)).map_err(|_| Error::Lost)?;
         let (io, leftover) = transferred.await.map_err(|_| Error::Lost)?;
-        let opened = Opened { io, leftover, agreed, peer_addr: Some(self.ends.peer) };
+        let opened = Opened { io, leftover, agreed, peer_addr: self.ends.peer.tcp() };
         let inner = Inner::new(Role::Server, self.config, opened);
         Ok(WebSocket::new(inner.of_server(Ear::new(self.going_away), self.home)))
     }

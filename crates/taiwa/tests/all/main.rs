@@ -10,6 +10,8 @@ mod refusals;
 mod server;
 mod shutdown;
 mod tls;
+#[cfg(unix)]
+mod unix_server;
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 

@@ -12,7 +12,7 @@ use super::{bind, connect, echo, frame, handshake, rest, run, soon};
 async fn a_closure_sees_the_request_and_chooses_the_subprotocol() {
     let (server, addr) = bind().await;
     run(server.serve(move |mut upgrade: Upgrade| async move {
-        assert_eq!(upgrade.local_addr(), addr);
+        assert_eq!(*upgrade.local_addr(), addr);
         let seen = format!(
             "{} {} {} {:?} {:?} {}",
             upgrade.method(),

@@ -1,0 +1,203 @@
+//! [`Listener`]: a socket that accepts connections, ours or from outside.
+
+use std::{
+    io,
+    task::{Context, Poll, ready},
+};
+
+use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
+
+#[cfg(unix)]
+use super::unix::SocketFile;
+use super::{
+    addr::{Addr, Credentials},
+    connection::Ends,
+};
+use crate::io::BoxIo;
+
+/// A socket that accepts connections: what [`Server::from_listener`](crate::Server::from_listener) takes.
+///
+/// Made from the listeners of `std` and tokio by `try_into`, or by [`Listener::unix`].
+///
+/// # Errors
+/// The conversions fail for a socket that does not listen, and outside of a tokio runtime.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix {
+        listener: UnixListener,
+        /// Removed when dropped; `None` if others made it.
+        _file: Option<SocketFile>,
+        addr: Addr,
+    },
+}
+
+impl Listener {
+    pub(super) fn tcp(listener: TcpListener) -> Self {
+        Self { socket: Socket::Tcp(listener) }
+    }
+
+    /// Listens on a unix socket at `path`, as [`Server::bind_unix`](crate::Server::bind_unix) does.
+    ///
+    /// # Errors
+    /// As [`Server::bind_unix`](crate::Server::bind_unix).
+    #[cfg(unix)]
+    pub async fn unix(path: impl AsRef<std::path::Path>) -> io::Result<Self> {
+        Self::bound(super::unix::bind(path.as_ref(), None).await?)
+    }
+
+    /// Listens on a unix socket at `path` whose file has this `mode`, as `0o660`: who may connect needs the
+    /// right to write. The mode is set before the first connection is let in.
+    ///
+    /// # Errors
+    /// As [`Server::bind_unix`](crate::Server::bind_unix), and when the mode can't be set.
+    #[cfg(unix)]
+    pub async fn unix_with_mode(path: impl AsRef<std::path::Path>, mode: u32) -> io::Result<Self> {
+        Self::bound(super::unix::bind(path.as_ref(), Some(mode)).await?)
+    }
+
+    #[cfg(unix)]
+    fn bound((listener, file): (UnixListener, SocketFile)) -> io::Result<Self> {
+        let addr = listener.local_addr()?.into();
+        Ok(Self { socket: Socket::Unix { listener, _file: Some(file), addr } })
+    }
+
+    /// Returns the address.
+    ///
+    /// # Errors
+    /// As [`TcpListener::local_addr`].
+    pub fn local_addr(&self) -> io::Result<Addr> {
+        match &self.socket {
+            Socket::Tcp(listener) => Ok(listener.local_addr()?.into()),
+            #[cfg(unix)]
+            Socket::Unix { addr, .. } => Ok(addr.clone()),
+        }
+    }
+
+    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        Poll::Ready(Ok(match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                Stream { peer: peer.into(), transport: Transport::Tcp(stream) }
+            }
+            #[cfg(unix)]
+            Socket::Unix { listener, addr, .. } => {
+                let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                let local = addr.clone();
+                Stream { peer: peer.into(), transport: Transport::Unix { stream, local } }
+            }
+        }))
+    }
+}
+
+/// A connection that was accepted.
+pub(super) struct Stream {
+    pub(super) peer: Addr,
+    transport: Transport,
+}
+
+enum Transport {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix {
+        stream: UnixStream,
+        local: Addr,
+    },
+}
+
+impl Stream {
+    /// Makes it ready for use.
+    pub(super) fn open(self) -> io::Result<(BoxIo, Ends)> {
+        let peer = self.peer;
+        match self.transport {
+            Transport::Tcp(stream) => {
+                stream.set_nodelay(true)?;
+                let ends = Ends::new(peer, stream.local_addr()?.into());
+                Ok((Box::new(stream), ends))
+            }
+            #[cfg(unix)]
+            Transport::Unix { stream, local } => {
+                let credentials = stream.peer_cred().ok().map(|it| Credentials {
+                    uid: it.uid(),
+                    gid: it.gid(),
+                    pid: it.pid(),
+                });
+                Ok((Box::new(stream), Ends { credentials, ..Ends::new(peer, local) }))
+            }
+        }
+    }
+
+    /// Gives the bare transport, to say no on it.
+    pub(super) fn into_io(self) -> BoxIo {
+        match self.transport {
+            Transport::Tcp(stream) => Box::new(stream),
+            #[cfg(unix)]
+            Transport::Unix { stream, .. } => Box::new(stream),
+        }
+    }
+}
+
+impl TryFrom<TcpListener> for Listener {
+    type Error = io::Error;
+
+    fn try_from(listener: TcpListener) -> io::Result<Self> {
+        check_listens(&listener)?;
+        Ok(Self::tcp(listener))
+    }
+}
+
+impl TryFrom<std::net::TcpListener> for Listener {
+    type Error = io::Error;
+
+    fn try_from(listener: std::net::TcpListener) -> io::Result<Self> {
+        check_runtime()?;
+        check_listens(&listener)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self::tcp(TcpListener::from_std(listener)?))
+    }
+}
+
+#[cfg(unix)]
+impl TryFrom<UnixListener> for Listener {
+    type Error = io::Error;
+
+    fn try_from(listener: UnixListener) -> io::Result<Self> {
+        check_listens(&listener)?;
+        let addr = listener.local_addr()?.into();
+        Ok(Self { socket: Socket::Unix { listener, _file: None, addr } })
+    }
+}
+
+#[cfg(unix)]
+impl TryFrom<std::os::unix::net::UnixListener> for Listener {
+    type Error = io::Error;
+
+    fn try_from(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        check_runtime()?;
+        check_listens(&listener)?;
+        listener.set_nonblocking(true)?;
+        UnixListener::from_std(listener)?.try_into()
+    }
+}
+
+/// Without it a socket that does not listen would fail at every `accept`, for ever.
+fn check_listens<'a>(socket: impl Into<socket2::SockRef<'a>>) -> io::Result<()> {
+    match socket.into().is_listener() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen")),
+        Err(error) => Err(error),
+    }
+}
+
+/// tokio panics where it can't register a socket.
+fn check_runtime() -> io::Result<()> {
+    tokio::runtime::Handle::try_current().map(drop).map_err(io::Error::other)
+}
