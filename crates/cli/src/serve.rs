@@ -77,6 +77,7 @@ impl Serve {
                 pongs_max: self.limits.pongs_max,
                 handshake_bytes_max: self.limits.handshake_max.0,
                 headers_max: self.limits.headers_max,
+                ..Limits::default()
             },
             deadlines: Deadlines {
                 handshake: self.times.handshake_timeout.0,

@@ -34,6 +34,12 @@ pub struct Limits {
     /// `try_send` gives the message back); one message larger than the limit is accepted when
     /// nothing else waits.
     pub outbox_bytes_max: usize,
+    /// Bytes of whole messages that were received and not yet taken, where the transport can't be told to
+    /// wait: in a browser's `WebSocket` (64 bytes are added for each message). Elsewhere nothing piles up,
+    /// because what is not received is not read. Default 16 MiB. Past it the connection is closed with
+    /// code 4008, and `recv` fails behind the messages that came before; one message larger than the
+    /// limit is accepted when nothing else waits.
+    pub inbox_bytes_max: usize,
     /// Pongs that wait for the peer to read them; 0 counts as 1. Default 16. Past it the newest replaces the last
     /// one (RFC 6455 §5.5.3 lets an endpoint answer only the newest ping).
     pub pongs_max: u32,
@@ -50,6 +56,7 @@ impl Default for Limits {
             message_bytes_max: 1 << 20,
             fragments_max: 4096,
             outbox_bytes_max: 1 << 20,
+            inbox_bytes_max: 16 << 20,
             pongs_max: 16,
             handshake_bytes_max: 16 << 10,
             headers_max: 100,

@@ -29,6 +29,9 @@ pub enum Error {
     /// The answer to a ping did not come before the messages that came ahead of it filled
     /// [`Limits::message_bytes_max`](crate::Limits::message_bytes_max). Receive them first.
     Busy,
+    /// In a browser: messages were not received in time and filled
+    /// [`Limits::inbox_bytes_max`](crate::Limits::inbox_bytes_max). The connection was closed with 4008.
+    InboxFull,
     /// The server answered the opening handshake with something else than an upgrade: here is its
     /// response, with as much of the body as came with it (at most
     /// [`Limits::handshake_bytes_max`](crate::Limits::handshake_bytes_max)).
@@ -60,6 +63,7 @@ impl Error {
             Self::Late(deadline) => Some(deadline.close_code().unwrap_or(CloseCode::ABNORMAL)),
             Self::Lost | Self::Io(_) => Some(CloseCode::ABNORMAL),
             Self::Closed(closed) => Some(closed.code),
+            Self::InboxFull => Some(CloseCode::POLICY_VIOLATION),
             Self::Handshake(HandshakeFault::ExtensionMissing) => {
                 Some(CloseCode::MANDATORY_EXTENSION)
             }
@@ -76,7 +80,7 @@ impl Error {
     /// a close with 1001, 1006, 1011 to 1014, a refusal with 408, 425, 429 or 5xx (except 501 and 505).
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Late(_) | Self::Lost | Self::Io(_) | Self::Busy => true,
+            Self::Late(_) | Self::Lost | Self::Io(_) | Self::Busy | Self::InboxFull => true,
             Self::Closed(closed) => matches!(closed.code.get(), 1001 | 1006 | 1011..=1014),
             Self::Refused(response) => match response.status().as_u16() {
                 501 | 505 => false,
@@ -102,6 +106,7 @@ impl fmt::Display for Error {
             Self::Closed(closed) => write!(f, "the connection is closed ({})", closed.code),
             Self::Misuse(misuse) => misuse.fmt(f),
             Self::Busy => f.write_str("too many messages came before the answer to the ping"),
+            Self::InboxFull => f.write_str("messages were not received in time"),
             Self::Refused(response) => write!(f, "refused with status {}", response.status()),
             Self::Redirect(fault) => fault.fmt(f),
             Self::Handshake(fault) => write!(f, "bad opening handshake: {fault}"),
@@ -126,7 +131,7 @@ impl std::error::Error for Error {
             Self::Request(it) => Some(it),
             Self::Header(it) => Some(it),
             Self::Tls(it) | Self::Io(it) => Some(it),
-            Self::Lost | Self::Closed(_) | Self::Busy | Self::Refused(_) => None,
+            Self::Lost | Self::Closed(_) | Self::Busy | Self::InboxFull | Self::Refused(_) => None,
         }
     }
 }

@@ -31,16 +31,26 @@
 //! Both ends are a [`WebSocket`]: one type, `Send`, without type parameters. Limits, deadlines, keepalive
 //! and the check of `Origin` are on by default; see [`Limits`], [`Deadlines`], [`Keepalive`], [`Origins`].
 
+#[cfg(not(target_family = "wasm"))]
 mod client;
 mod error;
+#[cfg(not(target_family = "wasm"))]
 mod io;
+#[cfg(not(target_family = "wasm"))]
 mod scratch;
+#[cfg(not(target_family = "wasm"))]
 mod server;
+#[cfg(not(target_family = "wasm"))]
 mod tls;
+#[cfg(not(target_family = "wasm"))]
 mod websocket;
+#[cfg(target_family = "wasm")]
+mod web;
 
+#[cfg(not(target_family = "wasm"))]
 pub use client::{Client, ClientBuilder, FinalUrl, connect};
 pub use error::{Error, RedirectFault, TrySendError};
+#[cfg(not(target_family = "wasm"))]
 pub use server::{Addr, Credentials, Listener, RequestBody, Server, Serving, Upgrade};
 pub use taiwa_proto::{
     CloseCode, Closed, Config, Deadline, Deadlines, Fault, Keepalive, Kind, Limits, Message,
@@ -49,5 +59,9 @@ pub use taiwa_proto::{
     h1::H1Fault,
     handshake::{HandshakeFault, HandshakeMisuse, Origin, Origins},
 };
+#[cfg(not(target_family = "wasm"))]
 pub use tls::TlsVersion;
+#[cfg(not(target_family = "wasm"))]
 pub use websocket::WebSocket;
+#[cfg(target_family = "wasm")]
+pub use web::{BrowserInterface, Client, ClientBuilder, WebSocket, connect};

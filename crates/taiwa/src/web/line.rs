@@ -1,0 +1,242 @@
+//! A connection through either of the browser's interfaces.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use taiwa_proto::{
+    CloseCode, Closed, Deadline, Message, Misuse, Side,
+    deflate::{self, Deflate},
+    handshake::extensions::parse_extensions,
+};
+use wasm_bindgen::{JsCast, JsValue};
+
+use super::{
+    events::Events,
+    state::{Phase, State},
+    streams::Streams,
+    timer::Timer,
+};
+use crate::error::Error;
+
+/// One connection. Everything goes by `&self`, since sender and receiver may share it.
+pub(super) struct Line {
+    pub(super) state: Rc<State>,
+    interface: Interface,
+    pub(super) protocol: Option<String>,
+    pub(super) deflate: Option<deflate::Params>,
+    /// While something waits to be written: how much at the last progress, and what comes of none.
+    stall: RefCell<Option<(usize, Timer)>>,
+}
+
+/// Which of the browser's interfaces it is.
+pub(super) enum Interface {
+    Events(Events),
+    Streams(Streams),
+}
+
+/// What a queued message counts for beside its payload, where messages can be counted.
+const MESSAGE_COST: usize = 16;
+
+impl Line {
+    /// Takes an opened connection.
+    pub(super) fn new(state: Rc<State>, interface: Interface) -> Self {
+        let (protocol, extensions) = match &interface {
+            Interface::Events(it) => (it.protocol(), it.extensions()),
+            Interface::Streams(it) => (it.protocol(), it.extensions()),
+        };
+        Self {
+            state,
+            interface,
+            protocol: (!protocol.is_empty()).then_some(protocol),
+            deflate: agreed(&extensions),
+            stall: RefCell::default(),
+        }
+    }
+
+    pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        let message = match &self.interface {
+            Interface::Events(_) => self.state.next(),
+            // Nobody waits for the browser's end of a connection that was given up.
+            Interface::Streams(_) if self.is_given_up() => None,
+            Interface::Streams(it) => {
+                self.state.note(cx);
+                ready!(it.poll_read(cx))
+            }
+        };
+        match message {
+            Some(message) => Poll::Ready(Ok(Some(message))),
+            None => self.state.poll_end(cx).map_ok(|()| None),
+        }
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.state.phase() == Phase::Ended && self.state.has_failed()
+    }
+
+    /// Waits for the end, dropping messages.
+    pub(super) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while ready!(self.poll_recv(cx))?.is_some() {}
+        Poll::Ready(Ok(()))
+    }
+
+    pub(super) fn buffered_amount(&self) -> usize {
+        match &self.interface {
+            Interface::Events(it) => it.buffered_amount(),
+            Interface::Streams(it) => it.buffered_amount(),
+        }
+    }
+
+    /// Tells whether the outbox is below its limit.
+    pub(super) fn has_room(&self) -> bool {
+        let queued = match &self.interface {
+            Interface::Events(it) => it.buffered_amount(),
+            Interface::Streams(it) => it.buffered_amount() + MESSAGE_COST * it.unsent_messages(),
+        };
+        queued < self.state.limits.outbox_bytes_max
+    }
+
+    /// Tells whether the browser has everything, as far as it tells.
+    fn is_written(&self) -> bool {
+        match &self.interface {
+            Interface::Events(_) => self.has_room(),
+            Interface::Streams(it) => it.unsent_messages() == 0,
+        }
+    }
+
+    /// Queues a message if there is room: `Ok(false)` if not.
+    pub(super) fn queue(&self, message: &Message) -> Result<bool, Error> {
+        self.check_open()?;
+        if !self.has_room() {
+            return Ok(false);
+        }
+        match &self.interface {
+            Interface::Events(it) => it.queue(message).map_err(|it| failure(&it))?,
+            Interface::Streams(it) => it.queue(message),
+        }
+        Ok(true)
+    }
+
+    pub(super) fn poll_send(
+        &self,
+        message: &Message,
+        is_queued: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        while !*is_queued {
+            *is_queued = self.queue(message)?;
+            if !*is_queued {
+                ready!(self.poll_room(cx))?;
+            }
+        }
+        self.poll_written(cx)
+    }
+
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_out(cx, Self::has_room)
+    }
+
+    pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_out(cx, Self::is_written)
+    }
+
+    fn poll_out(&self, cx: &mut Context<'_>, enough: fn(&Self) -> bool) -> Poll<Result<(), Error>> {
+        if let Err(error) = self.check_open() {
+            *self.stall.borrow_mut() = None;
+            return Poll::Ready(Err(error));
+        }
+        if enough(self) {
+            *self.stall.borrow_mut() = None;
+            return Poll::Ready(Ok(()));
+        }
+        match &self.interface {
+            Interface::Events(it) => it.note_drain(cx),
+            Interface::Streams(_) => self.state.note(cx),
+        }
+        self.watch();
+        Poll::Pending
+    }
+
+    /// Gives up when less and less is written for [`Deadlines::write`](crate::Deadlines::write).
+    fn watch(&self) {
+        let Some(within) = self.state.deadlines.write else { return };
+        let buffered = self.buffered_amount();
+        let mut stall = self.stall.borrow_mut();
+        if stall.as_ref().is_none_or(|(before, _)| buffered < *before) {
+            let state = Rc::clone(&self.state);
+            let timer = Timer::after(within, move || state.abandon(Deadline::Write));
+            *stall = Some((buffered, timer));
+        }
+    }
+
+    /// Begins the closing handshake. No harm if it has begun already.
+    pub(super) fn close(&self, code: CloseCode, reason: &str) -> Result<(), Misuse> {
+        let with = close_info(code, reason)?;
+        let by = if self.is_open() { Side::Us } else { Side::Peer };
+        if self.state.begin_close(by) {
+            match &self.interface {
+                Interface::Events(it) => it.close(with),
+                Interface::Streams(it) => it.close(with),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn closed(&self) -> Option<&Closed> {
+        self.state.closed()
+    }
+
+    /// Tells whether messages can be sent.
+    pub(super) fn is_open(&self) -> bool {
+        self.state.phase() == Phase::Open
+            && match &self.interface {
+                Interface::Events(it) => it.is_open(),
+                Interface::Streams(_) => true,
+            }
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        self.state.check_open()?;
+        match self.is_open() {
+            true => Ok(()),
+            // The browser has the peer's Close frame and does not tell yet.
+            false => Err(Error::Misuse(Misuse::Closing)),
+        }
+    }
+}
+
+/// What a Close frame carries; `None` for no code.
+///
+/// The browser takes 1000 and 3000 to 4999 (WebSockets Standard §3.1): the other codes are for
+/// itself and for servers.
+fn close_info(code: CloseCode, reason: &str) -> Result<Option<(u16, &str)>, Misuse> {
+    if code == CloseCode::NO_STATUS && reason.is_empty() {
+        return Ok(None);
+    }
+    if !matches!(code.get(), 1000 | 3000..=4999) {
+        return Err(Misuse::CloseCode(code));
+    }
+    if 123 < reason.len() {
+        return Err(Misuse::ReasonTooLong);
+    }
+    Ok(Some((code.get(), reason)))
+}
+
+/// Reads what `extensions` tells of permessage-deflate.
+fn agreed(extensions: &str) -> Option<deflate::Params> {
+    // Whatever the browser agreed to was offered by it.
+    let offered = Deflate { keep_our_context: true, keep_peer_context: true, ..Deflate::default() };
+    let list = parse_extensions([extensions.as_bytes()]).ok()?;
+    list.iter().find_map(|it| deflate::negotiate::agreed(&offered, it))
+}
+
+/// An exception of the browser as an error of the world.
+pub(super) fn failure(exception: &JsValue) -> Error {
+    let told = exception.dyn_ref::<js_sys::Error>().map(|it| String::from(it.message()));
+    let told = told.filter(|it| !it.is_empty());
+    Error::Io(std::io::Error::other(told.unwrap_or_else(|| {
+        "the browser could not open the connection, and tells no program why".into()
+    })))
+}

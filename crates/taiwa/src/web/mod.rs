@@ -1,0 +1,12 @@
+//! The client's face over a browser's own WebSocket: the names of the native one, for wasm32.
+
+mod client;
+mod websocket;
+mod line;
+mod events;
+mod streams;
+mod state;
+mod timer;
+
+pub use client::{BrowserInterface, Client, ClientBuilder, connect};
+pub use websocket::WebSocket;
