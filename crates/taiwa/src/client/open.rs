@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::chunks::decode_chunks;
-use crate::{error::Error, io::BoxIo};
+use crate::{error::Error, io::BoxIo, tls::handshake_error};
 
 /// Interim responses (1xx) that are passed over.
 const INTERIM_MAX: usize = 8;
@@ -49,8 +49,9 @@ pub(super) async fn shake_hands(
     let (request, pending) = wish.request().map_err(Error::Request)?;
     let mut bytes = Vec::new();
     write_request(&request, &mut bytes);
-    io.write_all(&bytes).await?;
-    io.flush().await?;
+    // With TLS 1.3 a server that dislikes our certificate says so after its handshake.
+    io.write_all(&bytes).await.map_err(handshake_error)?;
+    io.flush().await.map_err(handshake_error)?;
 
     let (response, leftover) = read_response(io, limits).await?;
     match pending.verify(&response) {
@@ -65,7 +66,9 @@ async fn read_response(io: &mut BoxIo, limits: &Limits) -> Result<(Response<()>,
     let mut unread = BytesMut::new();
     for _ in 0..=INTERIM_MAX {
         let response = loop {
-            if unread.is_empty() && io.read_buf(&mut unread).await? == 0 {
+            if unread.is_empty()
+                && io.read_buf(&mut unread).await.map_err(handshake_error)? == 0
+            {
                 return Err(Error::Io(std::io::ErrorKind::UnexpectedEof.into()));
             }
             let read = std::mem::take(&mut unread);

@@ -1,17 +1,20 @@
 //! Tests of the library as its users see it, over real sockets on loopback.
 
 mod at_once;
+mod authority;
 mod echo;
 mod endings;
 mod examples;
 mod foreign;
 mod http;
+mod openssl;
 mod refusals;
 mod server;
 mod shutdown;
 mod tls;
 #[cfg(unix)]
 mod unix_server;
+mod tools;
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
