@@ -20,7 +20,8 @@ const DEBIAN: &[(&str, &str)] = &[
     ("golang-go", "the compiler of gorilla's peer"),
     ("golang-github-gorilla-websocket-dev", "gorilla's WebSocket library"),
     ("libuv1", "the loop of socketify"),
-    ("openssl", "certificates for tests"),
+    ("nginx-light", "redirects, refusals and a proxy in front of our server"),
+    ("openssl", "certificates, and TLS that is not ours, for tests"),
     ("socat", "TLS that is not ours, around Autobahn"),
 ];
 

@@ -7,7 +7,9 @@ mod endings;
 mod examples;
 mod foreign;
 mod http;
+mod nginx;
 mod openssl;
+mod redirects;
 mod refusals;
 mod server;
 mod shutdown;
@@ -38,7 +40,10 @@ async fn bind() -> (Server, SocketAddr) {
 }
 
 async fn echo(upgrade: Upgrade) -> Result<(), Error> {
-    let mut socket = upgrade.accept().await?;
+    echo_over(upgrade.accept().await?).await
+}
+
+async fn echo_over(mut socket: WebSocket) -> Result<(), Error> {
     while let Some(message) = socket.recv().await? {
         socket.send(message).await?;
     }

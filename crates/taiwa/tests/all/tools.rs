@@ -73,6 +73,10 @@ impl Tool {
         self.stdin.write_all(bytes).and_then(|()| self.stdin.flush()).expect("it listens");
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it can be asked").is_some()
+    }
+
     /// What it said until now, with anything that is no text made visible.
     pub(crate) fn said(&self) -> String {
         let escaped = self.said.lock().unwrap().escape_ascii().to_string();
