@@ -19,6 +19,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("fonts-dejavu-core", "letters for the browsers"),
     ("golang-go", "the compiler of gorilla's peer"),
     ("golang-github-gorilla-websocket-dev", "gorilla's WebSocket library"),
+    ("haproxy", "a proxy that speaks the PROXY protocol"),
     ("libuv1", "the loop of socketify"),
     ("nginx-light", "redirects, refusals and a proxy in front of our server"),
     ("openssl", "certificates, and TLS that is not ours, for tests"),

@@ -51,7 +51,9 @@ mod web;
 pub use client::{Client, ClientBuilder, FinalUrl, connect};
 pub use error::{Error, RedirectFault, TrySendError};
 #[cfg(not(target_family = "wasm"))]
-pub use server::{Addr, Credentials, Listener, RequestBody, Server, Serving, Upgrade};
+pub use server::{Addr, Credentials, Listener, Network};
+#[cfg(not(target_family = "wasm"))]
+pub use server::{RequestBody, Server, Serving, Upgrade};
 pub use taiwa_proto::{
     CloseCode, Closed, Config, Deadline, Deadlines, Fault, Keepalive, Kind, Limits, Message,
     Misuse, Side, Utf8Bytes,

@@ -102,13 +102,14 @@ enum First {
     Late,
 }
 
-/// Does the TLS handshake and reads the first head. `None`: there is nobody to answer.
+/// Reads the proxy's header, does the TLS handshake and reads the first head. `None`: there is nobody to answer.
 async fn begin(
     shared: &Shared,
     stream: Stream,
     deadline: Option<Instant>,
 ) -> Option<(BoxIo, Arc<Ends>, First)> {
-    let (mut io, mut ends) = stream.open().ok()?;
+    let (io, mut ends) = stream.open().ok()?;
+    let mut io = in_time(deadline, shared.read_proxy_header(io, &mut ends)).await??;
     if let Some(acceptor) = &shared.tls {
         io = match in_time(deadline, acceptor.accept(io)).await? {
             Ok(tls) => Box::new(tls),

@@ -113,6 +113,7 @@ impl Server {
             listeners: vec![listener],
             config: Config { keepalive: Some(Keepalive::default()), ..Config::default() },
             origins: Origins::default(),
+            proxies: None,
             tls: None,
             connections_max: 10_000,
             http: None,

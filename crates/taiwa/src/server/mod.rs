@@ -6,7 +6,9 @@ mod body;
 mod connection;
 mod listen;
 mod listener;
+mod network;
 mod plain;
+mod proxy_protocol;
 mod rewind;
 mod serving;
 #[cfg(unix)]
@@ -25,6 +27,7 @@ use crate::{error::Error, tls, websocket::GoingAway};
 pub use addr::{Addr, Credentials};
 pub use body::RequestBody;
 pub use listener::Listener;
+pub use network::Network;
 pub use serving::Serving;
 pub use upgrade::Upgrade;
 
@@ -36,6 +39,8 @@ type OnError = Box<dyn Fn(Option<&Addr>, &dyn fmt::Display) + Send + Sync>;
 struct Shared {
     config: Arc<Config>,
     origins: Origins,
+    /// From whom connections are taken, each with a PROXY header.
+    proxies: Option<Vec<Network>>,
     tls: Option<TlsAcceptor>,
     connections_max: usize,
     http: Option<plain::Answer>,
@@ -51,6 +56,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     config: Config,
     origins: Origins,
+    proxies: Option<Vec<Network>>,
     tls: Option<TlsAcceptor>,
     connections_max: usize,
     http: Option<plain::Answer>,
@@ -153,6 +159,7 @@ impl Server {
         let shared = Shared {
             config: Arc::new(self.config),
             origins: self.origins,
+            proxies: self.proxies,
             tls: self.tls,
             connections_max: self.connections_max,
             http: self.http,

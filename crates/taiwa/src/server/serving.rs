@@ -67,7 +67,11 @@ impl Serving {
                         connections.spawn(connection::serve(shared, stream));
                     }
                     // Over TLS, a refusal would cost a handshake.
-                    Ok(stream) if shared.tls.is_none() && turned_away.len() < TURNED_AWAY_MAX => {
+                    Ok(stream)
+                        if shared.tls.is_none()
+                            && shared.lets_in(&stream.peer)
+                            && turned_away.len() < TURNED_AWAY_MAX =>
+                    {
                         turned_away.spawn(turn_away(stream));
                     }
                     Ok(_) => {}

@@ -10,6 +10,7 @@ mod http;
 mod nginx;
 mod openssl;
 mod redirects;
+mod proxy_protocol;
 mod refusals;
 mod server;
 mod shutdown;

@@ -7,12 +7,12 @@ use tokio::{sync::mpsc, time::sleep};
 
 use super::{bind, echo, run, soon};
 
-struct Certificate {
-    certificate: String,
-    key: String,
+pub(super) struct Certificate {
+    pub(super) certificate: String,
+    pub(super) key: String,
 }
 
-fn certificate() -> Certificate {
+pub(super) fn certificate() -> Certificate {
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     Certificate { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
