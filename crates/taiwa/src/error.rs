@@ -1,13 +1,18 @@
 //! Errors by blame: the peer, our caller, the world.
 
+mod proxy;
+
 use std::{fmt, io};
 
 use bytes::Bytes;
+use http::StatusCode;
 use taiwa_proto::{
     CloseCode, Closed, Deadline, Fault, Message, Misuse,
     h1::H1Fault,
     handshake::{HandshakeFault, HandshakeMisuse},
 };
+
+pub use proxy::{ProxyError, ProxyFault};
 
 /// Why a call did not do what it was asked to.
 ///
@@ -39,6 +44,8 @@ pub enum Error {
     /// The server redirected the opening handshake to where the client does not go. Only with
     /// [`ClientBuilder::redirects`](crate::ClientBuilder::redirects).
     Redirect(RedirectFault),
+    /// The proxy did not lead to the server: which one, and why.
+    Proxy(Box<ProxyError>),
     /// The server's response 101 breaks a rule of the opening handshake (RFC 6455 §4.1).
     Handshake(HandshakeFault),
     /// What the server sent is no HTTP, or passes a limit.
@@ -69,6 +76,7 @@ impl Error {
             }
             Self::Misuse(_) | Self::Busy | Self::Refused(_) | Self::Handshake(_) => None,
             Self::Redirect(_)
+            | Self::Proxy(_)
             | Self::Http(_)
             | Self::Request(_)
             | Self::Header(_)
@@ -77,14 +85,18 @@ impl Error {
     }
 
     /// Tells whether the same attempt may succeed later: after a lost transport, a passed deadline,
-    /// a close with 1001, 1006, 1011 to 1014, a refusal with 408, 425, 429 or 5xx (except 501 and 505).
+    /// a close with 1001, 1006, 1011 to 1014, a refusal with 408, 425, 429 or 5xx (except 501 and 505), by
+    /// the server or an HTTP proxy, and a SOCKS proxy's replies 1 and 3 to 6.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Late(_) | Self::Lost | Self::Io(_) | Self::Busy | Self::InboxFull => true,
             Self::Closed(closed) => matches!(closed.code.get(), 1001 | 1006 | 1011..=1014),
-            Self::Refused(response) => match response.status().as_u16() {
-                501 | 505 => false,
-                408 | 425 | 429 | 500..=599 => true,
+            Self::Refused(response) => is_passing(response.status()),
+            Self::Proxy(error) => match error.fault() {
+                ProxyFault::Io(_) => true,
+                ProxyFault::Refused(response) => is_passing(response.status()),
+                // RFC 1928 §6: failures, but not the proxy's rules, nor what it can't do at all.
+                ProxyFault::SocksRefused(reply) => matches!(reply, 1 | 3..=6),
                 _ => false,
             },
             Self::Fault(_) | Self::Misuse(_) | Self::Handshake(_) => false,
@@ -109,6 +121,7 @@ impl fmt::Display for Error {
             Self::InboxFull => f.write_str("messages were not received in time"),
             Self::Refused(response) => write!(f, "refused with status {}", response.status()),
             Self::Redirect(fault) => fault.fmt(f),
+            Self::Proxy(error) => error.fmt(f),
             Self::Handshake(fault) => write!(f, "bad opening handshake: {fault}"),
             Self::Http(fault) => write!(f, "bad answer to the opening handshake: {fault}"),
             Self::Request(misuse) => write!(f, "can't be requested: {misuse}"),
@@ -126,6 +139,7 @@ impl std::error::Error for Error {
             Self::Late(it) => Some(it),
             Self::Misuse(it) => Some(it),
             Self::Redirect(it) => Some(it),
+            Self::Proxy(it) => Some(it),
             Self::Handshake(it) => Some(it),
             Self::Http(it) => Some(it),
             Self::Request(it) => Some(it),
@@ -133,6 +147,15 @@ impl std::error::Error for Error {
             Self::Tls(it) | Self::Io(it) => Some(it),
             Self::Lost | Self::Closed(_) | Self::Busy | Self::InboxFull | Self::Refused(_) => None,
         }
+    }
+}
+
+/// Says whether a server that refused with this status may accept later.
+fn is_passing(status: StatusCode) -> bool {
+    match status.as_u16() {
+        501 | 505 => false,
+        408 | 425 | 429 | 500..=599 => true,
+        _ => false,
     }
 }
 

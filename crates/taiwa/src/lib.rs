@@ -37,6 +37,8 @@ mod error;
 #[cfg(not(target_family = "wasm"))]
 mod io;
 #[cfg(not(target_family = "wasm"))]
+mod rewind;
+#[cfg(not(target_family = "wasm"))]
 mod scratch;
 #[cfg(not(target_family = "wasm"))]
 mod server;
@@ -48,8 +50,8 @@ mod websocket;
 mod web;
 
 #[cfg(not(target_family = "wasm"))]
-pub use client::{Client, ClientBuilder, FinalUrl, connect};
-pub use error::{Error, RedirectFault, TrySendError};
+pub use client::{Client, ClientBuilder, FinalUrl, Proxy, connect};
+pub use error::{Error, ProxyError, ProxyFault, RedirectFault, TrySendError};
 #[cfg(not(target_family = "wasm"))]
 pub use server::{Addr, Credentials, Listener, Network};
 #[cfg(not(target_family = "wasm"))]

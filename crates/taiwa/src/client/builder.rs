@@ -2,12 +2,20 @@
 
 mod tls;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, OnceLock},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate, handshake::Wish};
 
-use super::{Client, Shared};
+use super::{
+    Client, Shared,
+    dial::{Dialing, Resolver},
+    proxy::Proxy,
+};
 use crate::{error::Error, tls::ClientTls};
 
 /// Settings of a [`Client`]. What is wrong with them is told by [`build`](Self::build).
@@ -18,6 +26,7 @@ pub struct ClientBuilder {
     headers: HeaderMap,
     subprotocols: Vec<String>,
     redirects_max: u32,
+    dialing: Dialing,
     tls: ClientTls,
     /// What is wrong with the settings: the first thing.
     fault: Option<Error>,
@@ -31,6 +40,7 @@ impl Default for ClientBuilder {
             headers: HeaderMap::new(),
             subprotocols: Vec::new(),
             redirects_max: 0,
+            dialing: Dialing { proxy: Proxy::from_environment(), ..Dialing::default() },
             tls: ClientTls::default(),
             fault: None,
         }
@@ -109,24 +119,65 @@ impl ClientBuilder {
 
     /// Follows so many redirects (301, 302, 303, 307, 308) for one connection, all within
     /// [`Deadlines::handshake`]; one more is [`RedirectFault::TooMany`](crate::RedirectFault::TooMany).
-    /// Default: 0, which makes a redirect an [`Error::Refused`] with its `Location`. RFC 6455 §4.1 leaves
-    /// it to the client, browsers follow none, and where a redirect leads is the server's choice.
+    /// Default: 0, which makes a redirect an [`Error::Refused`] with its `Location`. RFC 6455 §4.1
+    /// leaves it to the client, browsers follow none, and where a redirect leads is the server's choice.
     ///
     /// `http` and `https` in a `Location` count as `ws` and `wss`. From `wss` none leads to `ws`
-    /// ([`RedirectFault::Downgrade`](crate::RedirectFault::Downgrade)). When scheme, host or port change,
-    /// `Authorization`, `Cookie`, `Proxy-Authorization`, those of [`secret_header`](Self::secret_header),
-    /// the user information of the URL and the client's certificate stay behind, and do not come back.
-    /// Subprotocols and all other headers are sent on. [`FinalUrl`](crate::FinalUrl) tells where it ended.
+    /// ([`RedirectFault::Downgrade`](crate::RedirectFault::Downgrade)). When scheme, host or port
+    /// change, `Authorization`, `Cookie`, `Proxy-Authorization`, those of
+    /// [`secret_header`](Self::secret_header), the user information of the URL and the client's
+    /// certificate stay behind, and do not come back. Subprotocols and all other headers are sent on.
+    /// [`FinalUrl`](crate::FinalUrl) tells where it ended.
     pub fn redirects(mut self, max: u32) -> Self {
         self.redirects_max = max;
+        self
+    }
+
+    /// Connects through a proxy; `None` connects directly, whatever the environment says. Default:
+    /// [`Proxy::from_environment`], read when the builder is made, as curl, reqwest and browsers do it
+    /// where a network has no other way out. It never applies to `localhost` and loopback addresses,
+    /// unlike a proxy that is set here. Unix sockets and [`Client::connect_over`] know no proxy.
+    pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
+        self.dialing.proxy = proxy.into();
+        self
+    }
+
+    /// Resolves host names by `resolve`, called with a host and a port; that of a proxy, too. The
+    /// addresses are tried in the order in which it returns them, families by turns. Default:
+    /// `getaddrinfo` of the system, on a thread of tokio's.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), taiwa::Error> {
+    /// let client = taiwa::Client::builder()
+    ///     .resolver(|host, port| async move {
+    ///         println!("who is {host}?");
+    ///         Ok(vec![([192, 0, 2, 7], port).into()])
+    ///     })
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn resolver<F, R>(mut self, resolve: F) -> Self
+    where
+        F: Fn(String, u16) -> R + Send + Sync + 'static,
+        R: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+    {
+        self.dialing.resolver = Resolver::own(resolve);
+        self
+    }
+
+    /// Connects from this address of the machine, that of one interface say. Addresses of the other
+    /// family are then out of reach. Default: the system chooses.
+    pub fn local_address(mut self, address: IpAddr) -> Self {
+        self.dialing.local_address = Some(address);
         self
     }
 
     /// Makes the client.
     ///
     /// # Errors
-    /// [`Error::Tls`] for a bad certificate, key or server name, or a key log that can't be opened; [`Error::Header`] for a header that is none,
-    /// [`Error::Request`] for a header of the handshake's own or a subprotocol that is no token.
+    /// [`Error::Tls`] for a bad certificate, key or server name, or a key log that can't be opened;
+    /// [`Error::Header`] for a header that is none, [`Error::Request`] for a header of the handshake's
+    /// own or a subprotocol that is no token.
     pub fn build(self) -> Result<Client, Error> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -143,6 +194,7 @@ impl ClientBuilder {
                 headers: self.headers,
                 subprotocols: self.subprotocols,
                 redirects_max: self.redirects_max,
+                dialing: self.dialing,
                 tls: self.tls,
                 connector: OnceLock::new(),
                 connector_for_strangers: OnceLock::new(),

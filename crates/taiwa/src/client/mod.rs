@@ -2,7 +2,9 @@
 
 mod builder;
 mod chunks;
+mod dial;
 mod open;
+mod proxy;
 mod redirect;
 
 use std::{
@@ -16,11 +18,10 @@ use bytes::BytesMut;
 use http::HeaderMap;
 use taiwa_proto::{
     CloseCode, Config, Deadline, Role,
-    handshake::{HandshakeFault, Wish, parse_uri},
+    handshake::{HandshakeFault, Wish},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     time::timeout,
 };
 
@@ -32,7 +33,9 @@ use crate::{
     websocket::{Inner, Opened, WebSocket},
 };
 pub use builder::ClientBuilder;
+use dial::{Dialing, Place, parse_url};
 use open::{Agreement, Answer};
+pub use proxy::Proxy;
 pub use redirect::FinalUrl;
 use redirect::{Hop, Standing};
 
@@ -73,6 +76,7 @@ struct Shared {
     headers: HeaderMap,
     subprotocols: Vec<String>,
     redirects_max: u32,
+    dialing: Dialing,
     tls: ClientTls,
     /// Made with the first `wss` connection: it reads the platform's roots.
     connector: OnceLock<Connector>,
@@ -89,10 +93,21 @@ impl Client {
     /// Opens a connection: resolves the host, connects by TCP (and TLS for `wss`), and does the opening
     /// handshake, all within [`Deadlines::handshake`].
     ///
+    /// Of several addresses the first that connects wins (RFC 8305): families by turns, the next one
+    /// begins after 250 ms, or at once when one fails, up to 32. A proxy of the environment is used: see
+    /// [`ClientBuilder::proxy`].
+    ///
+    /// `ws+unix:/run/app.sock:/chat?x=1` leads to a unix socket, in the form of npm's `ws`: the socket's
+    /// path (absolute or relative, percent-encoded where it has a colon, a space or a percent sign), a
+    /// colon, and what is requested there, `/` if it is left out. `Host` is `localhost`, or what stands
+    /// in `ws+unix://host/run/app.sock`; `wss+unix:` adds TLS for that name. On Linux a path that begins
+    /// with `%00` is one of the abstract namespace.
+    ///
     /// # Errors
-    /// [`Error::Request`], [`Error::Io`], [`Error::Tls`], [`Error::Late`]; [`Error::Refused`] when the server
-    /// answers with another status than 101 (a redirect, too, unless [`ClientBuilder::redirects`] allows it),
-    /// [`Error::Redirect`], [`Error::Handshake`] when its 101 is wrong.
+    /// [`Error::Request`], [`Error::Io`], [`Error::Proxy`], [`Error::Tls`], [`Error::Late`];
+    /// [`Error::Refused`] when the server answers with another status than 101 (a redirect, too, unless
+    /// [`ClientBuilder::redirects`] allows it), [`Error::Redirect`], [`Error::Handshake`] when its 101
+    /// is wrong.
     pub async fn connect(&self, url: &str) -> Result<WebSocket, Error> {
         Ok(self.open(url).await?.0)
     }
@@ -111,10 +126,10 @@ impl Client {
         url: &str,
         more: HeaderMap,
     ) -> Result<(WebSocket, http::Response<()>), Error> {
-        let uri = parse_uri(url).map_err(Error::Request)?;
+        let (uri, socket) = parse_url(url).map_err(Error::Request)?;
         let mut headers = self.shared.headers.clone();
         headers.extend(more);
-        self.in_time(self.follow(Hop::first(uri, headers))).await
+        self.in_time(self.follow(Hop { socket, ..Hop::first(uri, headers) })).await
     }
 
     /// Opens a connection, where redirects lead.
@@ -157,18 +172,43 @@ impl Client {
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let uri = parse_uri(url).map_err(Error::Request)?;
-        let mut io: BoxIo = Box::new(io);
+        let (uri, _) = parse_url(url).map_err(Error::Request)?;
+        let hop = Hop::first(uri, self.shared.headers.clone());
+        self.in_time(self.open_on(Box::new(io), &hop)).await
+    }
+
+    /// Opens a connection like [`connect_over`](Self::connect_over), with TLS on the transport: whatever
+    /// the scheme, it is done with the client's settings and the URL's host.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_tls_over<T>(
+        &self,
+        io: T,
+        url: &str,
+    ) -> Result<(WebSocket, http::Response<()>), Error>
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (uri, _) = parse_url(url).map_err(Error::Request)?;
         let hop = Hop::first(uri, self.shared.headers.clone());
         self.in_time(async {
-            match self.shake_hands(&mut io, &hop).await? {
-                Answer::Agreed(agreement) => self.opened(io, &hop, agreement, None).await,
-                Answer::Refused(refusal, unread) => {
-                    Err(self.refused(io, &hop, refusal, unread).await)
-                }
-            }
+            let host = Place::of(&hop.uri).host;
+            let io = self.secure(Box::new(io), host, hop.standing).await?;
+            self.open_on(io, &hop).await
         })
         .await
+    }
+
+    async fn open_on(
+        &self,
+        mut io: BoxIo,
+        hop: &Hop,
+    ) -> Result<(WebSocket, http::Response<()>), Error> {
+        match self.shake_hands(&mut io, hop).await? {
+            Answer::Agreed(agreement) => self.opened(io, hop, agreement, None).await,
+            Answer::Refused(refusal, unread) => Err(self.refused(io, hop, refusal, unread).await),
+        }
     }
 
     async fn in_time<T>(&self, open: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -179,22 +219,6 @@ impl Client {
                 Err(_) => Err(Error::Late(Deadline::Handshake)),
             },
         }
-    }
-
-    async fn dial(&self, hop: &Hop) -> Result<(BoxIo, Option<SocketAddr>), Error> {
-        let uri = &hop.uri;
-        let is_tls = uri.scheme_str() == Some("wss");
-        let host = uri.host().unwrap_or_default();
-        let host = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
-        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let tcp = TcpStream::connect((host, port)).await?;
-        tcp.set_nodelay(true)?;
-        let peer_addr = tcp.peer_addr().ok();
-        if !is_tls {
-            return Ok((Box::new(tcp), peer_addr));
-        }
-        let tls = self.connector(hop.standing)?.connect(host, tcp).await?;
-        Ok((Box::new(tls), peer_addr))
     }
 
     fn connector(&self, standing: Standing) -> Result<&Connector, Error> {

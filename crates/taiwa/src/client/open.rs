@@ -61,7 +61,11 @@ pub(super) async fn shake_hands(
     }
 }
 
-async fn read_response(io: &mut BoxIo, limits: &Limits) -> Result<(Response<()>, BytesMut), Error> {
+/// Reads the head of the final response. What was read behind it comes along.
+pub(super) async fn read_response(
+    io: &mut BoxIo,
+    limits: &Limits,
+) -> Result<(Response<()>, BytesMut), Error> {
     let mut reader = HeadReader::new();
     let mut unread = BytesMut::new();
     for _ in 0..=INTERIM_MAX {

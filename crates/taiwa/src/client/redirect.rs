@@ -1,5 +1,7 @@
 //! Redirects (RFC 9110 §15.4): where one leads to, and what of ours may go there.
 
+use std::path::PathBuf;
+
 use http::{
     HeaderMap, Response, Uri,
     header::{AUTHORIZATION, COOKIE, LOCATION, PROXY_AUTHORIZATION},
@@ -29,6 +31,8 @@ pub struct FinalUrl(pub Uri);
 /// One URL on the way, and what is asked there.
 pub(super) struct Hop {
     pub(super) uri: Uri,
+    /// The unix socket to connect to instead of the URI's host.
+    pub(super) socket: Option<PathBuf>,
     pub(super) headers: HeaderMap,
     pub(super) standing: Standing,
 }
@@ -45,7 +49,7 @@ pub(super) enum Standing {
 impl Hop {
     /// Begins at the URL that the caller gave.
     pub(super) fn first(uri: Uri, headers: HeaderMap) -> Self {
-        Self { uri, headers, standing: Standing::Home }
+        Self { uri, socket: None, headers, standing: Standing::Home }
     }
 
     /// Returns where the response leads to. `None`: it is no redirect.
@@ -69,7 +73,10 @@ impl Hop {
         }
         let mut headers = self.headers.clone();
         let mut standing = self.standing;
-        if origin(&next) != origin(&self.uri) {
+        // Only a reference without a host of its own stays on a unix socket.
+        let stays = split_scheme(location).is_none() && !location.starts_with("//");
+        let socket = self.socket.clone().filter(|_| stays);
+        if origin(&next) != origin(&self.uri) || socket != self.socket {
             standing = Standing::Stranger;
             headers = without_credentials(headers);
         } else if let Some(authority) = self.uri.authority() {
@@ -77,7 +84,7 @@ impl Hop {
             // not the server's to say.
             next = with_authority(&next, authority.as_str()).ok_or(RedirectFault::Location)?;
         }
-        Ok(Some(Self { uri: next, headers, standing }))
+        Ok(Some(Self { uri: next, socket, headers, standing }))
     }
 
     /// Returns the URL for the eyes of the caller.

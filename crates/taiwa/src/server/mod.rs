@@ -9,7 +9,6 @@ mod listener;
 mod network;
 mod plain;
 mod proxy_protocol;
-mod rewind;
 mod serving;
 #[cfg(unix)]
 mod unix;

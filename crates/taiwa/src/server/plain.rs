@@ -21,10 +21,9 @@ use super::{
     attend::Attended,
     body::RequestBody,
     connection::{Ends, Opened, Waiting},
-    rewind::Rewind,
     upgrade::{Reply, Upgrade},
 };
-use crate::io::BoxIo;
+use crate::{io::BoxIo, rewind::Rewind};
 
 /// The body of a response, of whatever type.
 pub(super) type ResponseBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;

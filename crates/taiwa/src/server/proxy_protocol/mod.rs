@@ -8,8 +8,8 @@ use std::{fmt::Display, io};
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 
-use super::{Addr, Network, Shared, connection::Ends, rewind::Rewind};
-use crate::io::BoxIo;
+use super::{Addr, Network, Shared, connection::Ends};
+use crate::{io::BoxIo, rewind::Rewind};
 use header::{Header, HeaderFault};
 
 impl Shared {

@@ -12,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::io::BoxIo;
 
 /// Reads `first`, then the transport.
-pub(super) struct Rewind {
-    pub(super) first: Bytes,
-    pub(super) io: BoxIo,
+pub(crate) struct Rewind {
+    pub(crate) first: Bytes,
+    pub(crate) io: BoxIo,
 }
 
 impl AsyncRead for Rewind {
