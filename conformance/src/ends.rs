@@ -61,6 +61,7 @@ impl Ends {
             while let Some(event) = self.conn.receive(&mut input, self.now, &mut self.pool) {
                 match event {
                     Event::Message(it) => self.messages.push(it.into_message()),
+                    Event::Part(_) => unreachable!("parts are not asked for"),
                     Event::Ping(it) => self.controls.push(('?', it.to_vec())),
                     Event::Pong(it) => self.controls.push(('!', it.to_vec())),
                 }

@@ -239,6 +239,7 @@ impl Party {
 fn note(event: Event<'_>, received: &mut Vec<Message>, pinged: &mut VecDeque<Vec<u8>>) {
     match event {
         Event::Message(payload) => received.push(payload.into_message()),
+        Event::Part(_) => unreachable!("parts are not asked for"),
         Event::Ping(_) => {}
         // Keepalive's own pings have no payload.
         Event::Pong(payload) if payload == Bytes::new() => {}

@@ -1,24 +1,30 @@
 //! One connection after the opening handshake: reader, writer, outbox, closing handshake, times.
 
 mod ending;
+mod parts;
+mod sending;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 
 use crate::{
     close::{CloseCode, ClosePayload, Closed, Side},
     deflate,
-    fault::{Deadline, Fault, Misuse},
+    fault::{Deadline, Fault},
     header::Opcode,
     keepalive::{Clocks, Due},
     limits::{Config, Role},
-    message::Message,
     outbox::Outbox,
     pool::Pool,
-    reader::{Found, Input, Payload, Reader},
+    reader::{Found, Input, Part, Payload, Reader},
+    stats::{Stats, Traffic},
     writer::Writer,
 };
 
@@ -30,6 +36,8 @@ pub use ending::{End, Step};
 pub enum Event<'b> {
     /// A whole message.
     Message(Payload<'b>),
+    /// The next part of a message, with [`Intake::Parts`](crate::Intake::Parts).
+    Part(Part<'b>),
     /// A Ping; it is answered already.
     Ping(Bytes),
     /// A Pong, asked for or not.
@@ -79,6 +87,11 @@ pub struct Connection {
     /// The newest Ping's payload, when the outbox has its fill of Pongs.
     pong: Option<Bytes>,
     role: Role,
+    received: Traffic,
+    sent_wire_bytes: u64,
+    /// The newest Ping of ours that no Pong has answered yet.
+    pinged: Option<Box<(Bytes, Instant)>>,
+    round_trip: Option<Duration>,
 }
 
 enum Phase {
@@ -108,6 +121,10 @@ impl Connection {
             pongs: 0,
             pong: None,
             role,
+            received: Traffic::default(),
+            sent_wire_bytes: 0,
+            pinged: None,
+            round_trip: None,
         }
     }
 
@@ -126,11 +143,15 @@ impl Connection {
             self.clocks.heard(now);
         }
         loop {
+            let waiting = input.len();
             if let Phase::Ending(_) = self.phase {
-                input.take(input.len());
+                input.take(waiting);
+                self.received.wire_bytes += waiting as u64;
                 return None;
             }
-            match self.reader.read(input, &self.config.limits, pool) {
+            let read = self.reader.read(input, &self.config.limits, pool);
+            self.received.wire_bytes += (waiting - input.len()) as u64;
+            match read {
                 Ok(None) => {
                     self.clocks.amid(self.reader.is_amid(), false, now);
                     return None;
@@ -158,6 +179,7 @@ impl Connection {
     /// Takes in `n` bytes that were appended to the buffer of [`Connection::spare`].
     pub fn filled(&mut self, n: usize, now: Instant, pool: &mut Pool) -> Option<Event<'static>> {
         self.clocks.heard(now);
+        self.received.wire_bytes += n as u64;
         match self.reader.filled(n) {
             Ok(None) => None,
             Ok(Some(found)) => self.found(found, now, pool),
@@ -196,85 +218,9 @@ impl Connection {
         self.clocks.resume(now);
     }
 
-    /// Queues a message, whole. It is up to the caller to ask [`Connection::has_room`] first.
-    ///
-    /// # Errors
-    /// [`Misuse::Closing`] once the connection begins to close.
-    pub fn send(&mut self, message: &Message, now: Instant, pool: &mut Pool) -> Result<(), Misuse> {
-        self.require_open()?;
-        self.writer.message(message, self.config.deflate.as_ref(), &mut self.outbox, pool);
-        self.clocks.waits(now);
-        Ok(())
-    }
-
-    /// Tells whether fewer bytes wait than [`Limits::outbox_bytes_max`](crate::Limits).
-    pub fn has_room(&self) -> bool {
-        self.outbox.len() < self.config.limits.outbox_bytes_max
-    }
-
-    /// Tells whether messages can still be sent.
-    pub fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open)
-    }
-
-    /// Queues a Ping.
-    ///
-    /// # Errors
-    /// [`Misuse::ControlTooLong`] over 125 bytes, [`Misuse::Closing`].
-    pub fn ping(&mut self, payload: &[u8], now: Instant, pool: &mut Pool) -> Result<(), Misuse> {
-        self.control(Opcode::Ping, payload, now, pool)
-    }
-
-    /// Queues a Pong that nobody asked for (RFC 6455 §5.5.3: "a unidirectional heartbeat").
-    ///
-    /// # Errors
-    /// As [`Connection::ping`].
-    pub fn pong(&mut self, payload: &[u8], now: Instant, pool: &mut Pool) -> Result<(), Misuse> {
-        self.control(Opcode::Pong, payload, now, pool)
-    }
-
-    /// Begins the closing handshake (RFC 6455 §7.1.2): queues a Close frame behind what waits.
-    /// [`CloseCode::NO_STATUS`] with an empty reason sends one without a payload.
-    ///
-    /// Messages of the peer still arrive until its Close does.
-    ///
-    /// # Errors
-    /// [`Misuse::CloseCode`], [`Misuse::ReasonTooLong`] over 123 bytes, [`Misuse::Closing`].
-    pub fn close(
-        &mut self,
-        code: CloseCode,
-        reason: &str,
-        now: Instant,
-        pool: &mut Pool,
-    ) -> Result<(), Misuse> {
-        self.require_open()?;
-        let payload = ClosePayload::new(code, reason)?;
-        self.control(Opcode::Close, payload.as_slice(), now, pool)?;
-        self.pong = None;
-        self.phase = Phase::Closing { until: self.close_deadline(now) };
-        Ok(())
-    }
-
     /// Borrows the bytes that wait to be written.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
-    }
-
-    /// Says that the transport took the first `n` bytes of the outbox.
-    ///
-    /// # Panics
-    /// If fewer than `n` bytes wait.
-    pub fn wrote(&mut self, n: usize, now: Instant, pool: &mut Pool) {
-        self.outbox.consume(n, pool);
-        if self.outbox.is_empty() {
-            self.pongs = 0;
-            if let Some(payload) = self.pong.take() {
-                self.answer_ping(payload, pool);
-            }
-        }
-        if n != 0 {
-            self.clocks.wrote(!self.outbox.is_empty(), now);
-        }
     }
 
     /// Says that the write side of the transport is shut down, as [`Step::ShutDown`] asked.
@@ -336,12 +282,35 @@ impl Connection {
         }
     }
 
+    /// Returns what went through so far.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            received: Traffic { frames: self.reader.frames(), ..self.received },
+            sent: Traffic { wire_bytes: self.sent_wire_bytes, ..self.writer.sent() },
+            outbox_bytes: self.outbox.len(),
+            round_trip: self.round_trip,
+        }
+    }
+
+    fn count_received(&mut self, bytes: usize, is_end: bool) {
+        self.received.message_bytes += bytes as u64;
+        self.received.messages += u64::from(is_end);
+    }
+
     fn found<'b>(&mut self, found: Found<'b>, now: Instant, pool: &mut Pool) -> Option<Event<'b>> {
         // A control frame ends its own time as a message does, not that of the message around it.
-        let is_message = matches!(found, Found::Message(_));
+        // A part begins the time for the next one.
+        let is_message = matches!(found, Found::Message(_) | Found::Part(_));
         self.clocks.amid(self.reader.is_amid(), is_message, now);
         match found {
-            Found::Message(payload) => Some(Event::Message(payload)),
+            Found::Message(payload) => {
+                self.count_received(payload.as_slice().len(), true);
+                Some(Event::Message(payload))
+            }
+            Found::Part(part) => {
+                self.count_received(part.as_slice().len(), part.is_last);
+                Some(Event::Part(part))
+            }
             Found::Ping(payload) => {
                 // §5.5.2: "an endpoint MUST send a Pong frame in response, unless it already received
                 // a Close frame". After our own Close nothing follows.
@@ -351,23 +320,16 @@ impl Connection {
                 }
                 Some(Event::Ping(payload))
             }
-            Found::Pong(payload) => Some(Event::Pong(payload)),
+            Found::Pong(payload) => {
+                if let Some((_, sent)) = self.pinged.take_if(|it| it.0 == payload).map(|it| *it) {
+                    self.round_trip = Some(now.saturating_duration_since(sent));
+                }
+                Some(Event::Pong(payload))
+            }
             Found::Close(code, reason) => {
                 self.peer_closed(code, reason, now, pool);
                 None
             }
-        }
-    }
-
-    /// Answers a Ping. At the limit the newest replaces the one before (§5.5.3: "the endpoint MAY elect to
-    /// send a Pong frame for only the most recently processed Ping frame").
-    fn answer_ping(&mut self, payload: Bytes, pool: &mut Pool) {
-        // Even a limit of 0 leaves one: a Ping MUST be answered (§5.5.2).
-        if self.pongs < self.config.limits.pongs_max.max(1) {
-            self.pongs += 1;
-            self.writer.control(Opcode::Pong, &payload, &mut self.outbox, pool);
-        } else {
-            self.pong = Some(payload);
         }
     }
 
@@ -425,26 +387,6 @@ impl Connection {
 
     fn close_deadline(&self, now: Instant) -> Option<Instant> {
         now.checked_add(self.config.deadlines.close?)
-    }
-
-    fn require_open(&self) -> Result<(), Misuse> {
-        if self.is_open() { Ok(()) } else { Err(Misuse::Closing) }
-    }
-
-    fn control(
-        &mut self,
-        opcode: Opcode,
-        payload: &[u8],
-        now: Instant,
-        pool: &mut Pool,
-    ) -> Result<(), Misuse> {
-        self.require_open()?;
-        if 125 < payload.len() {
-            return Err(Misuse::ControlTooLong);
-        }
-        self.writer.control(opcode, payload, &mut self.outbox, pool);
-        self.clocks.waits(now);
-        Ok(())
     }
 }
 

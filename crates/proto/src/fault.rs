@@ -145,6 +145,11 @@ impl std::error::Error for Deadline {}
 pub enum Misuse {
     /// Sending after the connection began to close.
     Closing,
+    /// Sending a message while another one is begun and not finished (RFC 6455 §5.4: "The fragments of
+    /// one message MUST NOT be interleaved between the fragments of another message").
+    Unfinished,
+    /// A part that makes a text message end, or go on, with what is no UTF-8.
+    TextNotUtf8,
     /// A Ping or Pong payload of more than 125 bytes.
     ControlTooLong,
     /// A close reason of more than 123 bytes.
@@ -157,6 +162,8 @@ impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closing => f.write_str("the connection is closing"),
+            Self::Unfinished => f.write_str("another message is begun and not finished"),
+            Self::TextNotUtf8 => f.write_str("the parts of a text are not UTF-8"),
             Self::ControlTooLong => f.write_str("control payload over 125 bytes"),
             Self::ReasonTooLong => f.write_str("close reason over 123 bytes"),
             Self::CloseCode(code) => write!(f, "close code {code} may not be sent"),

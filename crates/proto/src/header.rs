@@ -1,6 +1,6 @@
 //! Frame headers: how to read one, how to write one (RFC 6455 §5.2).
 
-use crate::fault::Fault;
+use crate::{fault::Fault, message::Kind};
 
 /// What a frame is (RFC 6455 §5.2, §11.8). Reserved opcodes never get this far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,15 @@ pub enum Opcode {
     Ping = 9,
     /// 10: answers a Ping.
     Pong = 10,
+}
+
+impl From<Kind> for Opcode {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self::Text,
+            Kind::Binary => Self::Binary,
+        }
+    }
 }
 
 impl Opcode {

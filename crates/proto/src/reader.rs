@@ -1,5 +1,6 @@
 //! Frames in, messages out: the reading half of RFC 6455 §5 and §6.2.
 
+mod part;
 mod partial;
 mod payload;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::{
     utf8,
 };
 
+pub use part::{Filled, Intake, Part};
 use partial::Partial;
 use payload::Repr;
 pub use payload::{InPlace, Input, Payload};
@@ -33,6 +35,8 @@ const SPARE_LEN_MIN: u64 = 16 << 10;
 pub enum Found<'b> {
     /// A whole message: unmasked, inflated, its text checked.
     Message(Payload<'b>),
+    /// The next part of a message, with [`Intake::Parts`].
+    Part(Part<'b>),
     /// A Ping and its payload.
     Ping(Bytes),
     /// A Pong and its payload.
@@ -64,6 +68,9 @@ pub struct Reader {
     /// The message that is not finished yet. Independent of `state`: control frames come between
     /// the fragments of a message.
     partial: Option<Box<Partial>>,
+    intake: Intake,
+    /// Frames whose header was read.
+    frames: u64,
 }
 
 enum State {
@@ -77,7 +84,16 @@ const BETWEEN: State = State::Between { begun: [0; Header::LEN_MAX], begun_len: 
 impl Reader {
     /// Makes a reader for one end; `deflate` is what was agreed on for the peer's direction.
     pub fn new(role: Role, deflate: Option<Direction>) -> Self {
-        Self { role, deflate, inflater: None, window: None, state: BETWEEN, partial: None }
+        Self {
+            role,
+            deflate,
+            inflater: None,
+            window: None,
+            state: BETWEEN,
+            partial: None,
+            intake: Intake::Whole,
+            frames: 0,
+        }
     }
 
     /// Takes the next message or control frame out of `input`; `None` when all of it is consumed.
@@ -90,6 +106,9 @@ impl Reader {
         limits: &Limits,
         pool: &mut Pool,
     ) -> Result<Option<Found<'b>>, Fault> {
+        if let Some(part) = self.resume_partial(limits)? {
+            return Ok(Some(part));
+        }
         loop {
             let found = match &mut self.state {
                 State::Between { .. } => {
@@ -99,10 +118,14 @@ impl Reader {
                     self.frame(header, header_len, input, limits, pool)?
                 }
                 State::Data { left, key, fin } => {
-                    if input.is_empty() && *left != 0 {
+                    let partial = self.partial.as_ref().expect("data belongs to a message");
+                    let is_held = partial.is_held();
+                    if input.is_empty() && *left != 0 && !is_held {
                         return Ok(None);
                     }
-                    let piece = input.take((*left).min(input.len() as u64) as usize);
+                    let piece_len =
+                        partial.piece_len_max(self.intake).min(*left).min(input.len() as u64);
+                    let piece = input.take(piece_len as usize);
                     mask::apply(piece, *key);
                     *key = mask::rotate(*key, piece.len());
                     *left -= piece.len() as u64;
@@ -140,9 +163,12 @@ impl Reader {
     /// rest of a large uncompressed frame may be read straight into it. Its capacity is at most twice
     /// the bytes that arrived, plus 16 KiB.
     pub fn spare(&mut self) -> Option<(&mut BytesMut, usize)> {
-        let State::Data { left, .. } = self.state else { return None };
+        let (State::Data { left, .. }, Intake::Whole) = (&self.state, self.intake) else {
+            return None;
+        };
+        let left = *left;
         let partial = self.partial.as_deref_mut()?;
-        if left < SPARE_LEN_MIN || partial.compressed {
+        if left < SPARE_LEN_MIN || partial.compressed || partial.is_parted {
             return None;
         }
         let payload = &mut partial.payload;
@@ -217,6 +243,7 @@ impl Reader {
         pool: &mut Pool,
     ) -> Result<Option<Found<'b>>, Fault> {
         self.check(&header)?;
+        self.frames += 1;
         let key = header.mask.unwrap_or_default();
         let is_here = header.payload_len <= (input.len() - header_len) as u64;
         if header.opcode.is_control() {
@@ -235,7 +262,8 @@ impl Reader {
         }
         let whole = is_here && header.fin && header.opcode != Opcode::Continuation;
         if whole && !header.rsv1 {
-            if (limits.message_bytes_max as u64) < header.payload_len {
+            let parts = self.intake == Intake::Parts;
+            if !parts && (limits.message_bytes_max as u64) < header.payload_len {
                 return Err(Fault::MessageTooBig);
             }
             let frame = input.take(header_len + header.payload_len as usize);
@@ -246,6 +274,9 @@ impl Reader {
                 return Err(Fault::TextNotUtf8);
             }
             self.state = BETWEEN;
+            if parts {
+                return Ok(Some(Found::Part(Part::whole(kind, &frame[header_len..]))));
+            }
             let in_place = InPlace { frame, header_len };
             return Ok(Some(Found::Message(Payload { kind, repr: Repr::InPlace(in_place) })));
         }
@@ -288,22 +319,26 @@ impl Reader {
             inflater.put_window(window.unwrap_or_else(|| Window::new(direction.window_bits)));
             self.inflater = Some(inflater);
         }
+        let intake = self.intake;
         let partial = match opcode {
             Opcode::Continuation => self.partial.as_mut().ok_or(Fault::UnexpectedContinuation)?,
             _ => self.partial.insert(Box::new(Partial::new(kind_of(opcode), header.rsv1))),
         };
-        partial.announce(header.payload_len, limits)
+        partial.announce(header.payload_len, limits, intake)
     }
 
     /// Takes in an unmasked piece of a data frame; `done` tells, at the frame's end, whether it has FIN.
-    fn data(
+    fn data<'b>(
         &mut self,
-        piece: &[u8],
+        piece: &'b [u8],
         done: Option<bool>,
         limits: &Limits,
         pool: &mut Pool,
-    ) -> Result<Option<Found<'static>>, Fault> {
+    ) -> Result<Option<Found<'b>>, Fault> {
         let partial = self.partial.as_deref_mut().expect("a data frame belongs to a message");
+        if self.intake == Intake::Parts || partial.is_parted {
+            return self.part(piece, done, pool);
+        }
         match self.inflater.as_deref_mut() {
             Some(inflater) if partial.compressed => {
                 partial.inflate(inflater, piece, done == Some(true), limits)?;
@@ -317,14 +352,19 @@ impl Reader {
                 Ok(None)
             }
             Some(true) => {
-                if let Some(mut inflater) = self.inflater.take() {
-                    if self.deflate.is_some_and(|it| !it.no_context_takeover) {
-                        self.window = Some(Box::new(inflater.take_window()));
-                    }
-                    pool.deflate.give_inflater(inflater);
-                }
+                self.return_inflater(pool);
                 self.finish()
             }
+        }
+    }
+
+    /// Gives the inflater of a finished message back and keeps its window, if the peer keeps its own.
+    fn return_inflater(&mut self, pool: &mut Pool) {
+        if let Some(mut inflater) = self.inflater.take() {
+            if self.deflate.is_some_and(|it| !it.no_context_takeover) {
+                self.window = Some(Box::new(inflater.take_window()));
+            }
+            pool.deflate.give_inflater(inflater);
         }
     }
 
@@ -333,6 +373,11 @@ impl Reader {
         let partial = self.partial.take().expect("a message that ends has begun");
         let payload = partial.finish()?;
         Ok(Some(Found::Message(payload)))
+    }
+
+    /// Returns how many frames have begun.
+    pub fn frames(&self) -> u64 {
+        self.frames
     }
 }
 

@@ -4,16 +4,29 @@ use bytes::Bytes;
 
 use crate::{
     deflate::{Deflate, Deflater, Direction},
+    fault::Misuse,
     header::{Header, Opcode},
     limits::Role,
     mask,
     message::{Kind, Message},
     outbox::Outbox,
     pool::Pool,
+    prepared::Prepared,
+    stats::Traffic,
+    utf8::Utf8,
 };
 
 /// Payloads from this size on are not copied by a server: one more slice costs less than the copy.
 const SHARED_BYTES_MIN: usize = 4096;
+
+/// Whether a message ends with a fragment: its FIN bit (RFC 6455 §5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fin {
+    /// More fragments follow.
+    More,
+    /// It is the last one.
+    Last,
+}
 
 /// Writes frames into an [`Outbox`].
 pub struct Writer {
@@ -22,12 +35,23 @@ pub struct Writer {
     deflate: Option<Direction>,
     /// A compressor of our own, from the first message on that keeps its window.
     deflater: Option<Box<Deflater>>,
+    /// A message is begun and not finished.
+    unfinished: Option<Unfinished>,
+    sent: Traffic,
+}
+
+/// A message that goes out in fragments.
+#[derive(Clone, Copy)]
+struct Unfinished {
+    /// By `Writer::deflater`.
+    is_compressed: bool,
+    text: Utf8,
 }
 
 impl Writer {
     /// Makes a writer; `deflate` is what was agreed on for our direction.
     pub fn new(role: Role, deflate: Option<Direction>) -> Self {
-        Self { role, deflate, deflater: None }
+        Self { role, deflate, deflater: None, unfinished: None, sent: Traffic::default() }
     }
 
     /// Writes a whole message as one frame. With permessage-deflate agreed on, messages from
@@ -40,36 +64,142 @@ impl Writer {
         outbox: &mut Outbox,
         pool: &mut Pool,
     ) {
-        let opcode = match message.kind() {
-            Kind::Text => Opcode::Text,
-            Kind::Binary => Opcode::Binary,
-        };
-        if let (Some(direction), Some(config)) = (self.deflate, config)
-            && config.message_bytes_min <= message.as_bytes().len()
-        {
+        let opcode = message.kind().into();
+        let bytes = message.bytes();
+        self.count(bytes.len());
+        if let Some((direction, config)) = self.compression(config, bytes.len()) {
             let mut compressed = pool.buffer();
-            self.compress(message.as_bytes(), direction, config, &mut compressed, pool);
+            self.compress(bytes, direction, config, &mut compressed, pool);
             // A compressor that forgets the message anyway leaves the choice to the end; one that keeps
             // it does not, or its window and the peer's would differ.
             let pays = !direction.no_context_takeover
                 || config.message_bytes_min == 0
-                || compressed.len() < message.as_bytes().len();
+                || compressed.len() < bytes.len();
             if pays {
-                self.frame(opcode, true, &compressed, outbox, pool);
+                self.frame(opcode, Flags::COMPRESSED, &compressed, outbox, pool);
             }
             pool.give_back(compressed);
             if pays {
                 return;
             }
         }
-        let bytes = message.bytes();
         if self.role == Role::Server && SHARED_BYTES_MIN <= bytes.len() {
-            let header = self.header(opcode, false, bytes.len(), pool);
+            let header = self.header(opcode, Flags::WHOLE, bytes.len(), pool);
+            self.sent.frames += 1;
             outbox.append(pool, |out| push_header(&header, out));
             outbox.append_shared(Bytes::clone(bytes));
         } else {
-            self.frame(opcode, false, bytes, outbox, pool);
+            self.frame(opcode, Flags::WHOLE, bytes, outbox, pool);
         }
+    }
+
+    /// Writes a message that many connections send. A compressor that keeps its window starts anew
+    /// behind it: what the peer has in its window since then is more than it points back to.
+    pub fn prepared(
+        &mut self,
+        prepared: &Prepared,
+        config: Option<&Deflate>,
+        outbox: &mut Outbox,
+        pool: &mut Pool,
+    ) {
+        let message = prepared.message();
+        let opcode = message.kind().into();
+        self.count(message.as_bytes().len());
+        let compression = self.compression(config, message.as_bytes().len());
+        let compressed = compression.and_then(|(direction, config)| {
+            prepared.compressed(config, direction.window_bits.min(config.window_bits), pool)
+        });
+        if compressed.is_some()
+            && let Some(deflater) = &mut self.deflater
+        {
+            deflater.reset();
+        }
+        match (self.role, compressed) {
+            (Role::Server, Some((frame, _))) => self.whole_frame(&frame, outbox, pool),
+            (Role::Server, None) => self.whole_frame(prepared.plain(), outbox, pool),
+            (Role::Client, Some((frame, header_len))) => {
+                self.frame(opcode, Flags::COMPRESSED, &frame[header_len..], outbox, pool);
+            }
+            (Role::Client, None) => {
+                self.frame(opcode, Flags::WHOLE, message.as_bytes(), outbox, pool);
+            }
+        }
+    }
+
+    /// Writes a fragment of a message of `kind`, the first one if none is unfinished. Each fragment can be
+    /// read, and inflated, as soon as it arrives. A message is compressed if its first fragment has
+    /// [`Deflate::message_bytes_min`] bytes.
+    ///
+    /// # Errors
+    /// [`Misuse::TextNotUtf8`]; nothing is written then.
+    pub fn fragment(
+        &mut self,
+        kind: Kind,
+        payload: &[u8],
+        fin: Fin,
+        config: Option<&Deflate>,
+        outbox: &mut Outbox,
+        pool: &mut Pool,
+    ) -> Result<(), Misuse> {
+        let is_first = self.unfinished.is_none();
+        let fin_bit = fin == Fin::Last;
+        let mut unfinished = match self.unfinished {
+            Some(unfinished) => unfinished,
+            None => self.begin(config, payload.len(), pool),
+        };
+        if kind == Kind::Text
+            && !(unfinished.text.push(payload) && (!fin_bit || unfinished.text.is_complete()))
+        {
+            return Err(Misuse::TextNotUtf8);
+        }
+        self.unfinished = Some(unfinished);
+        let opcode = if is_first { kind.into() } else { Opcode::Continuation };
+        self.sent.message_bytes += payload.len() as u64;
+        match &mut self.deflater {
+            Some(deflater) if unfinished.is_compressed => {
+                let mut compressed = pool.buffer();
+                deflater.compress(payload, fin_bit, &mut compressed);
+                // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control
+                // frames and non-first fragments of a data message."
+                let flags = Flags { fin: fin_bit, rsv1: is_first };
+                self.frame(opcode, flags, &compressed, outbox, pool);
+                pool.give_back(compressed);
+            }
+            _ => {
+                let flags = Flags { fin: fin_bit, rsv1: false };
+                self.frame(opcode, flags, payload, outbox, pool);
+            }
+        }
+        if fin_bit {
+            self.sent.messages += 1;
+            self.unfinished = None;
+            if self.deflate.is_some_and(|it| it.no_context_takeover)
+                && let Some(deflater) = self.deflater.take()
+            {
+                pool.deflate.give_deflater(*deflater);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, config: Option<&Deflate>, len: usize, pool: &mut Pool) -> Unfinished {
+        let compression = self.compression(config, len);
+        if let Some((direction, config)) = compression {
+            let window_bits = direction.window_bits.min(config.window_bits);
+            self.deflater
+                .get_or_insert_with(|| Box::new(pool.deflate.take_deflater(config, window_bits)));
+        }
+        Unfinished { is_compressed: compression.is_some(), text: Utf8::default() }
+    }
+
+    /// Tells whether a message is begun and not finished.
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    /// Returns what was written; `wire_bytes` is counted by who writes them.
+    pub fn sent(&self) -> Traffic {
+        self.sent
     }
 
     /// Writes a control frame; `payload` has at most 125 bytes, which the caller has checked.
@@ -81,7 +211,22 @@ impl Writer {
         pool: &mut Pool,
     ) {
         debug_assert!(opcode.is_control() && payload.len() <= 125);
-        self.frame(opcode, false, payload, outbox, pool);
+        self.frame(opcode, Flags::WHOLE, payload, outbox, pool);
+    }
+
+    fn count(&mut self, message_len: usize) {
+        self.sent.messages += 1;
+        self.sent.message_bytes += message_len as u64;
+    }
+
+    /// Returns how to compress a message of `len` bytes, if it is to be compressed.
+    fn compression<'c>(
+        &self,
+        config: Option<&'c Deflate>,
+        len: usize,
+    ) -> Option<(Direction, &'c Deflate)> {
+        let (direction, config) = (self.deflate?, config?);
+        (config.message_bytes_min <= len).then_some((direction, config))
     }
 
     fn compress(
@@ -102,21 +247,23 @@ impl Writer {
         }
     }
 
-    fn header(&self, opcode: Opcode, rsv1: bool, len: usize, pool: &mut Pool) -> Header {
+    fn header(&self, opcode: Opcode, flags: Flags, len: usize, pool: &mut Pool) -> Header {
         // §5.1: "a client MUST mask all frames that it sends", "A server MUST NOT mask any frames"
         let mask = (self.role == Role::Client).then(|| pool.mask_key());
-        Header { fin: true, rsv1, opcode, mask, payload_len: len as u64 }
+        let Flags { fin, rsv1 } = flags;
+        Header { fin, rsv1, opcode, mask, payload_len: len as u64 }
     }
 
     fn frame(
-        &self,
+        &mut self,
         opcode: Opcode,
-        rsv1: bool,
+        flags: Flags,
         payload: &[u8],
         outbox: &mut Outbox,
         pool: &mut Pool,
     ) {
-        let header = self.header(opcode, rsv1, payload.len(), pool);
+        self.sent.frames += 1;
+        let header = self.header(opcode, flags, payload.len(), pool);
         outbox.append(pool, |out| {
             out.reserve(header.encoded_len() + payload.len());
             push_header(&header, out);
@@ -127,6 +274,28 @@ impl Writer {
             }
         });
     }
+
+    /// Writes a frame that is made already.
+    fn whole_frame(&mut self, frame: &Bytes, outbox: &mut Outbox, pool: &mut Pool) {
+        self.sent.frames += 1;
+        if SHARED_BYTES_MIN <= frame.len() {
+            outbox.append_shared(Bytes::clone(frame));
+        } else {
+            outbox.append(pool, |out| out.extend_from_slice(frame));
+        }
+    }
+}
+
+/// The bits of a header that we set.
+#[derive(Clone, Copy)]
+struct Flags {
+    fin: bool,
+    rsv1: bool,
+}
+
+impl Flags {
+    const WHOLE: Self = Self { fin: true, rsv1: false };
+    const COMPRESSED: Self = Self { fin: true, rsv1: true };
 }
 
 fn push_header(header: &Header, out: &mut Vec<u8>) {

@@ -26,7 +26,7 @@ pub struct Deflater {
 
 /// What a compressor is built with. Compressors of equal shape stand in for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     level: u8,
     window_bits: u8,
     memory_level: u8,
@@ -35,7 +35,7 @@ pub(super) struct Shape {
 impl Shape {
     /// Brings values that zlib would refuse to the nearest that it takes, so that no configuration
     /// makes a compressor that can't compress.
-    pub(super) fn new(config: &Deflate, window_bits: u8) -> Self {
+    pub(crate) fn new(config: &Deflate, window_bits: u8) -> Self {
         Self {
             level: config.level.clamp(1, 9),
             window_bits: window_bits.clamp(9, 15),

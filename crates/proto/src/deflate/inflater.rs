@@ -94,38 +94,79 @@ impl Inflater {
         out: &mut BytesMut,
         out_len_max: usize,
     ) -> Result<(), InflateFault> {
-        self.fed += piece.len() as u64;
         let mut rest = piece;
         loop {
-            if self.is_over {
-                // Only when bytes follow: the end of the message may come first.
-                if rest.is_empty() {
-                    return Ok(());
-                }
-                self.restart();
-            }
             // One byte of room more than allowed, to see that there is one more.
             let room = out_len_max.saturating_sub(out.len());
             let chunk_len = room.saturating_add(1).min(CHUNK_LEN);
-            let step = self.step(rest, chunk_len, InflateFlush::NoFlush)?;
-            rest = &rest[step.consumed..];
+            let Some(step) = self.step_on(&mut rest, chunk_len)? else { return Ok(()) };
             let produced = &self.scratch[..step.produced.min(room)];
             append(out, produced, out_len_max);
+            self.window.push(produced);
             if room < step.produced {
                 return Err(InflateFault::TooBig);
             }
-            self.window.push(produced);
-            if step.is_final {
-                self.is_over = true;
-                self.streams += 1;
-                if STREAMS_MAX + self.fed / STREAM_LEN_MEAN_MIN < self.streams {
-                    return Err(InflateFault::Bad);
-                }
-            } else if step.produced < chunk_len {
+            if !step.is_final && step.produced < chunk_len {
                 // Room left over: the input is used up.
                 return if rest.is_empty() { Ok(()) } else { Err(InflateFault::Bad) };
             }
         }
+    }
+
+    /// Inflates the next piece of a message, appending to `out` until it has `out_len_max` bytes, and
+    /// returns how much of the piece was taken. A full `out` says that there may be more: call it again
+    /// with the rest of the piece, even if that is empty, and with room.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inflater::inflate`].
+    pub fn inflate_some(
+        &mut self,
+        piece: &[u8],
+        out: &mut BytesMut,
+        out_len_max: usize,
+    ) -> Result<usize, InflateFault> {
+        let mut rest = piece;
+        while out.len() < out_len_max {
+            let chunk_len = (out_len_max - out.len()).min(CHUNK_LEN);
+            let Some(step) = self.step_on(&mut rest, chunk_len)? else { break };
+            let produced = &self.scratch[..step.produced];
+            out.extend_from_slice(produced);
+            self.window.push(produced);
+            if !step.is_final && step.produced < chunk_len {
+                if !rest.is_empty() {
+                    return Err(InflateFault::Bad);
+                }
+                break;
+            }
+        }
+        Ok(piece.len() - rest.len())
+    }
+
+    /// Takes one step into a piece, starting a new stream behind a BFINAL block. `None`: that block was
+    /// the last thing in the piece, and the end of the message may follow.
+    fn step_on(
+        &mut self,
+        rest: &mut &[u8],
+        chunk_len: usize,
+    ) -> Result<Option<Step>, InflateFault> {
+        if self.is_over {
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            self.restart();
+        }
+        let step = self.step(rest, chunk_len, InflateFlush::NoFlush)?;
+        self.fed += step.consumed as u64;
+        *rest = &rest[step.consumed..];
+        if step.is_final {
+            self.is_over = true;
+            self.streams += 1;
+            if STREAMS_MAX + self.fed / STREAM_LEN_MEAN_MIN < self.streams {
+                return Err(InflateFault::Bad);
+            }
+        }
+        Ok(Some(step))
     }
 
     /// Ends a message: checks that it is whole. All its output came out of [`Inflater::inflate`]

@@ -11,6 +11,7 @@ mod window;
 mod tests;
 
 pub use deflater::Deflater;
+pub(crate) use deflater::Shape;
 pub use inflater::{InflateFault, Inflater};
 pub use shared::Shared;
 pub use window::Window;

@@ -54,8 +54,14 @@ impl Shared {
 
     /// Lends a compressor with an empty window of `window_bits` (9 to 15), for one whole message.
     pub fn deflater(&mut self, config: &Deflate, window_bits: u8) -> &mut Deflater {
+        let deflater = self.take_deflater(config, window_bits);
+        self.deflaters.push_mut(deflater)
+    }
+
+    /// Takes out a compressor with an empty window, for a message in fragments.
+    pub fn take_deflater(&mut self, config: &Deflate, window_bits: u8) -> Deflater {
         let shape = Shape::new(config, window_bits);
-        let deflater = match self.deflaters.iter().position(|it| it.shape() == shape) {
+        match self.deflaters.iter().position(|it| it.shape() == shape) {
             Some(at) => {
                 let mut deflater = self.deflaters.remove(at);
                 deflater.reset();
@@ -67,8 +73,14 @@ impl Shared {
                 }
                 Deflater::new(config, window_bits)
             }
-        };
-        self.deflaters.push_mut(deflater)
+        }
+    }
+
+    /// Gives a compressor back.
+    pub fn give_deflater(&mut self, deflater: Deflater) {
+        if self.deflaters.len() < DEFLATERS_MAX {
+            self.deflaters.push(deflater);
+        }
     }
 }
 

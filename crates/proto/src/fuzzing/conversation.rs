@@ -338,6 +338,7 @@ impl Run {
                 Some(Found::Pong(it)) => pongs.push(it.to_vec()),
                 Some(Found::Ping(_)) => {}
                 Some(Found::Close(code, _)) => close = Some(code),
+                Some(Found::Part(_)) => unreachable!("parts were not asked for"),
             }
         }
         assert!(self.sent.starts_with(&messages));
@@ -390,5 +391,6 @@ fn seen(event: Event<'_>) -> Seen {
         }
         Event::Ping(payload) => Seen::Ping(payload.to_vec()),
         Event::Pong(payload) => Seen::Pong(payload.to_vec()),
+        Event::Part(_) => unreachable!("parts were not asked for"),
     }
 }

@@ -1,16 +1,14 @@
 //! A message that is not finished: what has arrived of it, checked as far as it goes.
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
-use crate::{
-    deflate::{InflateFault, Inflater},
-    fault::Fault,
-    limits::Limits,
-    message::Kind,
-    utf8::Utf8,
+use crate::{deflate::Inflater, fault::Fault, limits::Limits, message::Kind, utf8::Utf8};
+
+use super::{
+    Intake,
+    part::{COMPRESSED_LEN_MAX, PART_LEN_MAX},
+    payload::{Payload, Repr},
 };
-
-use super::payload::{Payload, Repr};
 
 /// Bytes that compressed fragments may have beyond the message limit: blocks that inflate to nothing
 /// cost no memory, so this only bounds the work.
@@ -19,36 +17,115 @@ const COMPRESSED_SURPLUS: u64 = 64 << 10;
 const FIRST_LEN_MAX: usize = 16 << 10;
 
 pub(super) struct Partial {
-    kind: Kind,
+    pub(super) kind: Kind,
     pub(super) compressed: bool,
+    /// Parts of it came out, so it can't come out whole.
+    pub(super) is_parted: bool,
+    /// The rest of it is thrown away.
+    pub(super) is_skipped: bool,
     fragments: u32,
     /// Payload bytes in the headers so far.
     announced: u64,
     pub(super) payload: BytesMut,
     text: Utf8,
+    /// Compressed bytes that were taken in and not inflated yet: of a message in parts.
+    held: BytesMut,
+    /// The inflater has more to give without more bytes.
+    is_full: bool,
 }
 
 impl Partial {
     pub(super) fn new(kind: Kind, compressed: bool) -> Self {
-        let (payload, text) = (BytesMut::new(), Utf8::default());
-        Self { kind, compressed, fragments: 0, announced: 0, payload, text }
+        Self {
+            kind,
+            compressed,
+            is_parted: false,
+            is_skipped: false,
+            fragments: 0,
+            announced: 0,
+            payload: BytesMut::new(),
+            text: Utf8::default(),
+            held: BytesMut::new(),
+            is_full: false,
+        }
     }
 
     /// Counts a frame of `len` bytes in, before any of them is looked at.
-    pub(super) fn announce(&mut self, len: u64, limits: &Limits) -> Result<(), Fault> {
-        self.fragments += 1;
-        if limits.fragments_max < self.fragments {
-            return Err(Fault::TooManyFragments);
-        }
+    pub(super) fn announce(
+        &mut self,
+        len: u64,
+        limits: &Limits,
+        intake: Intake,
+    ) -> Result<(), Fault> {
+        self.fragments = self.fragments.saturating_add(1);
         self.announced = self.announced.saturating_add(len);
-        let surplus = if self.compressed { COMPRESSED_SURPLUS } else { 0 };
-        if (limits.message_bytes_max as u64).saturating_add(surplus) < self.announced {
-            return Err(Fault::MessageTooBig);
+        if intake == Intake::Parts || self.is_parted {
+            return Ok(());
         }
+        self.check_limits(limits)?;
         if self.payload.is_empty() && !self.compressed {
             self.payload.reserve(len.min(FIRST_LEN_MAX as u64) as usize);
         }
         Ok(())
+    }
+
+    pub(super) fn check_limits(&self, limits: &Limits) -> Result<(), Fault> {
+        if limits.fragments_max < self.fragments {
+            return Err(Fault::TooManyFragments);
+        }
+        let surplus = if self.compressed { COMPRESSED_SURPLUS } else { 0 };
+        if (limits.message_bytes_max as u64).saturating_add(surplus) < self.announced {
+            return Err(Fault::MessageTooBig);
+        }
+        Ok(())
+    }
+
+    /// Tells whether there is more of the message without more bytes.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_full || !self.held.is_empty()
+    }
+
+    /// Returns how many bytes may be taken in at once.
+    pub(super) fn piece_len_max(&self, intake: Intake) -> u64 {
+        match (self.is_held(), self.compressed) {
+            (true, _) => 0,
+            (false, true) if self.is_parted || intake == Intake::Parts => COMPRESSED_LEN_MAX,
+            (false, _) => u64::MAX,
+        }
+    }
+
+    /// Inflates a piece, or what is held, until a part is full.
+    pub(super) fn inflate_some(
+        &mut self,
+        inflater: &mut Inflater,
+        piece: &[u8],
+        is_last: bool,
+    ) -> Result<BytesMut, Fault> {
+        self.held.extend_from_slice(piece);
+        let mut part = BytesMut::new();
+        let taken = inflater.inflate_some(&self.held, &mut part, PART_LEN_MAX);
+        if let Ok(taken) = taken {
+            self.held.advance(taken);
+            self.is_full = PART_LEN_MAX <= part.len();
+        }
+        let ended = match taken {
+            Ok(_) if is_last && !self.is_held() => inflater.end_message(),
+            Ok(_) => Ok(()),
+            Err(fault) => Err(fault),
+        };
+        // What came out before the fault is checked first: text that is bad stays bad.
+        self.check(&part)?;
+        ended?;
+        Ok(part)
+    }
+
+    /// Checks the next bytes of a text.
+    pub(super) fn check(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        if self.kind == Kind::Binary || self.text.push(bytes) {
+            Ok(())
+        } else {
+            Err(Fault::TextNotUtf8)
+        }
     }
 
     pub(super) fn append(&mut self, piece: &[u8]) -> Result<(), Fault> {
@@ -74,10 +151,7 @@ impl Partial {
         if !self.text_goes_on(start) {
             return Err(Fault::TextNotUtf8);
         }
-        inflated.map_err(|it| match it {
-            InflateFault::Bad => Fault::BadDeflate,
-            InflateFault::TooBig => Fault::MessageTooBig,
-        })
+        Ok(inflated?)
     }
 
     /// Checks the text that was appended from `start` on.

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    header::{Header, Opcode},
+    header::Header,
     message::{Kind, Message, Utf8Bytes},
 };
 
@@ -138,10 +138,7 @@ impl<'b> InPlace<'b> {
     /// assert_eq!(frame, [0x82, 1, b'x']);
     /// ```
     pub fn into_reply(self, kind: Kind) -> Result<&'b mut [u8], Self> {
-        let opcode = match kind {
-            Kind::Text => Opcode::Text,
-            Kind::Binary => Opcode::Binary,
-        };
+        let opcode = kind.into();
         let payload_len = (self.frame.len() - self.header_len) as u64;
         let header = Header { fin: true, rsv1: false, opcode, mask: None, payload_len };
         let len = header.encoded_len();

@@ -44,6 +44,7 @@ fn read_all(wire: &[u8], piece_len: usize, limits: &Limits) -> Vec<Seen> {
             match reader.read(&mut input, limits, &mut pool) {
                 Ok(None) => break,
                 Ok(Some(Found::Message(it))) => seen.push(Seen::Message(it.into_message())),
+                Ok(Some(Found::Part(_))) => panic!("parts were not asked for"),
                 Ok(Some(Found::Ping(it))) => seen.push(Seen::Ping(it.to_vec())),
                 Ok(Some(Found::Pong(it))) => seen.push(Seen::Pong(it.to_vec())),
                 Ok(Some(Found::Close(code, reason))) => {

@@ -1,0 +1,180 @@
+//! The sending half of a connection: messages, parts, control frames.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Connection, Phase};
+use crate::{
+    close::{CloseCode, ClosePayload},
+    fault::Misuse,
+    header::Opcode,
+    message::{Kind, Message},
+    pool::Pool,
+    prepared::Prepared,
+    writer::Fin,
+};
+
+impl Connection {
+    /// Queues a message, whole. It is up to the caller to ask [`Connection::has_room`] first.
+    ///
+    /// # Errors
+    /// [`Misuse::Closing`] once the connection begins to close, [`Misuse::Unfinished`] between
+    /// [`Connection::send_part`] with [`Fin::More`] and with [`Fin::Last`].
+    pub fn send(&mut self, message: &Message, now: Instant, pool: &mut Pool) -> Result<(), Misuse> {
+        self.require_whole()?;
+        self.writer.message(message, self.config.deflate.as_ref(), &mut self.outbox, pool);
+        self.clocks.waits(now);
+        Ok(())
+    }
+
+    /// Queues a message that is framed and compressed once for many connections. A compressor that keeps
+    /// its context ([`Deflate::keep_our_context`](crate::deflate::Deflate)) starts anew behind it.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub fn send_prepared(
+        &mut self,
+        prepared: &Prepared,
+        now: Instant,
+        pool: &mut Pool,
+    ) -> Result<(), Misuse> {
+        self.require_whole()?;
+        self.writer.prepared(prepared, self.config.deflate.as_ref(), &mut self.outbox, pool);
+        self.clocks.waits(now);
+        Ok(())
+    }
+
+    /// Queues the next part of a message as a frame of its own (RFC 6455 §5.4), the first one if none is
+    /// unfinished. `kind` is the same for all parts of a message. Pings, Pongs and a Close frame
+    /// may come between parts, other messages may not.
+    ///
+    /// # Errors
+    /// [`Misuse::Closing`], and [`Misuse::TextNotUtf8`] if the text does not go on, or end, like this.
+    pub fn send_part(
+        &mut self,
+        kind: Kind,
+        bytes: &[u8],
+        fin: Fin,
+        now: Instant,
+        pool: &mut Pool,
+    ) -> Result<(), Misuse> {
+        self.require_open()?;
+        let config = self.config.deflate.as_ref();
+        self.writer.fragment(kind, bytes, fin, config, &mut self.outbox, pool)?;
+        self.clocks.waits(now);
+        Ok(())
+    }
+
+    /// Tells whether a message was begun by [`Connection::send_part`] and is not finished.
+    pub fn is_sending_parts(&self) -> bool {
+        self.writer.is_unfinished()
+    }
+
+    /// Tells whether fewer bytes wait than [`Limits::outbox_bytes_max`](crate::Limits).
+    pub fn has_room(&self) -> bool {
+        self.outbox.len() < self.config.limits.outbox_bytes_max
+    }
+
+    /// Tells whether messages can still be sent.
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Queues a Ping.
+    ///
+    /// # Errors
+    /// [`Misuse::ControlTooLong`] over 125 bytes, [`Misuse::Closing`].
+    pub fn ping(&mut self, payload: &[u8], now: Instant, pool: &mut Pool) -> Result<(), Misuse> {
+        self.control(Opcode::Ping, payload, now, pool)
+    }
+
+    /// Queues a Pong that nobody asked for (RFC 6455 §5.5.3: "a unidirectional heartbeat").
+    ///
+    /// # Errors
+    /// As [`Connection::ping`].
+    pub fn pong(&mut self, payload: &[u8], now: Instant, pool: &mut Pool) -> Result<(), Misuse> {
+        self.control(Opcode::Pong, payload, now, pool)
+    }
+
+    /// Begins the closing handshake (RFC 6455 §7.1.2): queues a Close frame behind what waits.
+    /// [`CloseCode::NO_STATUS`] with an empty reason sends one without a payload.
+    ///
+    /// Messages of the peer still arrive until its Close does.
+    ///
+    /// # Errors
+    /// [`Misuse::CloseCode`], [`Misuse::ReasonTooLong`] over 123 bytes, [`Misuse::Closing`].
+    pub fn close(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        now: Instant,
+        pool: &mut Pool,
+    ) -> Result<(), Misuse> {
+        self.require_open()?;
+        let payload = ClosePayload::new(code, reason)?;
+        self.control(Opcode::Close, payload.as_slice(), now, pool)?;
+        self.pong = None;
+        self.phase = Phase::Closing { until: self.close_deadline(now) };
+        Ok(())
+    }
+
+    /// Says that the transport took the first `n` bytes of the outbox.
+    ///
+    /// # Panics
+    /// If fewer than `n` bytes wait.
+    pub fn wrote(&mut self, n: usize, now: Instant, pool: &mut Pool) {
+        self.outbox.consume(n, pool);
+        self.sent_wire_bytes += n as u64;
+        if self.outbox.is_empty() {
+            self.pongs = 0;
+            if let Some(payload) = self.pong.take() {
+                self.answer_ping(payload, pool);
+            }
+        }
+        if n != 0 {
+            self.clocks.wrote(!self.outbox.is_empty(), now);
+        }
+    }
+
+    /// Answers a Ping. At the limit the newest replaces the one before (§5.5.3: "the endpoint MAY elect to
+    /// send a Pong frame for only the most recently processed Ping frame").
+    pub(super) fn answer_ping(&mut self, payload: Bytes, pool: &mut Pool) {
+        // Even a limit of 0 leaves one: a Ping MUST be answered (§5.5.2).
+        if self.pongs < self.config.limits.pongs_max.max(1) {
+            self.pongs += 1;
+            self.writer.control(Opcode::Pong, &payload, &mut self.outbox, pool);
+        } else {
+            self.pong = Some(payload);
+        }
+    }
+
+    pub(super) fn require_open(&self) -> Result<(), Misuse> {
+        if self.is_open() { Ok(()) } else { Err(Misuse::Closing) }
+    }
+
+    /// Between messages, and open.
+    fn require_whole(&self) -> Result<(), Misuse> {
+        self.require_open()?;
+        if self.writer.is_unfinished() { Err(Misuse::Unfinished) } else { Ok(()) }
+    }
+
+    pub(super) fn control(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        now: Instant,
+        pool: &mut Pool,
+    ) -> Result<(), Misuse> {
+        self.require_open()?;
+        if 125 < payload.len() {
+            return Err(Misuse::ControlTooLong);
+        }
+        if opcode == Opcode::Ping {
+            self.pinged = Some(Box::new((Bytes::copy_from_slice(payload), now)));
+        }
+        self.writer.control(opcode, payload, &mut self.outbox, pool);
+        self.clocks.waits(now);
+        Ok(())
+    }
+}
