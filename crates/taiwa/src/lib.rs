@@ -58,14 +58,16 @@ pub use server::{Addr, Credentials, Listener, Network};
 pub use server::{RequestBody, Server, Serving, Upgrade};
 pub use taiwa_proto::{
     CloseCode, Closed, Config, Deadline, Deadlines, Fault, Keepalive, Kind, Limits, Message,
-    Misuse, Side, Utf8Bytes,
+    Misuse, Prepared, Side, Stats, Traffic, Utf8Bytes,
     deflate::{Deflate, Params as DeflateParams},
     h1::H1Fault,
     handshake::{HandshakeFault, HandshakeMisuse, Origin, Origins},
 };
 #[cfg(not(target_family = "wasm"))]
 pub use tls::TlsVersion;
-#[cfg(not(target_family = "wasm"))]
-pub use websocket::WebSocket;
 #[cfg(target_family = "wasm")]
 pub use web::{BrowserInterface, Client, ClientBuilder, WebSocket, connect};
+#[cfg(not(target_family = "wasm"))]
+pub use websocket::{
+    MessageReader, MessageWriter, Permit, Receiver, Sender, SlowCounters, SlowPolicy, WebSocket,
+};

@@ -20,6 +20,12 @@ impl Connection {
         self.reader.take_in(intake);
     }
 
+    /// Tells whether parts wait to come out without more bytes: call [`Connection::receive`], with an empty
+    /// input if there is none.
+    pub fn is_holding(&self) -> bool {
+        self.reader.is_holding()
+    }
+
     /// Returns how many bytes of the transport belong to the next part of the message as they are, so
     /// that they can be read straight to where they are wanted. Give them to
     /// [`Connection::fill_part`]. `None`: read into a buffer for [`Connection::receive`].

@@ -1,6 +1,6 @@
 //! Messages in parts: large ones go through without being held.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::{BETWEEN, Found, Reader, State};
 use crate::{deflate::InflateFault, fault::Fault, limits::Limits, mask, message::Kind, pool::Pool};
@@ -45,6 +45,14 @@ impl<'b> Part<'b> {
             Piece::Owned(it) => it,
         }
     }
+
+    /// Makes them one's own: copies what lies in the buffer of the read.
+    pub fn into_bytes(self) -> Bytes {
+        match self.bytes {
+            Piece::InPlace(it) => Bytes::copy_from_slice(it),
+            Piece::Owned(it) => it.freeze(),
+        }
+    }
 }
 
 /// What came of bytes that were read straight to where they are wanted.
@@ -72,6 +80,14 @@ impl Reader {
         if let (Intake::Whole, Some(partial)) = (intake, &mut self.partial) {
             partial.is_skipped |= partial.is_parted;
         }
+    }
+
+    /// Tells whether there is more to come out without more bytes: call [`Reader::read`], with an empty
+    /// input if there is none.
+    pub fn is_holding(&self) -> bool {
+        self.partial.as_ref().is_some_and(|it| {
+            it.is_held() || self.intake == Intake::Parts && !it.payload.is_empty()
+        })
     }
 
     /// Returns how many bytes may be read straight to where they are wanted, and then be given to

@@ -70,9 +70,7 @@ pub(super) async fn read_response(
     let mut unread = BytesMut::new();
     for _ in 0..=INTERIM_MAX {
         let response = loop {
-            if unread.is_empty()
-                && io.read_buf(&mut unread).await.map_err(handshake_error)? == 0
-            {
+            if unread.is_empty() && io.read_buf(&mut unread).await.map_err(handshake_error)? == 0 {
                 return Err(Error::Io(std::io::ErrorKind::UnexpectedEof.into()));
             }
             let read = std::mem::take(&mut unread);

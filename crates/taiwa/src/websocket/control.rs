@@ -17,10 +17,13 @@ impl WebSocket {
     /// As [`ping`](Self::ping), and [`Error::Misuse`] for a payload of more than 125 bytes.
     pub async fn ping_with(&mut self, payload: &[u8]) -> Result<Duration, Error> {
         let inner = self.inner_mut();
-        inner.ping_with(payload)?;
+        // One at a time: nobody waits for an earlier one any more.
+        inner.asked = Vec::new();
         let sent = now();
-        poll_fn(|cx| inner.poll_pong(cx, payload)).await?;
-        Ok(now() - sent)
+        let id = inner.ask(payload)?;
+        let answered = poll_fn(|cx| inner.poll_pong(cx, id)).await?;
+        inner.forget(id);
+        Ok(answered.saturating_duration_since(sent))
     }
 
     /// Queues a Pong that answers no Ping (RFC 6455 §5.5.3), and writes what the kernel takes at once;

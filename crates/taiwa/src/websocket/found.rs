@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use taiwa_proto::{Connection, Event, Input, Message, Pool};
+use taiwa_proto::{Connection, Event, Input, Kind, Message, Pool};
 
 /// Something that the peer sent.
 pub(crate) enum Found {
@@ -15,6 +15,28 @@ pub(crate) enum Found {
     )]
     Ping(Bytes),
     Pong(Bytes),
+    /// The next part of a message, if parts are asked for.
+    Part(Part),
+    /// The next part lies in the buffer that was lent for it.
+    Filled {
+        is_last: bool,
+    },
+}
+
+/// What the facades see.
+#[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+pub(crate) enum Item {
+    Message(Message),
+    /// Answered already.
+    Ping(Bytes),
+    Pong(Bytes),
+}
+
+/// A part of a message.
+pub(crate) struct Part {
+    pub(crate) kind: Kind,
+    pub(crate) bytes: Bytes,
+    pub(crate) is_last: bool,
 }
 
 /// What becomes of Pings.
@@ -32,6 +54,11 @@ impl Found {
     pub(crate) fn from_event(event: Event<'_>, pings: Pings) -> Option<Self> {
         match event {
             Event::Message(payload) => Some(Self::Message(payload.into_message())),
+            Event::Part(part) => Some(Self::Part(Part {
+                kind: part.kind,
+                is_last: part.is_last,
+                bytes: part.into_bytes(),
+            })),
             Event::Ping(_) if pings == Pings::Skip => None,
             Event::Ping(payload) => Some(Self::Ping(payload)),
             Event::Pong(payload) => Some(Self::Pong(payload)),

@@ -2,29 +2,40 @@
 
 mod found;
 mod going_away;
-mod control;
 mod inner;
+mod receiving;
+mod sending;
+mod control;
 mod poll;
+mod parts;
+mod permit;
+mod slow;
+mod shared;
+mod line;
+mod sender;
+mod receiver;
 #[cfg(test)]
 mod tests;
 mod timer;
 mod transport;
 
-use std::{
-    fmt,
-    future::poll_fn,
-    net::SocketAddr,
-    task::{Context, Waker},
-    time::Duration,
-};
+use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
-use taiwa_proto::{CloseCode, Closed, Message, deflate};
+use taiwa_proto::{CloseCode, Closed, Kind, Message, Prepared, Stats, deflate};
 
 use crate::error::{Error, TrySendError};
 #[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
-pub(crate) use found::Found as Item;
+pub(crate) use found::Item;
 pub(crate) use going_away::{Ear, GoingAway};
 pub(crate) use inner::{Inner, Opened};
+use line::Line;
+pub use parts::{MessageReader, MessageWriter};
+pub use permit::Permit;
+pub use receiver::Receiver;
+pub use sender::Sender;
+use sending::Outgoing;
+use shared::Shared;
+pub use slow::{SlowCounters, SlowPolicy};
 pub(crate) use timer::now;
 
 /// An open WebSocket connection, client or server.
@@ -89,9 +100,92 @@ impl WebSocket {
     /// fails.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         let message = message.into();
+        self.send_outgoing(Outgoing::Message(&message)).await
+    }
+
+    /// Sends a message that is framed and compressed once for many connections, as [`send`](Self::send).
+    ///
+    /// Cancel-safe: the message is queued whole or not at all.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.send_outgoing(Outgoing::Prepared(prepared)).await
+    }
+
+    async fn send_outgoing(&mut self, message: Outgoing<'_>) -> Result<(), Error> {
         let inner = self.inner_mut();
         let mut is_queued = false;
-        poll_fn(|cx| inner.poll_send(&message, &mut is_queued, cx)).await
+        poll_fn(|cx| inner.poll_send(message, &mut is_queued, cx)).await
+    }
+
+    /// Waits for room for a message, before it is built.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn reserve(&mut self) -> Result<Permit<'_>, Error> {
+        let inner = self.inner_mut();
+        poll_fn(|cx| inner.poll_room(cx)).await?;
+        Ok(Permit::new(Line::Own(inner)))
+    }
+
+    /// Waits for the next message and reads it as it arrives; see [`MessageReader`]. `None` when the
+    /// connection is closed.
+    ///
+    /// ```no_run
+    /// # async fn run(mut socket: taiwa::WebSocket) -> Result<(), Box<dyn std::error::Error>> {
+    /// if let Some(mut message) = socket.recv_stream().await? {
+    ///     let mut file = tokio::fs::File::create("large.bin").await?;
+    ///     tokio::io::copy(&mut message, &mut file).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub async fn recv_stream(&mut self) -> Result<Option<MessageReader<'_>>, Error> {
+        MessageReader::begin(Line::Own(self.inner_mut())).await
+    }
+
+    /// Begins a message that is written as a stream of bytes; see [`MessageWriter`].
+    ///
+    /// ```no_run
+    /// # async fn run(mut socket: taiwa::WebSocket) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut file = tokio::fs::File::open("large.bin").await?;
+    /// let mut message = socket.send_stream(taiwa::Kind::Binary);
+    /// tokio::io::copy(&mut file, &mut message).await?;
+    /// message.finish().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn send_stream(&mut self, kind: Kind) -> MessageWriter<'_> {
+        MessageWriter::new(Line::Own(self.inner_mut()), kind)
+    }
+
+    /// Splits the connection for tasks that send and receive at the same time. The halves need no task of
+    /// their own and no queue in between: who sends writes, who receives reads.
+    ///
+    /// ```no_run
+    /// # async fn run(socket: taiwa::WebSocket) -> Result<(), taiwa::Error> {
+    /// let (sender, mut receiver) = socket.split();
+    /// let ticker = sender.clone();
+    /// tokio::spawn(async move { while ticker.send("tick").await.is_ok() {} });
+    /// while let Some(message) = receiver.recv().await? {
+    ///     sender.send(message).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn split(self) -> (Sender, Receiver) {
+        let shared = Arc::new(Shared::new(self));
+        (Sender::new(Arc::clone(&shared)), Receiver::new(shared))
+    }
+
+    /// Returns counters, the last round trip and the bytes that wait.
+    pub fn stats(&self) -> Stats {
+        self.inner().stats()
     }
 
     /// Queues a message if there is room, and writes what the kernel takes at once. Does not wait: what
@@ -102,7 +196,7 @@ impl WebSocket {
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
         let message = message.into();
         let inner = self.inner_mut();
-        match inner.queue(&message, now()) {
+        match inner.queue(Outgoing::Message(&message), now()) {
             Ok(true) => {}
             Ok(false) => return Err(TrySendError::Full(message)),
             Err(_) => return Err(TrySendError::Closing(message)),
@@ -113,7 +207,7 @@ impl WebSocket {
 
     /// Writes what the kernel takes at once.
     fn write_some(&mut self) {
-        let _ = self.inner_mut().poll_write(&mut Context::from_waker(Waker::noop()), now());
+        self.inner_mut().write_some();
     }
 
     /// Sends a Ping and waits for its Pong; returns the time between.
@@ -127,7 +221,7 @@ impl WebSocket {
     /// As [`recv`](Self::recv); [`Error::Closed`] if the connection closes first; [`Error::Busy`] if more
     /// messages come first than a connection may hold.
     pub async fn ping(&mut self) -> Result<Duration, Error> {
-        let payload = self.inner_mut().ping_payload();
+        let payload = self.inner_mut().pings.to_be_bytes();
         self.ping_with(&payload).await
     }
 
@@ -186,7 +280,7 @@ impl Drop for WebSocket {
         }
         // One attempt without waiting; what the kernel does not take is lost.
         let _ = inner.close(CloseCode::GOING_AWAY, "");
-        let _ = inner.poll_write(&mut Context::from_waker(Waker::noop()), now());
+        inner.write_some();
     }
 }
 

@@ -1,6 +1,12 @@
 //! Tests of [`WebSocket`] over transports in memory, with a clock that stands still.
 
-use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use taiwa_proto::{

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{BufMut, BytesMut};
-use taiwa_proto::{Connection, Event, Input};
+use taiwa_proto::{Connection, Event, Filled, Input};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::found::{Found, Pings, next_found};
@@ -119,6 +119,41 @@ impl Transport {
             Err(error) => {
                 self.failed.get_or_insert(error);
                 conn.end_of_input();
+                None
+            }
+        })
+    }
+
+    /// Reads straight to where the next part of a message is wanted: at most `room` bytes, all of them
+    /// payload.
+    pub(super) fn poll_read_part(
+        &mut self,
+        conn: &mut Connection,
+        buffer: &mut ReadBuf<'_>,
+        room: u64,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Poll<Option<Found>> {
+        let start = buffer.filled().len();
+        let len = buffer.remaining().min(usize::try_from(room).unwrap_or(usize::MAX));
+        let mut limited = ReadBuf::new(buffer.initialize_unfilled_to(len));
+        let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut limited));
+        let n = limited.filled().len();
+        if let Err(error) = read {
+            self.failed.get_or_insert(error);
+        }
+        if n == 0 {
+            conn.end_of_input();
+            return Poll::Ready(None);
+        }
+        buffer.advance(n);
+        let bytes = &mut buffer.filled_mut()[start..];
+        let filled = with_scratch(|scratch| conn.fill_part(bytes, now, &mut scratch.pool));
+        Poll::Ready(match filled {
+            Filled::More => Some(Found::Filled { is_last: false }),
+            Filled::Last => Some(Found::Filled { is_last: true }),
+            Filled::Fault => {
+                buffer.set_filled(start);
                 None
             }
         })

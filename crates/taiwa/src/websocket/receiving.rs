@@ -1,0 +1,284 @@
+//! The receiving half of a connection: messages, parts, Pongs.
+
+use std::{
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use taiwa_proto::{Input, Intake, Message, Step};
+use tokio::io::ReadBuf;
+
+use super::{
+    found::{Found, Pings, next_found},
+    inner::Inner,
+    sending::is_written,
+    timer::now,
+};
+use crate::{error::Error, scratch::with_scratch};
+
+/// Messages that are kept at most while somebody waits for something else, whatever their size.
+const KEPT_MAX: usize = 4096;
+
+/// A Ping whose Pong somebody waits for.
+pub(super) struct Asked {
+    id: u64,
+    payload: Bytes,
+    answered: Option<Instant>,
+}
+
+/// What the next part of a message is.
+pub(crate) enum NextPart {
+    /// It lies in the buffer that was lent for it; the message ends with it if the flag says so.
+    Filled {
+        is_last: bool,
+    },
+    Part(super::found::Part),
+}
+
+impl Inner {
+    /// Returns the next message; `None` at the end. The rest of a message whose parts came out is
+    /// passed over.
+    pub(crate) fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Message>, Error>> {
+        if let Some(message) = self.next_kept() {
+            return Poll::Ready(Ok(Some(message)));
+        }
+        self.conn.take_in(Intake::Whole);
+        loop {
+            match ready!(self.poll_found(cx, Pings::Skip, None))? {
+                Some(Found::Message(message)) => return Poll::Ready(Ok(Some(message))),
+                Some(_) => {}
+                None => return Poll::Ready(Ok(None)),
+            }
+        }
+    }
+
+    /// Returns the next message, Ping or Pong; `None` at the end.
+    #[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+    pub(crate) fn poll_item(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<super::Item>, Error>> {
+        use super::Item;
+        if let Some(message) = self.next_kept() {
+            return Poll::Ready(Ok(Some(Item::Message(message))));
+        }
+        self.conn.take_in(Intake::Whole);
+        loop {
+            return Poll::Ready(Ok(match ready!(self.poll_found(cx, Pings::Tell, None))? {
+                Some(Found::Message(message)) => Some(Item::Message(message)),
+                Some(Found::Ping(payload)) => Some(Item::Ping(payload)),
+                Some(Found::Pong(payload)) => Some(Item::Pong(payload)),
+                Some(Found::Part(_) | Found::Filled { .. }) => continue,
+                None => None,
+            }));
+        }
+    }
+
+    /// Returns the next part of a message; `None` at the end. Bytes of the transport that are wanted as
+    /// they are go straight into `buffer`.
+    pub(crate) fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut buffer: Option<&mut ReadBuf<'_>>,
+    ) -> Poll<Result<Option<NextPart>, Error>> {
+        // A message that was kept whole is a part, too.
+        if let Some(message) = self.next_kept() {
+            let (kind, bytes) = (message.kind(), message.into_bytes());
+            let part = super::found::Part { kind, bytes, is_last: true };
+            return Poll::Ready(Ok(Some(NextPart::Part(part))));
+        }
+        self.conn.take_in(Intake::Parts);
+        loop {
+            match ready!(self.poll_found(cx, Pings::Skip, buffer.as_deref_mut()))? {
+                Some(Found::Part(part)) => return Poll::Ready(Ok(Some(NextPart::Part(part)))),
+                Some(Found::Filled { is_last }) => {
+                    return Poll::Ready(Ok(Some(NextPart::Filled { is_last })));
+                }
+                Some(Found::Message(_) | Found::Ping(_) | Found::Pong(_)) => {}
+                None => return Poll::Ready(Ok(None)),
+            }
+        }
+    }
+
+    fn next_kept(&mut self) -> Option<Message> {
+        let message = self.kept.pop_front()?;
+        self.kept_bytes -= message.as_bytes().len();
+        Some(message)
+    }
+
+    /// Tells whether no more may be kept.
+    fn is_kept_full(&self) -> bool {
+        self.kept_bytes > self.kept_bytes_max || self.kept.len() > KEPT_MAX
+    }
+
+    /// Drives the connection to its end, dropping messages.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while ready!(self.poll_found(cx, Pings::Skip, None))?.is_some() {}
+        Poll::Ready(Ok(()))
+    }
+
+    /// Drives the connection to its end, keeping messages for who receives them, as many as may be kept.
+    /// Then it waits for them to be received.
+    pub(crate) fn poll_end_keeping(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while self.closed().is_none() {
+            if self.is_kept_full() {
+                return Poll::Pending;
+            }
+            ready!(self.poll_keep(cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes in one thing and keeps it, if it is a message; ready when it did, or at the end.
+    fn poll_keep(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        // A message whose parts are being read is not for keeping: its reader drives the connection.
+        if self.is_amid_parts {
+            let _ = self.poll_out(cx, now(), is_written)?;
+            return Poll::Pending;
+        }
+        self.conn.take_in(Intake::Whole);
+        if let Some(Found::Message(message)) = ready!(self.poll_found(cx, Pings::Skip, None))? {
+            self.kept_bytes += message.as_bytes().len();
+            self.kept.push_back(message);
+            self.news.for_receiver = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Queues a Ping whose answer somebody will wait for, and returns its number.
+    pub(crate) fn ask(&mut self, payload: &[u8]) -> Result<u64, Error> {
+        self.ping_with(payload)?;
+        self.pings += 1;
+        let id = self.pings;
+        self.asked.push(Asked { id, payload: Bytes::copy_from_slice(payload), answered: None });
+        Ok(id)
+    }
+
+    /// Forgets a Ping that nobody waits for any more.
+    pub(crate) fn forget(&mut self, id: u64) {
+        self.asked.retain(|it| it.id != id);
+        if self.asked.is_empty() {
+            self.asked = Vec::new();
+        }
+    }
+
+    /// Waits for the answer to a Ping, keeping the messages that come first, and returns when it came.
+    pub(crate) fn poll_pong(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: u64,
+    ) -> Poll<Result<Instant, Error>> {
+        loop {
+            let answered = self.asked.iter().find(|it| it.id == id).and_then(|it| it.answered);
+            if let Some(at) = answered {
+                return Poll::Ready(Ok(at));
+            }
+            if self.closed().is_some() {
+                return Poll::Ready(Err(self.over()));
+            }
+            if self.is_kept_full() {
+                return Poll::Ready(Err(Error::Busy));
+            }
+            ready!(self.poll_keep(cx))?;
+        }
+    }
+
+    /// The one loop that reads, writes and keeps time. `None` once the connection has ended.
+    fn poll_found(
+        &mut self,
+        cx: &mut Context<'_>,
+        pings: Pings,
+        mut buffer: Option<&mut ReadBuf<'_>>,
+    ) -> Poll<Result<Option<Found>, Error>> {
+        // Once a poll: reading the clock costs as much as reading a small frame.
+        let mut now = now();
+        loop {
+            if self.closed().is_some() {
+                return Poll::Ready(Ok(None));
+            }
+            self.poll_going_away(cx);
+            if let Some(found) = self.next_leftover(now, pings) {
+                return Poll::Ready(Ok(Some(self.leave_with(found, cx, now))));
+            }
+            let _ = self.poll_write(cx, now);
+            let Some(transport) = &mut self.transport else { return Poll::Ready(Ok(None)) };
+            let progress = match self.conn.step() {
+                Step::End(end) => return Poll::Ready(self.end(end).map(|()| None)),
+                Step::ShutDown => transport.poll_shut_down(cx).map(|()| {
+                    self.conn.shut_down();
+                    None
+                }),
+                Step::Transfer | Step::Discard => {
+                    match (buffer.as_deref_mut(), self.conn.part_room()) {
+                        (Some(buffer), Some(room)) => {
+                            transport.poll_read_part(&mut self.conn, buffer, room, cx, now)
+                        }
+                        _ => {
+                            let leftover = &mut self.leftover;
+                            transport.poll_read(&mut self.conn, leftover, cx, now, pings)
+                        }
+                    }
+                }
+            };
+            match progress {
+                Poll::Ready(Some(found)) => {
+                    return Poll::Ready(Ok(Some(self.leave_with(found, cx, now))));
+                }
+                Poll::Ready(None) => {}
+                Poll::Pending => {
+                    self.resume(now);
+                    now = ready!(self.poll_time(cx));
+                }
+            }
+        }
+    }
+
+    /// Hands something to the caller, who may stay away for long: what was answered goes out before, and
+    /// the peer is not blamed for the time.
+    fn leave_with(&mut self, found: Found, cx: &mut Context<'_>, now: Instant) -> Found {
+        if let Found::Pong(payload) = &found {
+            self.hear_pong(payload, now);
+        }
+        let _ = self.poll_write(cx, now);
+        self.pause(now);
+        found
+    }
+
+    fn hear_pong(&mut self, payload: &Bytes, now: Instant) {
+        for asked in self.asked.iter_mut().filter(|it| it.payload == *payload) {
+            asked.answered.get_or_insert(now);
+            self.news.for_senders = true;
+        }
+    }
+
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.paused = true;
+        self.conn.pause(now);
+    }
+
+    /// Says that all was read that there was to read.
+    fn resume(&mut self, now: Instant) {
+        if std::mem::take(&mut self.paused) {
+            self.conn.resume(now);
+        }
+    }
+
+    fn next_leftover(&mut self, now: Instant, pings: Pings) -> Option<Found> {
+        if self.leftover.is_empty() && !self.conn.is_holding() {
+            return None;
+        }
+        let mut input = Input::new(&mut self.leftover);
+        let found = with_scratch(|scratch| {
+            next_found(&mut self.conn, &mut input, now, &mut scratch.pool, pings)
+        });
+        match input.len() {
+            0 => self.leftover = BytesMut::new(),
+            rest => self.leftover.advance(self.leftover.len() - rest),
+        }
+        found
+    }
+}

@@ -1,0 +1,174 @@
+//! The sending half of a connection: messages, parts, control frames.
+
+use std::{
+    task::{Context, Poll, Waker, ready},
+    time::Instant,
+};
+
+use taiwa_proto::{CloseCode, Connection, Fin, Kind, Message, Misuse, Prepared, Step};
+
+use super::{inner::Inner, timer::now};
+use crate::{error::Error, scratch::with_scratch};
+
+/// Bytes of a streamed message that wait to be written, at most, beside one part.
+pub(crate) const STREAM_OUTBOX_MAX: usize = 64 << 10;
+
+/// A message on its way out.
+#[derive(Clone, Copy)]
+pub(crate) enum Outgoing<'m> {
+    Message(&'m Message),
+    Prepared(&'m Prepared),
+}
+
+impl Inner {
+    /// Queues a message if there is room: `Ok(false)` if not.
+    pub(crate) fn queue(&mut self, message: Outgoing<'_>, now: Instant) -> Result<bool, Error> {
+        self.check_open()?;
+        if !has_room(&self.conn, false) {
+            return Ok(false);
+        }
+        self.queue_anyway(message, now)?;
+        Ok(true)
+    }
+
+    /// Queues a message, room or not.
+    pub(crate) fn queue_anyway(
+        &mut self,
+        message: Outgoing<'_>,
+        now: Instant,
+    ) -> Result<(), Error> {
+        self.check_open()?;
+        with_scratch(|scratch| match message {
+            Outgoing::Message(it) => self.conn.send(it, now, &mut scratch.pool),
+            Outgoing::Prepared(it) => self.conn.send_prepared(it, now, &mut scratch.pool),
+        })?;
+        Ok(())
+    }
+
+    /// Queues a message as soon as there is room, then is ready when the kernel has everything.
+    pub(crate) fn poll_send(
+        &mut self,
+        message: Outgoing<'_>,
+        is_queued: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        let now = now();
+        while !*is_queued {
+            *is_queued = self.queue(message, now)?;
+            if !*is_queued {
+                ready!(self.poll_out(cx, now, has_room))?;
+            }
+        }
+        self.poll_out(cx, now, is_written)
+    }
+
+    /// Queues a part of a message, whatever waits.
+    pub(crate) fn queue_part(&mut self, kind: Kind, part: &[u8], fin: Fin) -> Result<(), Error> {
+        self.check_open()?;
+        with_scratch(|it| self.conn.send_part(kind, part, fin, now(), &mut it.pool))?;
+        self.news.for_senders |= fin == Fin::Last;
+        Ok(())
+    }
+
+    /// Is ready when the next part of a streamed message may be queued.
+    pub(crate) fn poll_part_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_out(cx, now(), |conn, _| conn.outbox().len() < STREAM_OUTBOX_MAX)
+    }
+
+    /// Is ready when the outbox is below its limit and no message is unfinished.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_out(cx, now(), has_room)
+    }
+
+    /// Is ready when the kernel has everything.
+    pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_out(cx, now(), is_written)
+    }
+
+    pub(super) fn poll_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut now: Instant,
+        enough: fn(&Connection, is_written: bool) -> bool,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            // First of all: a connection that has ended has nothing left to write.
+            if let Step::End(end) = self.conn.step() {
+                self.end(end)?;
+            }
+            self.check_open()?;
+            self.poll_going_away(cx);
+            let is_written = self.poll_write(cx, now).is_ready();
+            if enough(&self.conn, is_written) {
+                return Poll::Ready(self.check_open());
+            }
+            self.pause(now);
+            now = ready!(self.poll_time(cx));
+        }
+    }
+
+    /// Writes what the kernel takes, and what policies held back while it took nothing.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        loop {
+            let Some(transport) = &mut self.transport else { return Poll::Ready(()) };
+            let before = self.conn.outbox().len();
+            let written = transport.poll_write(&mut self.conn, cx, now);
+            self.news.for_senders |= self.conn.outbox().len() < before;
+            ready!(written);
+            if !self.refill(now) {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Queues the next message that a policy holds back.
+    fn refill(&mut self, now: Instant) -> bool {
+        if !self.conn.is_open() || self.conn.is_sending_parts() {
+            return false;
+        }
+        let Some(message) = self.held_back.as_mut().and_then(|it| it.next()) else { return false };
+        with_scratch(|scratch| message.queue(&mut self.conn, now, &mut scratch.pool)).is_ok()
+    }
+
+    /// Writes what the kernel takes at once.
+    pub(crate) fn write_some(&mut self) {
+        let _ = self.poll_write(&mut Context::from_waker(Waker::noop()), now());
+    }
+
+    /// Queues a ping.
+    pub(crate) fn ping_with(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.check_open()?;
+        with_scratch(|scratch| self.conn.ping(payload, now(), &mut scratch.pool))?;
+        Ok(())
+    }
+
+    /// Queues a pong that nobody asked for.
+    pub(crate) fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.check_open()?;
+        with_scratch(|scratch| self.conn.pong(payload, now(), &mut scratch.pool))?;
+        Ok(())
+    }
+
+    /// Queues a Close frame, behind what policies hold back. No harm if one is queued or sent already.
+    pub(crate) fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Misuse> {
+        if self.closed().is_some() {
+            return Ok(());
+        }
+        let now = now();
+        let sendable = code == CloseCode::NO_STATUS && reason.is_empty() || code.is_sendable();
+        while sendable && self.refill(now) {}
+        match with_scratch(|it| self.conn.close(code, reason, now, &mut it.pool)) {
+            Ok(()) | Err(Misuse::Closing) => Ok(()),
+            Err(misuse) => Err(misuse),
+        }
+    }
+}
+
+/// Whether a whole message may be queued, or would be refused at once.
+fn has_room(conn: &Connection, _: bool) -> bool {
+    conn.has_room() && !(conn.is_sending_parts() && conn.is_open())
+}
+
+pub(super) fn is_written(_: &Connection, is_written: bool) -> bool {
+    is_written
+}

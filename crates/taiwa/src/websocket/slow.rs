@@ -1,0 +1,177 @@
+//! What becomes of messages for a peer that reads slowly.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use taiwa_proto::{CloseCode, Connection, Message, Misuse, Pool, Prepared};
+
+use super::sending::Outgoing;
+
+/// What a [`Sender`](crate::Sender) does with a message when the peer reads too slowly. Each sender has its
+/// own; the queues of the policies that have one hold messages of that sender only.
+///
+/// What the kernel has taken is out of reach of every policy: on loopback that can be megabytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SlowPolicy {
+    /// [`send`](crate::Sender::send) waits for room. The default.
+    #[default]
+    Wait,
+    /// A message is dropped if [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) bytes wait.
+    DropNewest,
+    /// While bytes wait, up to `messages` messages (0 counts as 1) wait in a queue; one more drops the
+    /// oldest of them. For a chat of which the last lines matter.
+    DropOldest {
+        /// Messages in the queue.
+        messages: usize,
+    },
+    /// While bytes wait, one message waits; the next one takes its place. For a ticker, a position, a
+    /// progress bar: each message makes the one before it worthless.
+    KeepLatest,
+    /// The connection is closed with this code if
+    /// [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) bytes wait. A code that may not be
+    /// sent counts as 1008.
+    Close(CloseCode),
+}
+
+impl SlowPolicy {
+    /// Messages that may wait in a queue of the sender's own; `None` if the policy has none.
+    pub(crate) fn queue_len_max(self) -> Option<usize> {
+        match self {
+            Self::Wait | Self::DropNewest | Self::Close(_) => None,
+            Self::DropOldest { messages } => Some(messages.max(1)),
+            Self::KeepLatest => Some(1),
+        }
+    }
+}
+
+/// What became of the messages of one [`Sender`](crate::Sender) so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlowCounters {
+    /// Messages handed to the connection.
+    pub sent: u64,
+    /// Messages dropped by the policy: new ones, old ones, replaced ones.
+    pub dropped: u64,
+    /// Messages that had to wait: in a queue, or in [`send`](crate::Sender::send) for room.
+    pub waited: u64,
+}
+
+/// The counters, shared by a sender and its queue.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) sent: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) waited: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn read(&self) -> SlowCounters {
+        let get = |it: &AtomicU64| it.load(Ordering::Relaxed);
+        SlowCounters {
+            sent: get(&self.sent),
+            dropped: get(&self.dropped),
+            waited: get(&self.waited),
+        }
+    }
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A message that waits.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    Message(Message),
+    Prepared(Prepared),
+}
+
+impl From<Outgoing<'_>> for Waiting {
+    fn from(message: Outgoing<'_>) -> Self {
+        match message {
+            Outgoing::Message(it) => Self::Message(it.clone()),
+            Outgoing::Prepared(it) => Self::Prepared(it.clone()),
+        }
+    }
+}
+
+impl Waiting {
+    pub(super) fn queue(
+        &self,
+        conn: &mut Connection,
+        now: Instant,
+        pool: &mut Pool,
+    ) -> Result<(), Misuse> {
+        match self {
+            Self::Message(it) => conn.send(it, now, pool),
+            Self::Prepared(it) => conn.send_prepared(it, now, pool),
+        }
+    }
+}
+
+/// The queues of all senders of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct HeldBack {
+    /// In the order in which they have their next turn.
+    queues: VecDeque<Queue>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    sender: u64,
+    tally: Arc<Tally>,
+    messages: VecDeque<Waiting>,
+}
+
+impl HeldBack {
+    /// Adds a message to a sender's queue; past `len_max` the oldest is dropped.
+    pub(crate) fn push(
+        &mut self,
+        sender: u64,
+        tally: &Arc<Tally>,
+        message: Waiting,
+        len_max: usize,
+    ) {
+        let queue = match self.queues.iter().position(|it| it.sender == sender) {
+            Some(at) => &mut self.queues[at],
+            None => {
+                let (tally, messages) = (Arc::clone(tally), VecDeque::new());
+                self.queues.push_back_mut(Queue { sender, tally, messages })
+            }
+        };
+        count(&tally.waited);
+        queue.messages.push_back(message);
+        while queue.messages.len() > len_max {
+            queue.messages.pop_front();
+            count(&tally.dropped);
+        }
+    }
+
+    /// Takes the next message: senders take turns.
+    pub(crate) fn next(&mut self) -> Option<Waiting> {
+        let mut queue = self.queues.pop_front()?;
+        let message = queue.messages.pop_front();
+        if message.is_some() {
+            count(&queue.tally.sent);
+        }
+        if queue.messages.is_empty() {
+            if self.queues.is_empty() {
+                self.queues = VecDeque::new();
+            }
+        } else {
+            self.queues.push_back(queue);
+        }
+        message
+    }
+
+    /// Messages that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.queues.iter().map(|it| it.messages.len()).sum()
+    }
+}
