@@ -64,6 +64,8 @@ pub use taiwa_proto::{
     handshake::{HandshakeFault, HandshakeMisuse, Origin, Origins},
 };
 #[cfg(not(target_family = "wasm"))]
+pub use tls::{Certificates, ClientCertificates};
+#[cfg(not(target_family = "wasm"))]
 pub use tls::TlsVersion;
 #[cfg(target_family = "wasm")]
 pub use web::{BrowserInterface, Client, ClientBuilder, WebSocket, connect};

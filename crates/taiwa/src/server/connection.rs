@@ -4,6 +4,7 @@ use std::{io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use rustls::pki_types::CertificateDer;
 use taiwa_proto::{
     h1::{H1Fault, HeadReader, parse_request, write_response, write_response_head},
     handshake::{Arrival, Opening, Origins, Rejection, is_upgrade},
@@ -32,11 +33,13 @@ pub(super) struct Ends {
     pub(super) is_tls: bool,
     /// Over unix sockets.
     pub(super) credentials: Option<Credentials>,
+    /// Over TLS, if the client has shown any; its own is the first.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Ends {
     pub(super) fn new(peer: Addr, local: Addr) -> Self {
-        Self { peer, local, is_tls: false, credentials: None }
+        Self { peer, local, is_tls: false, credentials: None, certificates: Vec::new() }
     }
 
     /// Reads an opening handshake and checks its `Origin`.
@@ -112,7 +115,11 @@ async fn begin(
     let mut io = in_time(deadline, shared.read_proxy_header(io, &mut ends)).await??;
     if let Some(acceptor) = &shared.tls {
         io = match in_time(deadline, acceptor.accept(io)).await? {
-            Ok(tls) => Box::new(tls),
+            Ok(tls) => {
+                let shown = tls.get_ref().1.peer_certificates();
+                ends.certificates = shown.unwrap_or_default().to_vec();
+                Box::new(tls)
+            }
             Err(error) => {
                 (shared.on_error)(Some(&ends.peer), &handshake_error(error));
                 return None;

@@ -114,7 +114,8 @@ impl Server {
             config: Config { keepalive: Some(Keepalive::default()), ..Config::default() },
             origins: Origins::default(),
             proxies: None,
-            tls: None,
+            certificates: None,
+            clients: None,
             connections_max: 10_000,
             http: None,
         }

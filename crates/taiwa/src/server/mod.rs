@@ -20,9 +20,14 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
 use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate, handshake::Origins};
+use rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::TlsAcceptor;
 
-use crate::{error::Error, tls, websocket::GoingAway};
+use crate::{
+    error::Error,
+    tls::{self, Certificates, ClientCertificates},
+    websocket::GoingAway,
+};
 pub use addr::{Addr, Credentials};
 pub use body::RequestBody;
 pub use listener::Listener;
@@ -41,6 +46,8 @@ struct Shared {
     /// From whom connections are taken, each with a PROXY header.
     proxies: Option<Vec<Network>>,
     tls: Option<TlsAcceptor>,
+    /// To be looked after.
+    certificates: Option<Certificates>,
     connections_max: usize,
     http: Option<plain::Answer>,
     answer: Answer,
@@ -56,18 +63,42 @@ pub struct Server {
     config: Config,
     origins: Origins,
     proxies: Option<Vec<Network>>,
-    tls: Option<TlsAcceptor>,
+    certificates: Option<Certificates>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
     connections_max: usize,
     http: Option<plain::Answer>,
 }
 
 impl Server {
-    /// Speaks TLS (1.2 and 1.3) on all listeners, with a chain of certificates and a private key in PEM.
+    /// Speaks TLS (1.2 and 1.3) on all listeners, with a chain of certificates and a private key in PEM. The
+    /// one protocol that is agreed on by ALPN (RFC 7301) is `http/1.1`; sessions resume by tickets (RFC 8446
+    /// §4.6.1) that are good for 12 hours at most and for this server alone.
     ///
     /// # Errors
     /// [`Error::Tls`] if one of them can't be read or they don't fit each other.
-    pub fn tls(mut self, certificates_pem: &[u8], key_pem: &[u8]) -> Result<Self, Error> {
-        self.tls = Some(tls::acceptor(certificates_pem, key_pem)?);
+    pub fn tls(self, certificates_pem: &[u8], key_pem: &[u8]) -> Result<Self, Error> {
+        Ok(self.tls_reloading(Certificates::new(certificates_pem, key_pem)?))
+    }
+
+    /// Speaks TLS as [`tls`](Self::tls) does, with certificates that can be exchanged while the server runs.
+    #[must_use]
+    pub fn tls_reloading(mut self, certificates: Certificates) -> Self {
+        self.certificates = Some(certificates);
+        self
+    }
+
+    /// Asks clients for a certificate of their own, to be verified against these roots in PEM; certificates
+    /// are not checked for having been revoked. It needs [`tls`](Self::tls): without it [`Serving`] ends with
+    /// an error at once. What a client showed is in [`Upgrade::peer_certificates`].
+    ///
+    /// # Errors
+    /// [`Error::Tls`] if there is no root in the PEM text or one can't be read.
+    pub fn client_certificates(
+        mut self,
+        roots_pem: &[u8],
+        policy: ClientCertificates,
+    ) -> Result<Self, Error> {
+        self.clients = Some(tls::client_verifier(roots_pem, policy)?);
         Ok(self)
     }
 
@@ -155,11 +186,15 @@ impl Server {
         E: fmt::Display + Send + 'static,
     {
         let answer = Arc::new(answer);
+        let is_open = self.clients.is_some() && self.certificates.is_none();
+        let clients = self.clients;
+        let tls = self.certificates.as_ref().map(|it| tls::acceptor(it, clients));
         let shared = Shared {
             config: Arc::new(self.config),
             origins: self.origins,
             proxies: self.proxies,
-            tls: self.tls,
+            tls,
+            certificates: self.certificates,
             connections_max: self.connections_max,
             http: self.http,
             answer: Box::new(move |upgrade| {
@@ -170,6 +205,6 @@ impl Server {
             on_error: Box::new(|_, _| ()),
             going_away: Arc::default(),
         };
-        Serving { listeners: self.listeners, shared, signal: None }
+        Serving { listeners: self.listeners, shared, signal: None, is_open }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{
     fmt::Display,
-    future::{Future, IntoFuture, poll_fn},
+    future::{Future, IntoFuture, pending, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{Addr, Listener, Shared, connection, listener::Stream};
-use crate::io::BoxIo;
+use crate::{io::BoxIo, tls::Certificates};
 
 /// A server at work. Await it; dropping it drops all its connections.
 #[must_use = "await it"]
@@ -25,6 +25,8 @@ pub struct Serving {
     pub(super) listeners: Vec<Listener>,
     pub(super) shared: Shared,
     pub(super) signal: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Clients were to show certificates, and there is no TLS in which they could.
+    pub(super) is_open: bool,
 }
 
 impl Serving {
@@ -39,8 +41,9 @@ impl Serving {
         self
     }
 
-    /// Hears of closures that returned an error or panicked, of TLS handshakes that failed, and of
-    /// listeners that fail to accept. Default: nobody does.
+    /// Hears of closures that returned an error or panicked, of TLS handshakes that failed, of wrong PROXY
+    /// headers, of certificates in files that are no good, and of listeners that fail to accept. Default:
+    /// nobody does.
     pub fn on_error(
         mut self,
         listen: impl Fn(Option<&Addr>, &dyn Display) + Send + Sync + 'static,
@@ -50,15 +53,22 @@ impl Serving {
     }
 
     async fn run(self) -> io::Result<()> {
-        let Self { listeners, shared, signal } = self;
+        let Self { listeners, shared, signal, is_open } = self;
+        if is_open {
+            let why = "client certificates are asked for without TLS";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let shared = Arc::new(shared);
-        let mut signal = signal.unwrap_or_else(|| Box::pin(std::future::pending()));
+        let mut signal = signal.unwrap_or_else(|| Box::pin(pending()));
         let mut connections = JoinSet::new();
+        let looked_after = Arc::clone(&shared);
+        let mut looked_after = pin!(looked_after.look_after_certificates());
         let mut turned_away = JoinSet::new();
         let mut turn = 0;
         loop {
             tokio::select! {
                 () = &mut signal => break,
+                () = &mut looked_after => {}
                 Some(ended) = connections.join_next() => shared.hear_panic(ended),
                 Some(_) = turned_away.join_next() => {}
                 accepted = accept(&listeners, &mut turn) => match accepted {
@@ -96,6 +106,24 @@ impl Serving {
 }
 
 impl Shared {
+    /// Reads the files of certificates again and again; it has no end.
+    async fn look_after_certificates(&self) {
+        let certificates = self.certificates.as_ref();
+        let every = certificates.and_then(Certificates::checked_every);
+        let (Some(certificates), Some(every)) = (certificates, every) else {
+            return pending().await;
+        };
+        loop {
+            sleep(every).await;
+            let certificates = certificates.clone();
+            // Files may lie far away.
+            let checked = tokio::task::spawn_blocking(move || certificates.check()).await;
+            if let Ok(Err(error)) = checked {
+                (self.on_error)(None, &error);
+            }
+        }
+    }
+
     /// Reports a panic that was not caught where closures are run: of the one for ordinary requests.
     fn hear_panic(&self, ended: Result<(), JoinError>) {
         if let Err(error) = ended {

@@ -108,6 +108,12 @@ impl Upgrade {
         self.ends.credentials
     }
 
+    /// Returns the certificates that the client has shown, each in DER (RFC 5280), its own first: verified, as
+    /// [`Server::client_certificates`](crate::Server::client_certificates) asks for. Empty if it has shown none.
+    pub fn peer_certificates(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.ends.certificates.iter().map(|it| it.as_ref())
+    }
+
     /// Returns host and port as the client named them.
     pub fn host(&self) -> &str {
         self.opening.host()

@@ -4,6 +4,7 @@ mod client;
 mod key_log;
 mod anyone;
 mod server;
+mod certificates;
 
 use std::io;
 
@@ -12,7 +13,9 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use crate::error::Error;
 pub use client::TlsVersion;
 pub(crate) use client::{ClientTls, Connector};
-pub(crate) use server::acceptor;
+pub use certificates::Certificates;
+pub use server::ClientCertificates;
+pub(crate) use server::{acceptor, client_verifier};
 
 /// RFC 7301: the one protocol that we speak.
 const ALPN: &[u8] = b"http/1.1";

@@ -12,6 +12,7 @@ mod openssl;
 mod redirects;
 mod proxy_protocol;
 mod refusals;
+mod reload;
 mod server;
 mod shutdown;
 mod tls;
