@@ -50,6 +50,9 @@ pub enum Error {
     Handshake(HandshakeFault),
     /// What the server sent is no HTTP, or passes a limit.
     Http(H1Fault),
+    /// [`Upgrade::accept`](crate::Upgrade::accept) or [`reject`](crate::Upgrade::reject) was called where the
+    /// answer is a response to return: of [`Upgrade::on_upgrade`](crate::Upgrade::on_upgrade), or another.
+    ResponseExpected,
     /// The URL, a header or a subprotocol that was asked for can't be requested.
     Request(HandshakeMisuse),
     /// The name or value of a header is none (RFC 9110 §5.1, §5.5).
@@ -75,6 +78,7 @@ impl Error {
                 Some(CloseCode::MANDATORY_EXTENSION)
             }
             Self::Misuse(_) | Self::Busy | Self::Refused(_) | Self::Handshake(_) => None,
+            Self::ResponseExpected => None,
             Self::Redirect(_)
             | Self::Proxy(_)
             | Self::Http(_)
@@ -100,6 +104,7 @@ impl Error {
                 _ => false,
             },
             Self::Fault(_) | Self::Misuse(_) | Self::Handshake(_) => false,
+            Self::ResponseExpected => false,
             Self::Redirect(_)
             | Self::Http(_)
             | Self::Request(_)
@@ -117,6 +122,9 @@ impl fmt::Display for Error {
             Self::Lost => f.write_str("the connection ended without a Close frame"),
             Self::Closed(closed) => write!(f, "the connection is closed ({})", closed.code),
             Self::Misuse(misuse) => misuse.fmt(f),
+            Self::ResponseExpected => {
+                f.write_str("this upgrade is answered by returning a response: that of on_upgrade")
+            }
             Self::Busy => f.write_str("too many messages came before the answer to the ping"),
             Self::InboxFull => f.write_str("messages were not received in time"),
             Self::Refused(response) => write!(f, "refused with status {}", response.status()),
@@ -146,6 +154,7 @@ impl std::error::Error for Error {
             Self::Header(it) => Some(it),
             Self::Tls(it) | Self::Io(it) => Some(it),
             Self::Lost | Self::Closed(_) | Self::Busy | Self::InboxFull | Self::Refused(_) => None,
+            Self::ResponseExpected => None,
         }
     }
 }

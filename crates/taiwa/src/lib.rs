@@ -55,18 +55,23 @@ pub use error::{Error, ProxyError, ProxyFault, RedirectFault, TrySendError};
 #[cfg(not(target_family = "wasm"))]
 pub use server::{Addr, Credentials, Listener, Network};
 #[cfg(not(target_family = "wasm"))]
-pub use server::{RequestBody, Server, Serving, Upgrade};
+pub use server::{
+    Handover, Outcome, Rejection, RequestBody, Server, Serving, Sockets, SocketsBuilder, Upgrade,
+    UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
+};
 pub use taiwa_proto::{
     CloseCode, Closed, Config, Deadline, Deadlines, Fault, Keepalive, Kind, Limits, Message,
     Misuse, Prepared, Side, Stats, Traffic, Utf8Bytes,
     deflate::{Deflate, Params as DeflateParams},
     h1::H1Fault,
-    handshake::{HandshakeFault, HandshakeMisuse, Origin, Origins},
+    handshake::{
+        HandshakeFault, HandshakeMisuse, Origin, Origins, Rejection as HandshakeRejection,
+    },
 };
 #[cfg(not(target_family = "wasm"))]
-pub use tls::{Certificates, ClientCertificates};
-#[cfg(not(target_family = "wasm"))]
 pub use tls::TlsVersion;
+#[cfg(not(target_family = "wasm"))]
+pub use tls::{Certificates, ClientCertificates};
 #[cfg(target_family = "wasm")]
 pub use web::{BrowserInterface, Client, ClientBuilder, WebSocket, connect};
 #[cfg(not(target_family = "wasm"))]

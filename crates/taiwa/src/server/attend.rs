@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     fmt::Display,
-    future::{Future, pending, poll_fn},
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
@@ -13,19 +13,17 @@ use std::{
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use taiwa_proto::CloseCode;
-use tokio::{sync::oneshot, time::sleep};
+use tokio::sync::oneshot;
 
-use super::{
-    Addr, Shared,
-    upgrade::{Reply, Upgrade},
-};
+use super::{Addr, Terms, upgrade::Reply};
 use crate::websocket::Inner;
 
-type Running = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+/// A closure's future.
+pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// A closure at work.
 pub(super) struct Attended {
-    shared: Arc<Shared>,
+    terms: Arc<Terms>,
     peer: Addr,
     /// `None` once it has returned, panicked or been dropped.
     running: Option<Running>,
@@ -34,9 +32,9 @@ pub(super) struct Attended {
 }
 
 impl Attended {
-    pub(super) fn new(shared: &Arc<Shared>, peer: &Addr, upgrade: Upgrade) -> Self {
-        let running = Some((shared.answer)(upgrade));
-        Self { shared: Arc::clone(shared), peer: peer.clone(), running, code: CloseCode::NORMAL }
+    pub(super) fn new(terms: &Arc<Terms>, peer: &Addr, running: Running) -> Self {
+        let (terms, peer) = (Arc::clone(terms), peer.clone());
+        Self { terms, peer, running: Some(running), code: CloseCode::NORMAL }
     }
 
     /// Is ready when the closure has returned.
@@ -57,12 +55,12 @@ impl Attended {
 
     fn fail(&mut self, what: &dyn Display) {
         self.code = CloseCode::INTERNAL_ERROR;
-        (self.shared.on_error)(Some(&self.peer), what);
+        (self.terms.on_error)(Some(&self.peer), what);
     }
 
     /// Waits for the closure's answer. Without one: status 500, or 503 if the server goes away first.
     pub(super) async fn answer(&mut self, reply: &mut oneshot::Receiver<Reply>) -> Reply {
-        let shared = Arc::clone(&self.shared);
+        let terms = Arc::clone(&self.terms);
         let status = tokio::select! {
             biased;
             reply = &mut *reply => match reply {
@@ -73,7 +71,7 @@ impl Attended {
                 Ok(reply) => return reply,
                 Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
-            () = shared.patience() => StatusCode::SERVICE_UNAVAILABLE,
+            () = terms.patience() => StatusCode::SERVICE_UNAVAILABLE,
         };
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = status;
@@ -82,29 +80,18 @@ impl Attended {
 
     /// Waits until the closure has returned, but not longer than the server's patience.
     pub(super) async fn run_out(&mut self) {
-        let shared = Arc::clone(&self.shared);
+        let terms = Arc::clone(&self.terms);
         tokio::select! {
             biased;
             () = poll_fn(|cx| self.poll_returned(cx)) => {}
-            () = shared.patience() => self.running = None,
-        }
-    }
-}
-
-impl Shared {
-    /// Ends when the server goes away and what was not done by itself has to be ended.
-    pub(super) async fn patience(&self) {
-        self.going_away.wait().await;
-        match self.config.deadlines.close {
-            Some(within) => sleep(within).await,
-            None => pending().await,
+            () = terms.patience() => self.running = None,
         }
     }
 }
 
 /// Runs a closure that has accepted, and closes its socket when it comes `home` open.
 pub(super) async fn attend(mut attended: Attended, mut home: oneshot::Receiver<Box<Inner>>) {
-    let shared = Arc::clone(&attended.shared);
+    let terms = Arc::clone(&attended.terms);
     let socket = tokio::select! {
         biased;
         () = attended.run_out() => None,
@@ -113,7 +100,7 @@ pub(super) async fn attend(mut attended: Attended, mut home: oneshot::Receiver<B
     match socket {
         // Dropped while the closure goes on.
         Some(Ok(socket)) => {
-            tokio::join!(close(socket, CloseCode::NORMAL, &shared), attended.run_out());
+            tokio::join!(close(socket, CloseCode::NORMAL, &terms), attended.run_out());
         }
         // It ended by itself.
         Some(Err(_)) => attended.run_out().await,
@@ -121,18 +108,18 @@ pub(super) async fn attend(mut attended: Attended, mut home: oneshot::Receiver<B
         None => tokio::select! {
             biased;
             socket = home => if let Ok(socket) = socket {
-                close(socket, attended.code, &shared).await;
+                close(socket, attended.code, &terms).await;
             },
-            () = shared.patience() => {}
+            () = terms.patience() => {}
         },
     }
 }
 
 /// Does the closing handshake, within [`Deadlines::close`](crate::Deadlines::close).
-async fn close(mut socket: Box<Inner>, code: CloseCode, shared: &Shared) {
+async fn close(mut socket: Box<Inner>, code: CloseCode, terms: &Terms) {
     let code = match code {
         _ if socket.panicked => CloseCode::INTERNAL_ERROR,
-        CloseCode::NORMAL if shared.going_away.is_said() => CloseCode::GOING_AWAY,
+        CloseCode::NORMAL if terms.going_away.is_said() => CloseCode::GOING_AWAY,
         code => code,
     };
     let _ = socket.close(code, "");

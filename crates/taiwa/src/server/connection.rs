@@ -55,7 +55,7 @@ impl Ends {
 
     /// No page can open a unix socket: a request with an `Origin` came through a program that stands in
     /// between, and that program's own address is the one that a page may have bound a name to.
-    fn arrival(&self) -> Arrival {
+    pub(super) fn arrival(&self) -> Arrival {
         self.local.ip().map_or(Arrival::Network, Arrival::at)
     }
 }
@@ -77,10 +77,10 @@ pub(super) struct Opened {
 
 /// Serves a connection until it is a WebSocket. `None`: it never became one, and has ended.
 async fn open(shared: Arc<Shared>, stream: Stream) -> Option<Opened> {
-    let deadline = shared.config.deadlines.handshake.map(|within| Instant::now() + within);
+    let deadline = shared.terms.config.deadlines.handshake.map(|within| Instant::now() + within);
     let begun = tokio::select! {
         begun = begin(&shared, stream, deadline) => begun,
-        () = shared.going_away.wait() => None,
+        () = shared.terms.going_away.wait() => None,
     };
     let (io, ends, first) = begun?;
     match first {
@@ -121,7 +121,7 @@ async fn begin(
                 Box::new(tls)
             }
             Err(error) => {
-                (shared.on_error)(Some(&ends.peer), &handshake_error(error));
+                (shared.terms.on_error)(Some(&ends.peer), &handshake_error(error));
                 return None;
             }
         };
@@ -148,7 +148,7 @@ async fn read_first(shared: &Shared, io: &mut BoxIo) -> io::Result<First> {
         if io.read_buf(&mut read).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let fed = reader.feed(&read, &shared.config.limits);
+        let fed = reader.feed(&read, &shared.terms.config.limits);
         match fed.and_then(|head| head.map(|it| Ok((parse_request(&it)?, it))).transpose()) {
             Err(fault) => return Ok(First::Fault(fault)),
             Ok(None) => read.clear(),
@@ -168,15 +168,17 @@ async fn upgrade(
     request: Request<()>,
     leftover: BytesMut,
 ) -> Option<Opened> {
-    let opening = match ends.open(&request, &shared.origins) {
+    let opening = match ends.open(&request, &shared.terms.origins) {
         Ok(opening) => opening,
         Err(rejection) => {
             part(io, &whole(rejection.response())).await;
             return None;
         }
     };
-    let (upgrade, mut waiting) = Upgrade::new(&shared, &ends, request.into_parts().0, opening);
-    let mut attended = Attended::new(&shared, &ends.peer, upgrade);
+    let (upgrade, mut waiting) =
+        Upgrade::new(&shared.terms, &ends, request.into_parts().0, opening);
+    let running = (shared.answer)(upgrade);
+    let mut attended = Attended::new(&shared.terms, &ends.peer, running);
     match attended.answer(&mut waiting.reply).await {
         Reply::Reject(response) => {
             part(io, &whole(response)).await;
@@ -190,7 +192,8 @@ async fn upgrade(
                 io.write_all(&bytes).await?;
                 io.flush().await
             };
-            let deadline = shared.config.deadlines.write.map(|within| Instant::now() + within);
+            let deadline =
+                shared.terms.config.deadlines.write.map(|within| Instant::now() + within);
             if let Some(Ok(())) = in_time(deadline, written).await {
                 let _ = transfer.send((io, leftover));
             }

@@ -10,39 +10,41 @@ mod network;
 mod plain;
 mod proxy_protocol;
 mod serving;
+mod sockets;
+mod terms;
 #[cfg(unix)]
 mod unix;
 mod upgrade;
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, sync::Arc};
 
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
-use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate, handshake::Origins};
 use rustls::server::danger::ClientCertVerifier;
+use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate, handshake::Origins};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
     error::Error,
     tls::{self, Certificates, ClientCertificates},
-    websocket::GoingAway,
 };
 pub use addr::{Addr, Credentials};
 pub use body::RequestBody;
 pub use listener::Listener;
 pub use network::Network;
 pub use serving::Serving;
-pub use upgrade::Upgrade;
+pub use sockets::{Sockets, SocketsBuilder};
+use terms::Terms;
+pub use upgrade::{
+    Handover, Outcome, Rejection, Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
+};
 
-type Answer =
-    Box<dyn Fn(Upgrade) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
-type OnError = Box<dyn Fn(Option<&Addr>, &dyn fmt::Display) + Send + Sync>;
+type Answer = Box<dyn Fn(Upgrade) -> attend::Running + Send + Sync>;
 
 /// What all connections of a server share.
 struct Shared {
-    config: Arc<Config>,
-    origins: Origins,
+    terms: Arc<Terms>,
     /// From whom connections are taken, each with a PROXY header.
     proxies: Option<Vec<Network>>,
     tls: Option<TlsAcceptor>,
@@ -51,8 +53,6 @@ struct Shared {
     connections_max: usize,
     http: Option<plain::Answer>,
     answer: Answer,
-    on_error: OnError,
-    going_away: Arc<GoingAway>,
 }
 
 /// Listens for connections and hands each opening handshake to a closure.
@@ -190,8 +190,7 @@ impl Server {
         let clients = self.clients;
         let tls = self.certificates.as_ref().map(|it| tls::acceptor(it, clients));
         let shared = Shared {
-            config: Arc::new(self.config),
-            origins: self.origins,
+            terms: Arc::new(Terms::new(self.config, self.origins)),
             proxies: self.proxies,
             tls,
             certificates: self.certificates,
@@ -202,8 +201,6 @@ impl Server {
                 // Called inside, so that a panic of the closure itself is caught, too.
                 Box::pin(async move { answer(upgrade).await.map_err(|error| error.to_string()) })
             }),
-            on_error: Box::new(|_, _| ()),
-            going_away: Arc::default(),
         };
         Serving { listeners: self.listeners, shared, signal: None, is_open }
     }

@@ -57,21 +57,21 @@ pub(super) async fn serve(
         let (shared, ends, slot) = (Arc::clone(&shared), Arc::clone(&ends), Arc::clone(&slot));
         async move { Ok::<_, Infallible>(respond(shared, ends, slot, request).await) }
     });
-    let limits = &shared.config.limits;
+    let limits = &shared.terms.config.limits;
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(shared.config.deadlines.handshake)
+        .header_read_timeout(shared.terms.config.deadlines.handshake)
         .max_headers(limits.headers_max)
         .max_buf_size(limits.handshake_bytes_max.max(BUFFER_MIN));
     let io = TokioIo::new(Rewind { first: read, io });
     let mut http = pin!(http.serve_connection(io, service).with_upgrades());
     let served = tokio::select! {
         served = &mut http => served,
-        () = shared.going_away.wait() => {
+        () = shared.terms.going_away.wait() => {
             http.as_mut().graceful_shutdown();
             tokio::select! {
                 served = http => served,
-                () = shared.patience() => return None,
+                () = shared.terms.patience() => return None,
             }
         }
     };
@@ -113,13 +113,15 @@ async fn upgrade(
     slot: Slot,
     mut request: Request<Incoming>,
 ) -> Response<ResponseBody> {
-    let opening = match ends.open(&request, &shared.origins) {
+    let opening = match ends.open(&request, &shared.terms.origins) {
         Ok(opening) => opening,
         Err(rejection) => return with_body(rejection.response()),
     };
     let upgrading = hyper::upgrade::on(&mut request);
-    let (upgrade, mut waiting) = Upgrade::new(&shared, &ends, request.into_parts().0, opening);
-    let mut attended = Attended::new(&shared, &ends.peer, upgrade);
+    let (upgrade, mut waiting) =
+        Upgrade::new(&shared.terms, &ends, request.into_parts().0, opening);
+    let running = (shared.answer)(upgrade);
+    let mut attended = Attended::new(&shared.terms, &ends.peer, running);
     match attended.answer(&mut waiting.reply).await {
         Reply::Reject(response) => {
             attended.run_out().await;

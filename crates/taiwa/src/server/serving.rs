@@ -48,7 +48,8 @@ impl Serving {
         mut self,
         listen: impl Fn(Option<&Addr>, &dyn Display) + Send + Sync + 'static,
     ) -> Self {
-        self.shared.on_error = Box::new(listen);
+        let terms = Arc::get_mut(&mut self.shared.terms).expect("nothing shares them yet");
+        terms.on_error = Box::new(listen);
         self
     }
 
@@ -87,7 +88,7 @@ impl Serving {
                     Ok(_) => {}
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => {
-                        (shared.on_error)(None, &error);
+                        (shared.terms.on_error)(None, &error);
                         tokio::select! {
                             () = &mut signal => break,
                             () = sleep(ACCEPT_AGAIN_AFTER) => {}
@@ -97,7 +98,7 @@ impl Serving {
             }
         }
         drop(listeners);
-        shared.going_away.say();
+        shared.terms.going_away.say();
         while let Some(ended) = connections.join_next().await {
             shared.hear_panic(ended);
         }
@@ -119,7 +120,7 @@ impl Shared {
             // Files may lie far away.
             let checked = tokio::task::spawn_blocking(move || certificates.check()).await;
             if let Ok(Err(error)) = checked {
-                (self.on_error)(None, &error);
+                (self.terms.on_error)(None, &error);
             }
         }
     }
@@ -127,7 +128,7 @@ impl Shared {
     /// Reports a panic that was not caught where closures are run: of the one for ordinary requests.
     fn hear_panic(&self, ended: Result<(), JoinError>) {
         if let Err(error) = ended {
-            (self.on_error)(None, &error);
+            (self.terms.on_error)(None, &error);
         }
     }
 }

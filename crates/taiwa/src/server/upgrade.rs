@@ -1,28 +1,48 @@
 //! [`Upgrade`]: an opening handshake that waits for an answer.
 
-use std::sync::Arc;
+#[cfg(feature = "axum")]
+mod axum;
+mod handed;
+mod rejection;
+mod returned;
+mod service;
+mod settings;
+
+use std::{fmt, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri,
+    Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Uri,
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
 };
-use taiwa_proto::{Config, Role, handshake::Opening};
+use taiwa_proto::{
+    Config, Role,
+    handshake::{Agreed, Opening},
+};
 use tokio::sync::oneshot;
 
 use super::{
-    Addr, Credentials, Shared,
+    Addr, Credentials, Terms,
     connection::{Ends, Waiting},
 };
 use crate::{
     error::Error,
     io::BoxIo,
-    websocket::{Ear, GoingAway, Inner, Opened, WebSocket},
+    websocket::{Ear, Inner, Opened, WebSocket},
 };
+pub use rejection::Rejection;
+pub use returned::{Handover, Outcome};
+pub use service::{UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService};
 
-/// An opening handshake that waits for an answer: [`accept`](Self::accept) or [`reject`](Self::reject).
-/// Take your time to decide. Dropped without an answer, it is refused with status 500.
+/// An opening handshake that waits for an answer. Take your time to decide.
+///
+/// | from | say yes | say no |
+/// |---|---|---|
+/// | [`Server`](crate::Server), [`UpgradeService`] | [`accept`](Self::accept) | [`reject`](Self::reject), [`reject_with`](Self::reject_with) |
+/// | [`from_request`](Self::from_request), [`Sockets::upgrade`](crate::Sockets::upgrade), axum | return the response of [`on_upgrade`](Self::on_upgrade) or [`respond`](Self::respond) | return another response |
+///
+/// Dropped without an answer, the upper kind is refused with status 500.
 ///
 /// ```
 /// use taiwa::{Error, Upgrade};
@@ -43,9 +63,16 @@ pub struct Upgrade {
     subprotocol: Option<String>,
     response_headers: HeaderMap,
     config: Arc<Config>,
-    going_away: Arc<GoingAway>,
-    reply: oneshot::Sender<Reply>,
-    home: oneshot::Sender<Box<Inner>>,
+    terms: Arc<Terms>,
+    road: Road,
+}
+
+/// Which way the answer goes.
+enum Road {
+    /// Somebody waits for it, writes it, and takes the socket back.
+    Awaited { reply: oneshot::Sender<Reply>, home: oneshot::Sender<Box<Inner>> },
+    /// Our caller returns it to hyper.
+    Returned(returned::Place),
 }
 
 /// An answer to an opening handshake.
@@ -57,7 +84,7 @@ pub(super) enum Reply {
 
 impl Upgrade {
     pub(super) fn new(
-        shared: &Shared,
+        terms: &Arc<Terms>,
         ends: &Arc<Ends>,
         parts: Parts,
         opening: Opening,
@@ -70,10 +97,9 @@ impl Upgrade {
             ends: Arc::clone(ends),
             subprotocol: None,
             response_headers: HeaderMap::new(),
-            config: Arc::clone(&shared.config),
-            going_away: Arc::clone(&shared.going_away),
-            reply,
-            home,
+            config: Arc::clone(&terms.config),
+            terms: Arc::clone(terms),
+            road: Road::Awaited { reply, home },
         };
         (upgrade, Waiting { reply: reply_waiting, home: home_waiting })
     }
@@ -93,12 +119,20 @@ impl Upgrade {
         &self.parts.headers
     }
 
-    /// Returns the address of the peer.
+    /// Returns the extensions of the request: what middleware left there.
+    pub fn extensions(&self) -> &Extensions {
+        &self.parts.extensions
+    }
+
+    /// Returns the address of the peer. Behind an HTTP server that is not ours it is what stands as [`Addr`]
+    /// or [`SocketAddr`](std::net::SocketAddr) in the request's extensions, or [`Addr::Unknown`];
+    /// [`WebSocket::peer_addr`] knows better where the transport is a tokio `TcpStream`.
     pub fn peer_addr(&self) -> &Addr {
         &self.ends.peer
     }
 
-    /// Returns the address on which we were reached.
+    /// Returns the address on which we were reached; [`Addr::Unknown`] behind an HTTP server that is not
+    /// ours.
     pub fn local_addr(&self) -> &Addr {
         &self.ends.local
     }
@@ -129,7 +163,8 @@ impl Upgrade {
         self.opening.subprotocols().iter().map(String::as_str)
     }
 
-    /// Tells whether the connection is encrypted.
+    /// Tells whether the connection is encrypted. `false` behind an HTTP server that is not ours: we can't
+    /// know.
     pub fn is_tls(&self) -> bool {
         self.ends.is_tls
     }
@@ -150,9 +185,25 @@ impl Upgrade {
 
     /// Accepts: answers with status 101.
     ///
+    /// Dropping its future closes the connection.
+    ///
     /// # Errors
-    /// [`Error::Lost`] if the client is gone.
+    /// [`Error::Lost`] if the client is gone; [`Error::ResponseExpected`] where the answer is a response to
+    /// return, see [`on_upgrade`](Self::on_upgrade).
     pub async fn accept(self) -> Result<WebSocket, Error> {
+        let (response, agreed) = self.response();
+        let Road::Awaited { reply, home } = self.road else { return Err(Error::ResponseExpected) };
+        let (transfer, transferred) = oneshot::channel();
+        reply.send(Reply::Accept(response, transfer)).map_err(|_| Error::Lost)?;
+        let (io, leftover) = transferred.await.map_err(|_| Error::Lost)?;
+        let opened = Opened { io, leftover, agreed, peer_addr: self.ends.peer.tcp() };
+        let inner = Inner::new(Role::Server, self.config, opened);
+        let ear = Ear::new(Arc::clone(&self.terms.going_away));
+        Ok(WebSocket::new(inner.of_server(ear, home)))
+    }
+
+    /// Makes the response 101, and says what is agreed by it.
+    fn response(&self) -> (Response<()>, Agreed) {
         let subprotocol = self.subprotocol.as_deref();
         let (mut response, agreed) = self.opening.accept(subprotocol, self.config.deflate.as_ref());
         for (name, value) in &self.response_headers {
@@ -162,19 +213,15 @@ impl Upgrade {
                 response.headers_mut().append(name, value.clone());
             }
         }
-        let (transfer, transferred) = oneshot::channel();
-        self.reply.send(Reply::Accept(response, transfer)).map_err(|_| Error::Lost)?;
-        let (io, leftover) = transferred.await.map_err(|_| Error::Lost)?;
-        let opened = Opened { io, leftover, agreed, peer_addr: self.ends.peer.tcp() };
-        let inner = Inner::new(Role::Server, self.config, opened);
-        Ok(WebSocket::new(inner.of_server(Ear::new(self.going_away), self.home)))
+        (response, agreed)
     }
 
     /// Refuses with a status and a text. A status below 200 or above 599 is sent as 500. The connection
     /// closes, or serves further requests, once the closure has returned.
     ///
     /// # Errors
-    /// None; it returns a `Result` to stand at the end of a closure.
+    /// [`Error::ResponseExpected`] where the answer is a response to return. None otherwise; it returns a
+    /// `Result` to stand at the end of a closure.
     pub async fn reject(self, status: u16, body: impl Into<Bytes>) -> Result<(), Error> {
         let mut response = Response::new(body.into());
         *response.status_mut() = match status {
@@ -194,8 +241,22 @@ impl Upgrade {
         if response.status().is_informational() {
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         }
+        let Road::Awaited { reply, .. } = self.road else { return Err(Error::ResponseExpected) };
         // A client that has gone meanwhile needs no answer.
-        let _ = self.reply.send(Reply::Reject(response));
+        let _ = reply.send(Reply::Reject(response));
         Ok(())
+    }
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the headers and not the query: they hold secrets.
+        f.debug_struct("Upgrade")
+            .field("peer", &self.ends.peer)
+            .field("host", &self.host())
+            .field("path", &self.uri().path())
+            .field("origin", &self.origin())
+            .field("subprotocols", &self.opening.subprotocols())
+            .finish_non_exhaustive()
     }
 }

@@ -11,9 +11,9 @@ use std::io;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use crate::error::Error;
+pub use certificates::Certificates;
 pub use client::TlsVersion;
 pub(crate) use client::{ClientTls, Connector};
-pub use certificates::Certificates;
 pub use server::ClientCertificates;
 pub(crate) use server::{acceptor, client_verifier};
 

@@ -11,6 +11,7 @@ mod nginx;
 mod openssl;
 mod redirects;
 mod proxy_protocol;
+mod hyper;
 mod refusals;
 mod reload;
 mod server;

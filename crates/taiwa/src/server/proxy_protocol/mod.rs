@@ -26,14 +26,15 @@ impl Shared {
             return Some(io);
         }
         let refuse = |why: &dyn Display| {
-            (self.on_error)(Some(&ends.peer), &format_args!("PROXY protocol: {why}"));
+            (self.terms.on_error)(Some(&ends.peer), &format_args!("PROXY protocol: {why}"));
             None
         };
         if !self.lets_in(&ends.peer) {
             return refuse(&"the peer is none of the proxies");
         }
         // The transport failed, or the peer went away: nobody's fault.
-        let (read, header) = read(&mut io, self.config.limits.handshake_bytes_max).await.ok()?;
+        let (read, header) =
+            read(&mut io, self.terms.config.limits.handshake_bytes_max).await.ok()?;
         match header {
             Err(fault) => return refuse(&fault),
             Ok(Header::Transport) => {}
