@@ -1,5 +1,7 @@
 //! [`Server`]: listens, upgrades, closes.
 
+#[cfg(unix)]
+mod activation;
 mod addr;
 mod attend;
 mod body;

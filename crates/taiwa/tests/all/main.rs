@@ -1,5 +1,7 @@
 //! Tests of the library as its users see it, over real sockets on loopback.
 
+#[cfg(unix)]
+mod activation;
 mod at_once;
 mod authority;
 mod echo;
