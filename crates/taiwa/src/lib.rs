@@ -37,6 +37,8 @@ mod error;
 #[cfg(not(target_family = "wasm"))]
 mod io;
 #[cfg(not(target_family = "wasm"))]
+mod reconnect;
+#[cfg(not(target_family = "wasm"))]
 mod rewind;
 #[cfg(not(target_family = "wasm"))]
 mod scratch;
@@ -52,6 +54,10 @@ mod web;
 #[cfg(not(target_family = "wasm"))]
 pub use client::{Client, ClientBuilder, FinalUrl, Proxy, connect};
 pub use error::{Error, ProxyError, ProxyFault, RedirectFault, TrySendError};
+#[cfg(not(target_family = "wasm"))]
+pub use reconnect::{
+    Attempt, Backoff, Disconnected, ReconnectEvent, Reconnecting, ReconnectingWebSocket, SendError,
+};
 #[cfg(not(target_family = "wasm"))]
 pub use server::{Addr, Credentials, Listener, Network};
 #[cfg(not(target_family = "wasm"))]

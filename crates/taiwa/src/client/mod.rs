@@ -211,7 +211,10 @@ impl Client {
         }
     }
 
-    async fn in_time<T>(&self, open: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub(crate) async fn in_time<T>(
+        &self,
+        open: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         match self.shared.config.deadlines.handshake {
             None => open.await,
             Some(within) => match timeout(within, open).await {

@@ -11,6 +11,7 @@ mod foreign;
 mod http;
 mod nginx;
 mod openssl;
+mod reconnect;
 mod redirects;
 mod proxy_protocol;
 mod hyper;

@@ -139,6 +139,38 @@ async fn what_a_server_answers_wrongly_is_told_apart() {
 }
 
 #[tokio::test]
+async fn the_body_of_a_refusal_ends_where_http_says_or_at_the_limit() {
+    let long = "x".repeat(20_000);
+    let chunks = format!("{}0\r\n\r\n", "3e8\r\n".to_owned() + &"y".repeat(1000) + "\r\n");
+    for (head, body, expected) in [
+        ("Content-Length: 5\r\n", "five!and more", "five!"),
+        ("Content-Length: 0\r\n", "nothing", ""),
+        // The server ends early: what came is what there is.
+        ("Content-Length: 50\r\n", "five!", "five!"),
+        ("", "until the end", "until the end"),
+        ("", &long, &long[..16 << 10]),
+        ("Content-Length: 20000\r\n", &long, &long[..16 << 10]),
+        ("Content-Length: 99999999999999999999999\r\n", "huge", "huge"),
+        ("Transfer-Encoding: chunked\r\n", &chunks, &"y".repeat(1000)),
+        ("Transfer-Encoding: chunked\r\n", "5\r\nab", "ab"),
+        // RFC 9112 §6.3: "Transfer-Encoding overrides the Content-Length".
+        ("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", &chunks, &"y".repeat(1000)),
+    ] {
+        let response = connect_to(format!("HTTP/1.1 403 No\r\n{head}\r\n{body}")).await;
+        let Err(Error::Refused(response)) = response else { panic!("{response:?}") };
+        assert!(response.body() == expected.as_bytes(), "{head}: {} bytes", response.body().len());
+    }
+    for status in [204, 304] {
+        let Err(Error::Refused(response)) =
+            connect_to(format!("HTTP/1.1 {status} No\r\nContent-Length: 4\r\n\r\nbody")).await
+        else {
+            panic!("{status}")
+        };
+        assert!(response.body().is_empty(), "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_a_required_extension_is_left_with_1010() {
     let (server, addr) = bind().await;
     let (tell, told) = tokio::sync::oneshot::channel();
