@@ -43,7 +43,7 @@ fn check(workspace: &Workspace, names: &[&str]) -> Result<Outcome, String> {
 }
 
 /// Counts `ok NAME`, `FAIL NAME: why` and `skip NAME: why`, one a line.
-fn read(lines: &[String], end: Result<(), String>) -> Outcome {
+pub(crate) fn read(lines: &[String], end: Result<(), String>) -> Outcome {
     let mut outcome = Outcome::default();
     for line in lines {
         match line.split_once(' ') {

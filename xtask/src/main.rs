@@ -25,7 +25,7 @@ usage: cargo xtask VERB
   test              set up, then run every test there is; ends with a line of counts
   setup             install what the tests need and this machine lacks
   tidy              check the rules of the house (STYLE.md)
-  wasm              prove that taiwa-proto builds for wasm32 and imports nothing
+  wasm              prove that taiwa-proto imports nothing on wasm32, run taiwa's client in Chromium
   autobahn          run Autobahn's core cases and a sample of its compression cases
   autobahn --all    run all of its cases and write conformance/autobahn/results.json
   autobahn --against URL   run the same as without options against another server

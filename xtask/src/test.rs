@@ -34,10 +34,12 @@ fn cargo(workspace: &Workspace, args: &[&str]) -> Outcome {
 /// Workspaces of their own, beside the root's.
 const BENCH: [&str; 2] = ["--manifest-path", "bench/Cargo.toml"];
 const FUZZ: [&str; 2] = ["--manifest-path", "fuzz/Cargo.toml"];
+const BROWSER: [&str; 2] = ["--manifest-path", "conformance/browser/Cargo.toml"];
 
 fn format(workspace: &Workspace) -> Outcome {
     let mut outcome = Outcome::default();
-    for of in [&["--all"][..], &[&["--all"][..], &BENCH].concat(), &FUZZ] {
+    let with_all = |of: [&'static str; 2]| [&["--all"][..], &of].concat();
+    for of in [&["--all"][..], &with_all(BENCH), &FUZZ, &with_all(BROWSER)] {
         let args = [&["fmt"], of, &["--", "--check"]].concat();
         outcome.add(cargo(workspace, &args));
     }

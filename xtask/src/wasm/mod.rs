@@ -1,5 +1,7 @@
-//! `wasm`: proves that `taiwa-proto` builds for wasm32 and needs nothing from the world.
+//! `wasm`: proves that `taiwa-proto` builds for wasm32 and needs nothing from the world, and that `taiwa`'s
+//! client works in a browser.
 
+mod browser;
 mod module;
 
 use std::{fs, time::Duration};
@@ -17,13 +19,17 @@ const EXPORTS: &[&str] = &["accept", "ask", "echo", "open", "pass", "speak"];
 const FETCH_MAX: Duration = Duration::from_secs(2 * 60);
 const BUILD_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// Builds conformance/wasm and reads the sections of the module.
+/// Builds conformance/wasm and reads the sections of the module; then runs conformance/browser.
 ///
 /// Skipped where the compiler has no standard library for wasm32 and none can be fetched: neither Debian nor a
 /// package registry has one.
 pub(crate) fn run(workspace: &Workspace) -> Outcome {
     match std_for_wasm(workspace) {
-        Ok(()) => Outcome::of(check(workspace)),
+        Ok(()) => {
+            let mut outcome = Outcome::of(check(workspace));
+            outcome.add(browser::run(workspace, TARGET));
+            outcome
+        }
         Err(why) => Outcome::skip(why),
     }
 }

@@ -153,12 +153,17 @@ impl Streams {
     /// Has the state told when the connection is open. The end of an attempt is told as any other.
     pub(super) fn watch_opening(&self) {
         let opened = self.native.opened();
-        let (halves, state) = (Rc::clone(&self.halves), Rc::clone(&self.state));
+        let (native, state) = (Rc::clone(&self.native), Rc::clone(&self.state));
+        let halves = Rc::downgrade(&self.halves);
         spawn_local(async move {
             let Ok(info) = JsFuture::from(opened).await else { return };
-            if let Ok(opened) = Halves::of(&info.unchecked_into()) {
-                *halves.borrow_mut() = Some(opened);
-                state.opened();
+            match (halves.upgrade(), Halves::of(&info.unchecked_into())) {
+                (Some(halves), Ok(opened)) => {
+                    *halves.borrow_mut() = Some(opened);
+                    state.opened();
+                }
+                // Dropped in the very moment in which it opened.
+                _ => close(&native, None),
             }
         });
     }
@@ -244,9 +249,11 @@ impl Streams {
 
 impl Drop for Streams {
     fn drop(&mut self) {
-        // While opening this ends the attempt, later it does nothing.
-        self.abort.abort();
-        self.close(None);
+        // One or the other: Chromium 156 crashes when an attempt that was given up is closed as well.
+        match self.halves.borrow().is_some() {
+            true => self.close(None),
+            false => self.abort.abort(),
+        }
     }
 }
 
