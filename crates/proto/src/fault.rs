@@ -148,6 +148,10 @@ pub enum Misuse {
     /// Sending a message while another one is begun and not finished (RFC 6455 §5.4: "The fragments of
     /// one message MUST NOT be interleaved between the fragments of another message").
     Unfinished,
+    /// Sending before the connection is open.
+    Connecting,
+    /// Taking what can be taken once a second time.
+    Taken,
     /// A part that makes a text message end, or go on, with what is no UTF-8.
     TextNotUtf8,
     /// A Ping or Pong payload of more than 125 bytes.
@@ -162,6 +166,8 @@ impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closing => f.write_str("the connection is closing"),
+            Self::Connecting => f.write_str("the connection is not open yet"),
+            Self::Taken => f.write_str("it was taken before"),
             Self::Unfinished => f.write_str("another message is begun and not finished"),
             Self::TextNotUtf8 => f.write_str("the parts of a text are not UTF-8"),
             Self::ControlTooLong => f.write_str("control payload over 125 bytes"),

@@ -34,6 +34,9 @@ pub enum Error {
     /// The answer to a ping did not come before the messages that came ahead of it filled
     /// [`Limits::message_bytes_max`](crate::Limits::message_bytes_max). Receive them first.
     Busy,
+    /// [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) bytes waited, one more message came
+    /// by a [`Handle`](crate::events::Handle), and the connection was closed for it.
+    OutboxFull,
     /// In a browser: messages were not received in time and filled
     /// [`Limits::inbox_bytes_max`](crate::Limits::inbox_bytes_max). The connection was closed with 4008.
     InboxFull,
@@ -78,7 +81,7 @@ impl Error {
                 Some(CloseCode::MANDATORY_EXTENSION)
             }
             Self::Misuse(_) | Self::Busy | Self::Refused(_) | Self::Handshake(_) => None,
-            Self::ResponseExpected => None,
+            Self::ResponseExpected | Self::OutboxFull => None,
             Self::Redirect(_)
             | Self::Proxy(_)
             | Self::Http(_)
@@ -93,7 +96,12 @@ impl Error {
     /// the server or an HTTP proxy, and a SOCKS proxy's replies 1 and 3 to 6.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Late(_) | Self::Lost | Self::Io(_) | Self::Busy | Self::InboxFull => true,
+            Self::Late(_)
+            | Self::Lost
+            | Self::Io(_)
+            | Self::Busy
+            | Self::InboxFull
+            | Self::OutboxFull => true,
             Self::Closed(closed) => matches!(closed.code.get(), 1001 | 1006 | 1011..=1014),
             Self::Refused(response) => is_passing(response.status()),
             Self::Proxy(error) => match error.fault() {
@@ -125,6 +133,7 @@ impl fmt::Display for Error {
             Self::ResponseExpected => {
                 f.write_str("this upgrade is answered by returning a response: that of on_upgrade")
             }
+            Self::OutboxFull => f.write_str("the peer reads too slowly: the outbox is full"),
             Self::Busy => f.write_str("too many messages came before the answer to the ping"),
             Self::InboxFull => f.write_str("messages were not received in time"),
             Self::Refused(response) => write!(f, "refused with status {}", response.status()),
@@ -154,7 +163,7 @@ impl std::error::Error for Error {
             Self::Header(it) => Some(it),
             Self::Tls(it) | Self::Io(it) => Some(it),
             Self::Lost | Self::Closed(_) | Self::Busy | Self::InboxFull | Self::Refused(_) => None,
-            Self::ResponseExpected => None,
+            Self::ResponseExpected | Self::OutboxFull => None,
         }
     }
 }

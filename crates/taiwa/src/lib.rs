@@ -35,6 +35,8 @@
 mod client;
 mod error;
 #[cfg(not(target_family = "wasm"))]
+pub mod events;
+#[cfg(not(target_family = "wasm"))]
 mod io;
 #[cfg(not(target_family = "wasm"))]
 mod reconnect;
@@ -44,6 +46,8 @@ mod rewind;
 mod scratch;
 #[cfg(not(target_family = "wasm"))]
 mod server;
+#[cfg(not(target_family = "wasm"))]
+mod stream;
 #[cfg(not(target_family = "wasm"))]
 mod tls;
 #[cfg(not(target_family = "wasm"))]
@@ -65,6 +69,8 @@ pub use server::{
     Handover, Outcome, Rejection, RequestBody, Server, Serving, Sockets, SocketsBuilder, Upgrade,
     UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
 };
+#[cfg(not(target_family = "wasm"))]
+pub use stream::{Opened, Readable, WebSocketStream, Writable};
 pub use taiwa_proto::{
     CloseCode, Closed, Config, Deadline, Deadlines, Fault, Keepalive, Kind, Limits, Message,
     Misuse, Prepared, Side, Stats, Traffic, Utf8Bytes,

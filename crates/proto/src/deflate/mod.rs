@@ -110,3 +110,28 @@ impl Params {
         }
     }
 }
+
+impl std::fmt::Display for Params {
+    /// Writes them as `Sec-WebSocket-Extensions` does, parameters with their default left out
+    /// (RFC 7692 §7.1).
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("permessage-deflate")?;
+        for (is_set, name) in [
+            (self.server_no_context_takeover, "server_no_context_takeover"),
+            (self.client_no_context_takeover, "client_no_context_takeover"),
+        ] {
+            if is_set {
+                write!(f, "; {name}")?;
+            }
+        }
+        for (bits, name) in [
+            (self.server_max_window_bits, "server_max_window_bits"),
+            (self.client_max_window_bits, "client_max_window_bits"),
+        ] {
+            if bits != 15 {
+                write!(f, "; {name}={bits}")?;
+            }
+        }
+        Ok(())
+    }
+}

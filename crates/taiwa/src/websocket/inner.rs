@@ -199,3 +199,8 @@ impl Inner {
         result
     }
 }
+
+/// Writes the extensions that were agreed on (RFC 7692 §7.1).
+pub(super) fn extensions(agreed: &Agreed) -> String {
+    agreed.deflate.as_ref().map_or_else(String::new, ToString::to_string)
+}

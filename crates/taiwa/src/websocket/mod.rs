@@ -254,6 +254,12 @@ impl WebSocket {
         self.inner().subprotocol()
     }
 
+    /// Returns the extensions that were agreed on, as `Sec-WebSocket-Extensions` writes them; empty
+    /// without any.
+    pub fn extensions(&self) -> String {
+        inner::extensions(self.inner().agreed())
+    }
+
     /// Returns the parameters of permessage-deflate (RFC 7692), if it was agreed on.
     pub fn deflate(&self) -> Option<&deflate::Params> {
         self.inner().deflate()

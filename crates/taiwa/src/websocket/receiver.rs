@@ -10,7 +10,9 @@ use std::{
 
 use taiwa_proto::{Closed, Message, Stats, deflate};
 
-use super::{WebSocket, line::Line, parts::MessageReader, sender::Sender, shared::Shared};
+use super::{
+    WebSocket, inner::extensions, line::Line, parts::MessageReader, sender::Sender, shared::Shared,
+};
 use crate::error::Error;
 
 /// The receiving half of a connection, from [`WebSocket::split`](crate::WebSocket::split). Whoever waits in
@@ -98,6 +100,12 @@ impl Receiver {
     /// Returns the subprotocol that was agreed on (RFC 6455 §1.9).
     pub fn subprotocol(&self) -> Option<&str> {
         self.shared.agreed.subprotocol.as_deref()
+    }
+
+    /// Returns the extensions that were agreed on, as `Sec-WebSocket-Extensions` writes them; empty
+    /// without any.
+    pub fn extensions(&self) -> String {
+        extensions(&self.shared.agreed)
     }
 
     /// Returns the parameters of permessage-deflate (RFC 7692), if it was agreed on.

@@ -12,6 +12,7 @@ use std::{
 use taiwa_proto::{CloseCode, Closed, Kind, Message, Misuse, Prepared, Stats};
 
 use super::{
+    Inner,
     line::Line,
     parts::MessageWriter,
     permit::Permit,
@@ -266,22 +267,7 @@ impl Sender {
     /// Cancel-safe.
     pub async fn closed(&self) -> Closed {
         let mut turn = self.shared.turn();
-        poll_fn(|cx| {
-            turn.poll_state(cx, |state, cx| {
-                let ended = if state.receiver_is_gone {
-                    state.inner().poll_end(cx)
-                } else {
-                    state.inner().poll_end_keeping(cx)
-                };
-                if let Poll::Ready(Err(error)) = ended {
-                    state.failure.get_or_insert(error);
-                } else {
-                    ready!(ended).expect("errors are kept");
-                }
-                Poll::Ready(state.closed().expect("the end was reached").clone())
-            })
-        })
-        .await
+        poll_fn(|cx| turn.poll_state(cx, |state, cx| state.poll_closed(cx))).await
     }
 
     /// Tells whether the connection has ended.
@@ -302,6 +288,54 @@ impl Sender {
     /// Returns the peer's address; `None` for a transport that was handed in.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.shared.peer_addr
+    }
+
+    /// Tells whether messages can still be sent.
+    pub fn is_open(&self) -> bool {
+        self.shared.lock().inner().check_may_send().is_ok()
+    }
+
+    /// Returns how many bytes wait to be written, frame headers included.
+    pub fn buffered_amount(&self) -> usize {
+        self.stats().outbox_bytes
+    }
+
+    /// Polls by hand: who does so has this sender for himself.
+    fn poll<T>(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Inner, &mut Context<'_>) -> Poll<Result<T, Error>>,
+    ) -> Poll<Result<T, Error>> {
+        let mut turn = self.shared.senders_turn(self.id);
+        let polled = turn.poll_state(cx, |state, cx| {
+            let polled = poll(state.inner(), cx);
+            read_for_nobody(state, cx);
+            state.tell(polled)
+        });
+        turn.stay();
+        polled
+    }
+
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll(cx, Inner::poll_room)
+    }
+
+    pub(crate) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll(cx, Inner::poll_written)
+    }
+
+    /// Queues a message, room or not.
+    pub(crate) fn queue(&self, message: &Message) -> Result<(), Error> {
+        let message = Outgoing::Message(message);
+        self.shared.turn().act(|inner| inner.queue_anyway(message, now()))
+    }
+
+    /// Polls for the end, as [`closed`](Self::closed).
+    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Closed> {
+        let mut turn = self.shared.senders_turn(self.id);
+        let closed = turn.poll_state(cx, |state, cx| state.poll_closed(cx));
+        turn.stay();
+        closed
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -339,6 +373,18 @@ impl Drop for Asked<'_> {
 }
 
 impl State {
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Closed> {
+        let ended = if self.receiver_is_gone {
+            self.inner().poll_end(cx)
+        } else {
+            self.inner().poll_end_keeping(cx)
+        };
+        if let Err(error) = ready!(ended) {
+            self.failure.get_or_insert(error);
+        }
+        Poll::Ready(self.closed().expect("the end was reached").clone())
+    }
+
     /// What a sender is told: the error that ended the connection is the receiver's to hear, if there
     /// is one; the sender gets to know how it ended.
     fn tell<T>(&mut self, polled: Poll<Result<T, Error>>) -> Poll<Result<T, Error>> {

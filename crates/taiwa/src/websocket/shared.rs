@@ -72,6 +72,11 @@ impl Shared {
         Turn { shared: self, id: self.next_id(), is_enrolled: false }
     }
 
+    /// A turn of a sender that is polled by hand.
+    pub(super) fn senders_turn(&self, id: u64) -> Turn<'_> {
+        Turn { shared: self, id, is_enrolled: false }
+    }
+
     pub(super) fn receivers_turn(&self) -> Turn<'_> {
         Turn { shared: self, id: RECEIVER, is_enrolled: false }
     }

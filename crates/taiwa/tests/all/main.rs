@@ -7,6 +7,7 @@ mod authority;
 mod echo;
 mod endings;
 mod examples;
+mod faces;
 mod foreign;
 mod http;
 mod nginx;
