@@ -21,9 +21,11 @@ const DEBIAN: &[(&str, &str)] = &[
     ("golang-github-gorilla-websocket-dev", "gorilla's WebSocket library"),
     ("haproxy", "a proxy that speaks the PROXY protocol"),
     ("libuv1", "the loop of socketify"),
+    ("microsocks", "a SOCKS 5 proxy between client and server"),
     ("nginx-light", "redirects, refusals and a proxy in front of our server"),
     ("openssl", "certificates, and TLS that is not ours, for tests"),
     ("socat", "TLS that is not ours, around Autobahn"),
+    ("tinyproxy-bin", "an HTTP proxy between client and server"),
 ];
 
 /// What the conformance suites need from PyPI; interop/requirements.txt adds its own.

@@ -4,6 +4,7 @@
 mod activation;
 mod at_once;
 mod authority;
+mod dial;
 mod echo;
 mod endings;
 mod examples;
@@ -14,6 +15,8 @@ mod nginx;
 mod openssl;
 mod reconnect;
 mod redirects;
+mod proxy;
+mod proxy_programs;
 mod proxy_protocol;
 mod hyper;
 mod refusals;
@@ -21,6 +24,8 @@ mod reload;
 mod server;
 mod shutdown;
 mod tls;
+#[cfg(unix)]
+mod unix;
 #[cfg(unix)]
 mod unix_server;
 mod tools;

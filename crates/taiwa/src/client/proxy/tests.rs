@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use taiwa_proto::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::{
-    Endpoint, Exceptions, Proxy, Scheme, environment,
+    Endpoint, Exceptions, Proxy, Scheme, environment, http_connect,
     socks::{Target, tunnel},
 };
 use crate::{
@@ -191,6 +192,22 @@ fn exceptions_are_hosts_suffixes_ports_addresses_and_ranges() {
         exceptions.add(list);
         assert_eq!(exceptions.contain(host, port), excepted, "{list:?} {host}:{port}");
     }
+}
+
+#[tokio::test]
+async fn what_an_http_proxy_says_behind_its_head_is_the_servers() {
+    let (near, mut far) = duplex(4096);
+    let head = b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 299 Yes\r\nContent-Length: 3\r\n\r\n";
+    far.write_all(&[&head[..], b"from the server"].concat()).await.unwrap();
+    let endpoint = Endpoint::parse("http://p.example").unwrap();
+    let to = Place { is_tls: true, host: "a.example", port: 443 };
+    let limits = Limits::default();
+    let mut io = http_connect::tunnel(Box::new(near), &endpoint, to, &limits).await.unwrap();
+    far.write_all(b", and more").await.unwrap();
+    drop(far);
+    let mut read = String::new();
+    io.read_to_string(&mut read).await.unwrap();
+    assert_eq!(read, "from the server, and more");
 }
 
 /// Lets the handshake run against a proxy that says these bytes and ends, and returns what it was told.
