@@ -3,6 +3,8 @@
 #[cfg(unix)]
 mod activation;
 mod at_once;
+#[cfg(feature = "axum")]
+mod axum;
 mod authority;
 mod dial;
 mod echo;
@@ -11,6 +13,7 @@ mod examples;
 mod faces;
 mod foreign;
 mod http;
+mod hyper;
 mod nginx;
 mod openssl;
 mod reconnect;
@@ -18,7 +21,6 @@ mod redirects;
 mod proxy;
 mod proxy_programs;
 mod proxy_protocol;
-mod hyper;
 mod refusals;
 mod reload;
 mod server;
@@ -29,6 +31,7 @@ mod unix;
 #[cfg(unix)]
 mod unix_server;
 mod tools;
+mod tower;
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 

@@ -4,7 +4,7 @@ use std::{future::poll_fn, net::SocketAddr, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper_util::{rt::TokioIo, server::conn::auto};
 use taiwa_proto::{
     CloseCode, Config, Deadline, Role,
     handshake::{Agreed, Arrival, Opening},
@@ -60,8 +60,7 @@ impl Handed {
     /// Takes a TCP socket out of hyper's wrappings: it writes several slices at once, and knows its ends.
     fn new(upgraded: Upgraded) -> Self {
         // axum has it wrapped once more, to see which version of HTTP comes.
-        #[cfg(feature = "axum")]
-        let upgraded = match hyper_util::server::conn::auto::upgrade::downcast(upgraded) {
+        let upgraded = match auto::upgrade::downcast(upgraded) {
             Ok(parts) => return Self::tcp(parts.io, parts.read_buf),
             Err(upgraded) => upgraded,
         };

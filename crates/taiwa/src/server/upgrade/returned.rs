@@ -127,6 +127,11 @@ impl Upgrade {
     ///
     /// Settings are those of the [`Sockets`](crate::Sockets) in the request's extensions, else the defaults.
     ///
+    /// [`Origins`](crate::Origins) are judged here. Only whether a page bound its own name to the address of
+    /// this machine is seen later, when the transport is ours and is a tokio `TcpStream`: then the
+    /// WebSocket is closed with 1008 before anybody has it. Behind TLS, where names are proved, and behind a
+    /// proxy it does not matter.
+    ///
     /// ```no_run
     /// use std::convert::Infallible;
     ///
