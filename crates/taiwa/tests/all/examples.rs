@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use super::tools::{Folder, Tool};
+
 /// Ends a program with the test.
 struct Program(Child);
 
@@ -27,6 +29,7 @@ fn example(name: &str) -> Command {
         let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/test");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "-q", "--example", "echo_server", "--example", "echo_client"]);
+        cargo.args(["--example", "tls", "--example", "reconnect"]);
         cargo.arg("--target-dir").arg(profile.parent().expect("target/<profile>"));
         if profile.ends_with("release") {
             cargo.arg("--release");
@@ -54,6 +57,39 @@ fn the_echo_client_hears_its_word_from_the_echo_server() {
     let output = example("echo_client").arg(url).arg("こんにちは").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "こんにちは\nclosed with 1000\n");
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn both_ends_show_their_certificates_and_log_keys_where_the_environment_says() {
+    let folder = Folder::new();
+    let keys = folder.0.join("keys.txt");
+    for (path, is_logged) in [("", false), (keys.to_str().unwrap(), true)] {
+        let output = example("tls").env("SSLKEYLOGFILE", path).output().unwrap();
+        let told = "Hello client, you have shown 1 certificate\n";
+        assert_eq!(String::from_utf8_lossy(&output.stdout), told, "{output:?}");
+        assert_eq!(keys.exists(), is_logged);
+    }
+    let keys = std::fs::read_to_string(keys).unwrap();
+    for label in ["CLIENT_HANDSHAKE_TRAFFIC_SECRET ", "SERVER_TRAFFIC_SECRET_0 "] {
+        assert_eq!(keys.lines().filter(|it| it.starts_with(label)).count(), 1, "{keys}");
+    }
+}
+
+#[tokio::test]
+async fn the_reconnecting_client_finds_its_server_again() {
+    let start = |addr: &str| Tool::start(example("echo_server").arg(addr));
+    let mut server = start("127.0.0.1:0");
+    let url = server.says("ws://127.0.0.1:", 1).await.trim().to_owned();
+    let addr = url.trim_start_matches("ws://").trim_end_matches('/');
+    let client = Tool::start(example("reconnect").arg(&url));
+    for round in 1..=2 {
+        client.says("received: subscribe\n", round).await;
+        drop(server);
+        client.says("no connection (", round).await;
+        server = start(addr);
+    }
+    let said = client.says("received: subscribe\n", 3).await;
+    assert_eq!(said.matches("connected: 101").count(), 3, "{said}");
 }
 
 /// A server that has run out of descriptors waits and goes on.
