@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use super::tools::{Folder, Tool};
+use super::{
+    soon,
+    tools::{Folder, Tool},
+};
 
 /// Ends a program with the test.
 struct Program(Child);
@@ -28,8 +31,7 @@ fn example(name: &str) -> Command {
         let test = std::env::current_exe().expect("we run");
         let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/test");
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "-q", "--example", "echo_server", "--example", "echo_client"]);
-        cargo.args(["--example", "tls", "--example", "reconnect"]);
+        cargo.args(["build", "-q", "--examples", "--all-features"]);
         cargo.arg("--target-dir").arg(profile.parent().expect("target/<profile>"));
         if profile.ends_with("release") {
             cargo.arg("--release");
@@ -109,4 +111,73 @@ fn the_server_survives_the_want_of_descriptors() {
     drop(crowd);
     let output = example("echo_client").arg(url).arg("still there").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "still there\nclosed with 1000\n");
+}
+
+/// Starts an example that serves and says where.
+fn serving(name: &str, args: &[&str]) -> (Program, String) {
+    let mut server = example(name);
+    let server = server.args(args).arg("127.0.0.1:0").stdout(Stdio::piped()).spawn();
+    let mut server = Program(server.expect("it is built"));
+    let url = url_of(&mut server);
+    (server, url)
+}
+
+#[tokio::test]
+async fn the_others_in_the_chat_hear_what_one_says() {
+    let (_server, url) = serving("chat", &[]);
+    let mut one = soon(taiwa::connect(&url)).await.expect("it listens");
+    let mut other = soon(taiwa::connect(&url)).await.expect("it listens");
+    // Who has got an answer to a ping is in the room.
+    soon(one.ping()).await.expect("it answers");
+    soon(other.ping()).await.expect("it answers");
+    one.send("こんにちは").await.expect("it is open");
+    let heard = soon(other.recv()).await.expect("it is open");
+    assert_eq!(heard, Some("こんにちは".into()));
+}
+
+#[tokio::test]
+async fn every_reader_of_the_broadcast_gets_the_same_prices() {
+    let (_server, url) = serving("broadcast", &[]);
+    let compressed = taiwa::Client::builder().compression(taiwa::Deflate::default());
+    let mut one = soon(taiwa::connect(&url)).await.expect("it listens");
+    let client = compressed.build().expect("good settings");
+    let mut other = soon(client.connect(&url)).await.expect("it listens");
+    assert!(one.deflate().is_none() && other.deflate().is_some());
+    let first = soon(other.recv()).await.expect("it is open").expect("a price");
+    let mut same = soon(one.recv()).await.expect("it is open").expect("a price");
+    for _ in 0..10 {
+        if same == first {
+            break;
+        }
+        same = soon(one.recv()).await.expect("it is open").expect("a price");
+    }
+    assert_eq!(same, first);
+    assert!(first.as_text().is_some_and(|it| it.contains("\"price\":")));
+}
+
+#[tokio::test]
+async fn the_producer_is_no_faster_than_its_reader() {
+    let (_server, url) = serving("backpressure", &[]);
+    let mut reader = soon(taiwa::connect(&url)).await.expect("it listens");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for expected in 0..10_000_u32 {
+        let number = soon(reader.recv()).await.expect("it is open").expect("a number");
+        assert_eq!(number.as_text(), Some(&expected.to_string()[..]));
+    }
+}
+
+#[test]
+fn a_file_goes_up_and_comes_down_again() {
+    let folder = std::env::temp_dir().join(format!("taiwa-large-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let (here, back) = (folder.join("here"), folder.join("back"));
+    let content: Vec<u8> = (0..5_000_000_u32).map(|it| (it / 251) as u8).collect();
+    std::fs::write(&here, &content).expect("there is room");
+    let (_server, url) = serving("large_files", &["serve", &folder.to_string_lossy()]);
+    for (verb, file) in [("put", &here), ("get", &back)] {
+        let output = example("large_files").args([verb, &url]).arg(file).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert!(std::fs::read(&back).expect("it came back") == content);
+    std::fs::remove_dir_all(&folder).expect("ours");
 }
