@@ -63,7 +63,7 @@ pub use reconnect::{
     Attempt, Backoff, Disconnected, ReconnectEvent, Reconnecting, ReconnectingWebSocket, SendError,
 };
 #[cfg(not(target_family = "wasm"))]
-pub use server::{Addr, Credentials, Listener, Network};
+pub use server::{Addr, Credentials, Listener, Network, SubprotocolPolicy};
 #[cfg(not(target_family = "wasm"))]
 pub use server::{
     Handover, Outcome, Rejection, RequestBody, Server, Serving, Sockets, SocketsBuilder, Upgrade,

@@ -9,6 +9,14 @@ use std::{fmt, net::IpAddr};
 /// under every policy: it has no cookies of somebody else to misuse. The origin `null` (a sandboxed
 /// frame, a file) passes under [`Origins::Any`] only.
 ///
+/// An origin in a list whose host begins with `*.` stands for all hosts below the rest, however deep, and not
+/// for the rest itself: `https://*.a.example` lets in `https://x.y.a.example`, not `https://a.example`. Scheme
+/// and port count as ever. Who can get a name below it, a hoster's customer say, is let in with it.
+///
+/// Schemes and hosts are compared without regard to case, and a port that is the scheme's default as if it
+/// were named. An origin of another scheme (`tauri://localhost`, `chrome-extension://…`) is let in by a list
+/// alone.
+///
 /// The scheme of the page is not compared by [`Origins::SameHost`]: behind a proxy that ends TLS the
 /// server does not know its own. List origins where `http:` pages of the same host are not trusted.
 ///
@@ -62,7 +70,7 @@ impl Origins {
             Self::List(list) => (false, &list[..]),
         };
         let Some(origin) = Origin::parse(origin) else { return false };
-        list.contains(&origin) || (same_host && origin.is_host(host))
+        is_in(list, &origin) || (same_host && origin.is_host(host))
     }
 
     /// Says whether pages of this `origin` are let in by name, whatever `Host` says.
@@ -71,10 +79,14 @@ impl Origins {
             Self::Any => true,
             Self::SameHost => false,
             Self::SameHostOr(list) | Self::List(list) => {
-                Origin::parse(origin).is_some_and(|it| list.contains(&it))
+                Origin::parse(origin).is_some_and(|it| is_in(list, &it))
             }
         }
     }
+}
+
+fn is_in(list: &[Origin], origin: &Origin) -> bool {
+    list.iter().any(|it| it.stands_for(origin))
 }
 
 /// By which way a request came.
@@ -82,7 +94,8 @@ impl Origins {
 pub enum Arrival {
     /// From a program on the same machine.
     Loopback,
-    /// From elsewhere.
+    /// From elsewhere, or through a unix socket: no page can open one, so a request that names an origin came
+    /// through a program that stands in between.
     Network,
 }
 
@@ -128,6 +141,21 @@ impl Origin {
         let (host, port) = split_host(authority)?;
         let port = port.or(default_port(&scheme));
         Some(Self { scheme, host: host.to_ascii_lowercase(), port })
+    }
+
+    /// Says whether this entry of a list stands for `origin`.
+    fn stands_for(&self, origin: &Self) -> bool {
+        let below = |parent: &str| {
+            let labels = origin.host.strip_suffix(parent).and_then(|it| it.strip_suffix('.'));
+            // Neither `*.` nor `*..` names a parent.
+            !parent.is_empty()
+                && !parent.starts_with('.')
+                && labels.is_some_and(|it| !it.is_empty())
+        };
+        self == origin
+            || (self.scheme == origin.scheme
+                && self.port == origin.port
+                && self.host.strip_prefix("*.").is_some_and(below))
     }
 
     /// Says whether a page of this origin came from `host`, a value of `Host`. Without a port in `host`

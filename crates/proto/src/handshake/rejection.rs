@@ -31,13 +31,15 @@ pub enum Rejection {
     Body,
     /// `Sec-WebSocket-Protocol` is malformed, too long or names one twice: 400.
     Subprotocols,
+    /// The client offers no subprotocol that the server speaks, and the server insists on one: 400.
+    NoSubprotocol,
     /// `Sec-WebSocket-Extensions` is malformed or too long: 400.
     Extensions,
     /// `Origin` is there twice or not ASCII: 400.
     OriginMalformed,
     /// A page of another origin asks; see [`Origins`](super::Origins): 403.
     Origin,
-    /// `Origin` is of the same host, but under a name that a page may have bound to this machine.
+    /// `Origin` is of the same host, but under a name that a page may have bound to this machine: 403.
     FarHost,
 }
 
@@ -55,6 +57,7 @@ impl Rejection {
             | Self::VersionTwice
             | Self::Body
             | Self::Subprotocols
+            | Self::NoSubprotocol
             | Self::Extensions
             | Self::OriginMalformed => StatusCode::BAD_REQUEST,
         }
@@ -73,6 +76,7 @@ impl Rejection {
             Self::VersionTwice => "Repeated Sec-WebSocket-Version.\n",
             Self::Body => "A WebSocket is opened with a request without a body.\n",
             Self::Subprotocols => "Malformed Sec-WebSocket-Protocol.\n",
+            Self::NoSubprotocol => "No subprotocol in Sec-WebSocket-Protocol is spoken here.\n",
             Self::Extensions => "Malformed Sec-WebSocket-Extensions.\n",
             Self::OriginMalformed => "Repeated or malformed Origin.\n",
             Self::Origin => "Origin not allowed.\n",

@@ -7,7 +7,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use rustls::pki_types::CertificateDer;
 use taiwa_proto::{
     h1::{H1Fault, HeadReader, parse_request, write_response, write_response_head},
-    handshake::{Arrival, Opening, Origins, Rejection, is_upgrade},
+    handshake::{Arrival, Opening, Rejection, is_upgrade},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Addr, Credentials, Shared,
+    Addr, Credentials, Shared, Terms,
     attend::{Attended, attend},
     listener::Stream,
     plain,
@@ -42,14 +42,15 @@ impl Ends {
         Self { peer, local, is_tls: false, credentials: None, certificates: Vec::new() }
     }
 
-    /// Reads an opening handshake and checks its `Origin`.
+    /// Reads an opening handshake and checks its `Origin` and subprotocols.
     pub(super) fn open<B>(
         &self,
         request: &Request<B>,
-        origins: &Origins,
+        terms: &Terms,
     ) -> Result<Opening, Rejection> {
         let opening = Opening::read(request)?;
-        opening.permitted_by(origins, self.arrival())?;
+        opening.permitted_by(&terms.origins, self.arrival())?;
+        terms.subprotocols.check(&opening)?;
         Ok(opening)
     }
 
@@ -168,7 +169,7 @@ async fn upgrade(
     request: Request<()>,
     leftover: BytesMut,
 ) -> Option<Opened> {
-    let opening = match ends.open(&request, &shared.terms.origins) {
+    let opening = match ends.open(&request, &shared.terms) {
         Ok(opening) => opening,
         Err(rejection) => {
             part(io, &whole(rejection.response())).await;

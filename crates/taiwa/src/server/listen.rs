@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 use taiwa_proto::{Config, Keepalive, handshake::Origins};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
-use super::{Addr, Listener, Server};
+use super::{Addr, Listener, Server, Subprotocols};
 
 impl Server {
     /// Listens on an address; port 0 lets the system choose one, see [`local_addr`](Self::local_addr).
@@ -113,6 +113,7 @@ impl Server {
             listeners: vec![listener],
             config: Config { keepalive: Some(Keepalive::default()), ..Config::default() },
             origins: Origins::default(),
+            subprotocols: Subprotocols::default(),
             proxies: None,
             certificates: None,
             clients: None,

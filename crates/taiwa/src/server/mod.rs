@@ -13,6 +13,7 @@ mod plain;
 mod proxy_protocol;
 mod serving;
 mod sockets;
+mod subprotocols;
 mod terms;
 #[cfg(unix)]
 mod unix;
@@ -37,6 +38,8 @@ pub use listener::Listener;
 pub use network::Network;
 pub use serving::Serving;
 pub use sockets::{Sockets, SocketsBuilder};
+pub use subprotocols::SubprotocolPolicy;
+use subprotocols::Subprotocols;
 use terms::Terms;
 pub use upgrade::{
     Handover, Outcome, Rejection, Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
@@ -64,6 +67,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     config: Config,
     origins: Origins,
+    subprotocols: Subprotocols,
     proxies: Option<Vec<Network>>,
     certificates: Option<Certificates>,
     clients: Option<Arc<dyn ClientCertVerifier>>,
@@ -140,8 +144,10 @@ impl Server {
         self
     }
 
-    /// Sets which pages may connect. Default: [`Origins::SameHost`]. Others get status 403 before the
-    /// closure is asked.
+    /// Sets which pages may connect. Default: [`Origins::SameHost`]. Others get status 403 before the closure
+    /// is asked; so do, on a loopback address, pages of the same host by a name with a dot: a page may have
+    /// had its own name resolve to this machine. A unix socket no page can reach, so who names its origin
+    /// there came through a proxy.
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> Self {
         self.origins = origins;
@@ -192,7 +198,7 @@ impl Server {
         let clients = self.clients;
         let tls = self.certificates.as_ref().map(|it| tls::acceptor(it, clients));
         let shared = Shared {
-            terms: Arc::new(Terms::new(self.config, self.origins)),
+            terms: Arc::new(Terms::new(self.config, self.origins, self.subprotocols)),
             proxies: self.proxies,
             tls,
             certificates: self.certificates,

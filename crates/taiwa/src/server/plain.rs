@@ -113,7 +113,7 @@ async fn upgrade(
     slot: Slot,
     mut request: Request<Incoming>,
 ) -> Response<ResponseBody> {
-    let opening = match ends.open(&request, &shared.terms.origins) {
+    let opening = match ends.open(&request, &shared.terms) {
         Ok(opening) => opening,
         Err(rejection) => return with_body(rejection.response()),
     };

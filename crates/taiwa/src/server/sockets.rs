@@ -10,6 +10,7 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{
     Addr,
+    subprotocols::Subprotocols,
     terms::{OnError, Terms},
     upgrade::Rejection,
 };
@@ -79,6 +80,7 @@ impl Sockets {
         SocketsBuilder {
             config,
             origins: Origins::default(),
+            subprotocols: Subprotocols::default(),
             sockets_max: 10_000,
             on_error: Box::new(|_, _| ()),
         }
@@ -184,6 +186,7 @@ impl Drop for Seat {
 pub struct SocketsBuilder {
     config: Config,
     origins: Origins,
+    pub(super) subprotocols: Subprotocols,
     sockets_max: usize,
     on_error: OnError,
 }
@@ -246,7 +249,7 @@ impl SocketsBuilder {
     /// Makes the [`Sockets`].
     #[must_use]
     pub fn build(self) -> Sockets {
-        let terms = Terms { on_error: self.on_error, ..Terms::new(self.config, self.origins) };
+        let terms = Terms { on_error: self.on_error, ..Terms::new(self.config, self.origins, self.subprotocols) };
         let seats = watch::Sender::default();
         let registry = Registry { terms: Arc::new(terms), sockets_max: self.sockets_max, seats };
         Sockets { registry: Arc::new(registry) }

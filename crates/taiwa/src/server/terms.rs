@@ -5,7 +5,7 @@ use std::{fmt::Display, future::pending, sync::Arc};
 use taiwa_proto::{Config, handshake::Origins};
 use tokio::time::sleep;
 
-use super::Addr;
+use super::{Addr, subprotocols::Subprotocols};
 use crate::websocket::GoingAway;
 
 /// What hears of errors.
@@ -15,14 +15,16 @@ pub(super) type OnError = Box<dyn Fn(Option<&Addr>, &dyn Display) + Send + Sync>
 pub(super) struct Terms {
     pub(super) config: Arc<Config>,
     pub(super) origins: Origins,
+    pub(super) subprotocols: Subprotocols,
     pub(super) on_error: OnError,
     pub(super) going_away: Arc<GoingAway>,
 }
 
 impl Terms {
-    pub(super) fn new(config: Config, origins: Origins) -> Self {
+    pub(super) fn new(config: Config, origins: Origins, subprotocols: Subprotocols) -> Self {
         let config = Arc::new(config);
-        Self { config, origins, on_error: Box::new(|_, _| ()), going_away: Arc::default() }
+        let on_error: OnError = Box::new(|_, _| ());
+        Self { config, origins, subprotocols, on_error, going_away: Arc::default() }
     }
 
     /// Ends when the server goes away and what was not done by itself has to be ended.

@@ -93,9 +93,9 @@ impl Upgrade {
         let (home, home_waiting) = oneshot::channel();
         let upgrade = Self {
             parts,
+            subprotocol: terms.subprotocols.choose(&opening),
             opening,
             ends: Arc::clone(ends),
-            subprotocol: None,
             response_headers: HeaderMap::new(),
             config: Arc::clone(&terms.config),
             terms: Arc::clone(terms),
@@ -170,7 +170,8 @@ impl Upgrade {
     }
 
     /// Names the subprotocols that we speak. The first one of the client's list that is among them is
-    /// agreed on; none, if none is.
+    /// agreed on; none, if none is. It counts instead of
+    /// [`Server::subprotocols`](crate::Server::subprotocols).
     pub fn subprotocol<S: AsRef<str>>(mut self, ours: impl IntoIterator<Item = S>) -> Self {
         let ours: Vec<S> = ours.into_iter().collect();
         self.subprotocol = self.opening.choose(&ours).map(str::to_owned);

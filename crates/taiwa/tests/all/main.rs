@@ -20,6 +20,7 @@ mod reconnect;
 mod redirects;
 mod proxy;
 mod proxy_programs;
+mod policies;
 mod proxy_protocol;
 mod refusals;
 mod reload;

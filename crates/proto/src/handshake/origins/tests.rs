@@ -83,6 +83,45 @@ fn what_is_allowed_comes_on_top_of_the_same_host() {
 }
 
 #[test]
+fn a_star_stands_for_all_that_lies_below_and_for_nothing_else() {
+    let list = Origins::List(vec![
+        origin("https://*.A.example"),
+        origin("http://*.b.example:8000"),
+        origin("tauri://*.local"),
+    ]);
+    for (origin, expected) in [
+        ("https://x.a.example", true),
+        ("https://X.Y.a.EXAMPLE:443", true),
+        ("https://a.example", false),
+        ("https://.a.example", false),
+        ("https://xa.example", false),
+        ("https://x.a.example.evil", false),
+        ("http://x.a.example", false),
+        ("https://x.a.example:8443", false),
+        ("https://evil.example/x.a.example", false),
+        ("https://evil@x.a.example", false),
+        ("http://x.b.example:8000", true),
+        ("http://x.b.example", false),
+        ("tauri://app.local", true),
+        ("null", false),
+    ] {
+        check(&list, origin, "c.example", expected);
+        assert_eq!(list.names(origin), expected, "{origin}");
+    }
+    // Of these none names a parent; they stand for themselves at the most.
+    for odd in ["https://*", "https://*.", "https://*..example", "https://a.*.example"] {
+        let list = Origins::List(vec![origin(odd)]);
+        for other in
+            ["https://evil.example", "https://evil.", "https://evil", "https://a.b.example"]
+        {
+            check(&list, other, "c.example", false);
+        }
+    }
+    // In a request it is a name like any other.
+    check(&Origins::List(vec![origin("https://x.a.example")]), "https://*.a.example", "c", false);
+}
+
+#[test]
 fn any_lets_in_all_pages_even_null() {
     check(&Origins::Any.allow(origin("http://b")), "null", "a.example", true);
     check(&Origins::Any, "https://evil.example", "a.example", true);

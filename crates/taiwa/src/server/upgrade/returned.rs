@@ -49,10 +49,10 @@ impl Sockets {
         let parts = copy_of(request);
         let terms = Arc::clone(self.terms());
         Ok(Upgrade {
+            subprotocol: terms.subprotocols.choose(&opening),
             opening,
             ends: Arc::new(ends(&parts)),
             parts,
-            subprotocol: None,
             response_headers: HeaderMap::new(),
             config: Arc::clone(&terms.config),
             terms,
@@ -70,6 +70,7 @@ pub(super) fn read<B>(request: &Request<B>, sockets: &Sockets) -> Result<Opening
     let opening = Opening::read(request)?;
     // By which way it came is seen once the transport is ours.
     opening.permitted_by(&sockets.terms().origins, Arrival::Network)?;
+    sockets.terms().subprotocols.check(&opening)?;
     Ok(opening)
 }
 
