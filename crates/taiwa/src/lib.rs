@@ -33,6 +33,11 @@
 
 #[cfg(not(target_family = "wasm"))]
 mod client;
+#[cfg(all(
+    any(feature = "compat-tungstenite", feature = "compat-axum"),
+    not(target_family = "wasm")
+))]
+pub mod compat;
 mod error;
 #[cfg(not(target_family = "wasm"))]
 pub mod events;

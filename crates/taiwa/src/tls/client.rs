@@ -189,6 +189,12 @@ impl Connector {
         };
         self.inner.connect(name, io).await.map_err(super::handshake_error)
     }
+
+    /// Returns the settings, for a facade that has its own way to connect.
+    #[cfg(feature = "compat-tungstenite")]
+    pub(crate) fn settings(&self) -> &Arc<ClientConfig> {
+        self.inner.config()
+    }
 }
 
 fn server_name(name: &str) -> Result<ServerName<'static>, Error> {

@@ -9,10 +9,7 @@ use taiwa_proto::{Connection, Event, Input, Kind, Message, Pool};
 pub(crate) enum Found {
     Message(Message),
     /// Answered already. Only the facades ask for it.
-    #[cfg_attr(
-        not(any(feature = "compat-tungstenite", feature = "compat-axum")),
-        expect(dead_code)
-    )]
+    #[cfg_attr(not(feature = "compat-axum"), expect(dead_code))]
     Ping(Bytes),
     Pong(Bytes),
     /// The next part of a message, if parts are asked for.
@@ -24,7 +21,7 @@ pub(crate) enum Found {
 }
 
 /// What the facades see.
-#[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+#[cfg(feature = "compat-axum")]
 pub(crate) enum Item {
     Message(Message),
     /// Answered already.
@@ -45,7 +42,7 @@ pub(crate) enum Pings {
     /// Answered, that is all: all Pings of one read are answered by one write.
     Skip,
     /// Answered and told.
-    #[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+    #[cfg(feature = "compat-axum")]
     Tell,
 }
 

@@ -18,13 +18,14 @@ mod receiver;
 mod tests;
 mod timer;
 mod transport;
+mod two_tasks;
 
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
 use taiwa_proto::{CloseCode, Closed, Kind, Message, Prepared, Stats, deflate};
 
 use crate::error::{Error, TrySendError};
-#[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+#[cfg(feature = "compat-axum")]
 pub(crate) use found::Item;
 pub(crate) use going_away::{Ear, GoingAway};
 pub(crate) use inner::{Inner, Opened};
@@ -37,6 +38,7 @@ use sending::Outgoing;
 use shared::Shared;
 pub use slow::{SlowCounters, SlowPolicy};
 pub(crate) use timer::now;
+pub(crate) use two_tasks::TwoTasks;
 
 /// An open WebSocket connection, client or server.
 ///

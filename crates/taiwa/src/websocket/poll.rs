@@ -52,7 +52,7 @@ impl WebSocket {
     }
 
     /// Polls for the next message, Ping or Pong; the Ping is answered already. `None` at the end.
-    #[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+    #[cfg(feature = "compat-axum")]
     pub(crate) fn poll_item(
         &mut self,
         cx: &mut Context<'_>,

@@ -57,7 +57,7 @@ impl Inner {
     }
 
     /// Returns the next message, Ping or Pong; `None` at the end.
-    #[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+    #[cfg(feature = "compat-axum")]
     pub(crate) fn poll_item(
         &mut self,
         cx: &mut Context<'_>,

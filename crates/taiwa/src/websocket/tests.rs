@@ -341,7 +341,7 @@ fn a_ping_keeps_the_messages_that_come_before_its_answer() {
     });
 }
 
-#[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
+#[cfg(feature = "compat-axum")]
 #[test]
 fn who_asks_gets_pings_and_pongs_in_their_order() {
     run(async {
