@@ -1,4 +1,7 @@
-//! tokio-tungstenite at the other end, in both directions.
+//! Other libraries at the other end, in both directions: tokio-tungstenite here.
+
+mod fastwebsockets;
+mod tokio_websockets;
 
 use futures_util::{SinkExt, StreamExt};
 use taiwa::CloseCode;
