@@ -30,6 +30,40 @@
 //!
 //! Both ends are a [`WebSocket`]: one type, `Send`, without type parameters. Limits, deadlines, keepalive
 //! and the check of `Origin` are on by default; see [`Limits`], [`Deadlines`], [`Keepalive`], [`Origins`].
+//!
+//! # Which face
+//!
+//! All faces are of one connection; the way back from `split` is [`Receiver::reunite`].
+//!
+//! | you have | take |
+//! |---|---|
+//! | one task that asks and answers | [`WebSocket`]: `recv`, `send` |
+//! | tasks that send while another one receives | [`WebSocket::split`]: a [`Sender`] to clone, a [`Receiver`] |
+//! | many receivers of one message | [`Prepared`] and [`Sender::send_prepared`]: framed and compressed once |
+//! | readers that may be slow | [`Sender::with_policy`]: wait, drop, keep the latest, close |
+//! | a message to build only when there is room | [`WebSocket::reserve`], [`Sender::reserve`]: a [`Permit`] |
+//! | messages too large to hold | [`WebSocket::recv_stream`], [`WebSocket::send_stream`]: `AsyncRead`, `AsyncWrite` |
+//! | `Stream` and `Sink` with backpressure, as browsers' `WebSocketStream` | [`WebSocketStream`] |
+//! | events, as browsers' `WebSocket` | [`events`] |
+//! | a connection that comes back by itself | [`Client::reconnecting`] |
+//! | a poll function of your own | [`WebSocket::poll_recv`], [`poll_room`](WebSocket::poll_room), [`poll_written`](WebSocket::poll_written) |
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | (none) | client and server over HTTP/1.1, TLS, compression, proxies, all of the above |
+//! | `axum` | [`Upgrade`] as an extractor of axum 0.8 |
+//! | `compat-tungstenite` | `taiwa::compat::tungstenite`: the names of tokio-tungstenite 0.30 |
+//! | `compat-axum` | `taiwa::compat::axum`: the names of `axum::extract::ws` |
+//!
+//! # What happens when
+//!
+//! Nothing runs in the background. While a method is awaited, Pings are answered, deadlines are kept, and what
+//! waits is written. Every method says whether it is cancel-safe; those that wait for messages, room,
+//! Pongs or the end all are.
+//!
+//! The minimum supported Rust version is 1.95.
 
 #[cfg(not(target_family = "wasm"))]
 mod client;

@@ -71,7 +71,7 @@ impl ClientBuilder {
     }
 
     /// Offers permessage-deflate and does without the connection if the server does without it: it is
-    /// closed with 1010, and opening it fails with [`HandshakeFault::ExtensionMissing`].
+    /// closed with 1010, and opening it fails with [`HandshakeFault::ExtensionMissing`](crate::HandshakeFault).
     pub fn compression_required(mut self, deflate: Deflate) -> Self {
         self.config.deflate = Some(deflate);
         self.deflate_required = true;

@@ -91,7 +91,7 @@ impl Client {
     }
 
     /// Opens a connection: resolves the host, connects by TCP (and TLS for `wss`), and does the opening
-    /// handshake, all within [`Deadlines::handshake`].
+    /// handshake, all within [`Deadlines::handshake`](crate::Deadlines).
     ///
     /// Of several addresses the first that connects wins (RFC 8305): families by turns, the next one
     /// begins after 250 ms, or at once when one fails, up to 32. A proxy of the environment is used: see
@@ -160,7 +160,7 @@ impl Client {
     }
 
     /// Does the opening handshake over a transport that is connected already, within
-    /// [`Deadlines::handshake`]. The URL gives `Host` and the path; its scheme adds no TLS.
+    /// [`Deadlines::handshake`](crate::Deadlines). The URL gives `Host` and the path; its scheme adds no TLS.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), except [`Error::Tls`].

@@ -128,7 +128,7 @@ pub enum ProtocolError {
 /// What is wrong with a URL.
 #[derive(Debug, PartialEq, Eq)]
 pub enum UrlError {
-    /// `wss` without TLS, or with [`Connector::Plain`](super::tls::Connector::Plain).
+    /// `wss` without TLS, or with [`Connector::Plain`](super::Connector::Plain).
     TlsFeatureNotEnabled,
     /// No host.
     NoHostName,
