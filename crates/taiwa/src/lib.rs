@@ -124,7 +124,9 @@ pub use tls::TlsVersion;
 #[cfg(not(target_family = "wasm"))]
 pub use tls::{Certificates, ClientCertificates};
 #[cfg(target_family = "wasm")]
-pub use web::{BrowserInterface, Client, ClientBuilder, WebSocket, connect};
+pub use web::{
+    BrowserInterface, Client, ClientBuilder, Permit, Receiver, Sender, WebSocket, connect,
+};
 #[cfg(not(target_family = "wasm"))]
 pub use websocket::{
     MessageReader, MessageWriter, Permit, Receiver, Sender, SlowCounters, SlowPolicy, WebSocket,

@@ -3,6 +3,7 @@
 
 mod both;
 mod ends;
+mod halves;
 mod limits;
 mod talk;
 
@@ -85,6 +86,9 @@ checks! {
     limits: a_message_over_the_limit_is_a_fault messages_that_nobody_receives_are_bounded
         a_slow_reader_makes_senders_wait a_reader_that_sleeps_is_late
         dropped_futures_lose_nothing;
+    halves: halves_work_at_the_same_time the_receiver_hears_what_went_wrong
+        senders_go_on_without_a_receiver halves_are_put_together_again
+        permits_are_room_for_one_message_each a_cancelled_wait_wakes_nobody_elses_less;
 }
 
 const INTERFACES: [(&str, BrowserInterface); 2] = [

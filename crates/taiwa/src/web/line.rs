@@ -1,7 +1,8 @@
 //! A connection through either of the browser's interfaces.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
+    future::poll_fn,
     rc::Rc,
     task::{Context, Poll, ready},
 };
@@ -12,23 +13,27 @@ use taiwa_proto::{
     handshake::extensions::parse_extensions,
 };
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
 
 use super::{
     events::Events,
-    state::{Phase, State},
+    state::{Phase, Reader, State},
     streams::Streams,
     timer::Timer,
 };
-use crate::error::Error;
+use crate::error::{Error, TrySendError};
 
 /// One connection. Everything goes by `&self`, since sender and receiver may share it.
 pub(super) struct Line {
     pub(super) state: Rc<State>,
     interface: Interface,
     pub(super) protocol: Option<String>,
+    pub(super) extensions: String,
     pub(super) deflate: Option<deflate::Params>,
     /// While something waits to be written: how much at the last progress, and what comes of none.
     stall: RefCell<Option<(usize, Timer)>>,
+    /// Permits that are out.
+    permits: Cell<usize>,
 }
 
 /// Which of the browser's interfaces it is.
@@ -37,6 +42,8 @@ pub(super) enum Interface {
     Streams(Streams),
 }
 
+/// Permits of one connection that may be out at once. A permit is room for a message of any size.
+const PERMITS_MAX: usize = 16;
 /// What a queued message counts for beside its payload, where messages can be counted.
 const MESSAGE_COST: usize = 16;
 
@@ -52,23 +59,56 @@ impl Line {
             interface,
             protocol: (!protocol.is_empty()).then_some(protocol),
             deflate: agreed(&extensions),
+            extensions,
             stall: RefCell::default(),
+            permits: Cell::new(0),
         }
     }
 
     pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
-        let message = match &self.interface {
-            Interface::Events(_) => self.state.next(),
+        let message = match (self.state.next(), &self.interface) {
+            (Some(message), _) => Some(message),
             // Nobody waits for the browser's end of a connection that was given up.
-            Interface::Streams(_) if self.is_given_up() => None,
-            Interface::Streams(it) => {
+            (None, Interface::Streams(it)) if !self.is_given_up() => {
                 self.state.note(cx);
-                ready!(it.poll_read(cx))
+                ready!(it.poll_read())
             }
+            (None, _) => None,
         };
         match message {
             Some(message) => Poll::Ready(Ok(Some(message))),
             None => self.state.poll_end(cx).map_ok(|()| None),
+        }
+    }
+
+    /// Waits for the end for somebody who is not the reader, keeping messages for whom they are.
+    pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Closed> {
+        loop {
+            if let Some(closed) = self.state.end() {
+                return Poll::Ready(closed.clone());
+            }
+            self.state.note(cx);
+            let Interface::Streams(streams) = &self.interface else { return Poll::Pending };
+            if !self.state.keeps_more() {
+                return Poll::Pending;
+            }
+            match streams.poll_read() {
+                Poll::Ready(Some(message)) => self.state.keep(message),
+                // The end of the stream comes before that of the connection.
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Reads for a receiver that is gone, until there is nobody else either.
+    pub(super) fn read_for_nobody(self: &Rc<Self>) {
+        self.state.set_reader(Reader::Nobody);
+        if let Interface::Streams(_) = self.interface {
+            let line = Rc::downgrade(self);
+            spawn_local(poll_fn(move |cx| match line.upgrade() {
+                Some(line) => line.poll_closed(cx).map(drop),
+                None => Poll::Ready(()),
+            }));
         }
     }
 
@@ -109,14 +149,30 @@ impl Line {
     /// Queues a message if there is room: `Ok(false)` if not.
     pub(super) fn queue(&self, message: &Message) -> Result<bool, Error> {
         self.check_open()?;
-        if !self.has_room() {
-            return Ok(false);
+        if self.has_room() {
+            return self.queue_anyway(message).map(|()| true);
         }
+        Ok(false)
+    }
+
+    pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError> {
+        match self.queue(&message) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(TrySendError::Full(message)),
+            Err(_) => Err(TrySendError::Closing(message)),
+        }
+    }
+
+    /// Queues a message, room or not.
+    pub(super) fn queue_anyway(&self, message: &Message) -> Result<(), Error> {
+        self.check_open()?;
         match &self.interface {
-            Interface::Events(it) => it.queue(message).map_err(|it| failure(&it))?,
-            Interface::Streams(it) => it.queue(message),
+            Interface::Events(it) => it.queue(message).map_err(|it| failure(&it)),
+            Interface::Streams(it) => {
+                it.queue(message);
+                Ok(())
+            }
         }
-        Ok(true)
     }
 
     pub(super) fn poll_send(
@@ -138,12 +194,29 @@ impl Line {
         self.poll_out(cx, Self::has_room)
     }
 
+    /// Waits for room and takes it until [`give_back`](Self::give_back).
+    pub(super) fn poll_permit(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_room(cx))?;
+        if self.permits.get() == PERMITS_MAX {
+            self.state.note(cx);
+            return Poll::Pending;
+        }
+        self.permits.set(self.permits.get() + 1);
+        Poll::Ready(Ok(()))
+    }
+
+    pub(super) fn give_back(&self) {
+        self.permits.set(self.permits.get() - 1);
+        self.state.wake();
+    }
+
     pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_out(cx, Self::is_written)
     }
 
     fn poll_out(&self, cx: &mut Context<'_>, enough: fn(&Self) -> bool) -> Poll<Result<(), Error>> {
-        if let Err(error) = self.check_open() {
+        let checked = self.state.tell_sender().and_then(|()| self.check_open());
+        if let Err(error) = checked {
             *self.stall.borrow_mut() = None;
             return Poll::Ready(Err(error));
         }

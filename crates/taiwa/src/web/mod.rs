@@ -2,6 +2,9 @@
 
 mod client;
 mod websocket;
+mod permit;
+mod sender;
+mod receiver;
 mod line;
 mod events;
 mod streams;
@@ -9,4 +12,7 @@ mod state;
 mod timer;
 
 pub use client::{BrowserInterface, Client, ClientBuilder, connect};
+pub use permit::Permit;
+pub use receiver::Receiver;
+pub use sender::Sender;
 pub use websocket::WebSocket;

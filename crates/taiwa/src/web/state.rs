@@ -34,10 +34,12 @@ pub(super) struct State {
     by: Cell<Side>,
     /// Why we closed, if not because the program asked to.
     failure: Cell<Option<Failure>>,
-    /// How it ended, until somebody is told.
-    end: RefCell<Option<(CloseCode, Utf8Bytes, bool)>>,
-    /// How it ended, once somebody is told.
+    /// How it ended, as soon as it has.
     closed: OnceCell<Closed>,
+    /// What of that is an error, until somebody is told.
+    untold: Cell<Option<Error>>,
+    is_told: Cell<bool>,
+    reader: Cell<Reader>,
     inbox: RefCell<VecDeque<Message>>,
     inbox_bytes: Cell<usize>,
     wakers: RefCell<Vec<Waker>>,
@@ -51,6 +53,16 @@ pub(super) enum Phase {
     Open,
     Closing,
     Ended,
+}
+
+/// Who takes the messages, and is told of errors that end the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// The connection is whole.
+    Socket,
+    Receiver,
+    /// The receiver was dropped: messages are, too.
+    Nobody,
 }
 
 /// Why we closed a connection by ourselves.
@@ -91,8 +103,10 @@ impl State {
             was_open: Cell::new(false),
             by: Cell::new(Side::Peer),
             failure: Cell::new(None),
-            end: RefCell::new(None),
             closed: OnceCell::new(),
+            untold: Cell::new(None),
+            is_told: Cell::new(false),
+            reader: Cell::new(Reader::Socket),
             inbox: RefCell::default(),
             inbox_bytes: Cell::new(0),
             wakers: RefCell::default(),
@@ -109,8 +123,26 @@ impl State {
         self.was_open.get()
     }
 
+    /// Returns how the connection ended, once its reader was told.
     pub(super) fn closed(&self) -> Option<&Closed> {
+        self.closed.get().filter(|_| self.is_told.get())
+    }
+
+    /// Returns how the connection ended, told or not.
+    pub(super) fn end(&self) -> Option<&Closed> {
         self.closed.get()
+    }
+
+    pub(super) fn reader(&self) -> Reader {
+        self.reader.get()
+    }
+
+    pub(super) fn set_reader(&self, reader: Reader) {
+        self.reader.set(reader);
+        if reader == Reader::Nobody {
+            self.inbox.take();
+            self.inbox_bytes.set(0);
+        }
     }
 
     /// Has the task woken when anything changes.
@@ -164,33 +196,57 @@ impl State {
 
     /// Takes in the end; the first one counts.
     pub(super) fn ended(&self, code: CloseCode, reason: Utf8Bytes, clean: bool) {
-        if self.phase() != Phase::Ended {
-            self.phase.set(Phase::Ended);
-            *self.end.borrow_mut() = Some((code, reason, clean));
+        if self.phase() == Phase::Ended {
+            return;
         }
+        self.phase.set(Phase::Ended);
+        let (closed, error) = match self.failure.get() {
+            Some(failure) => {
+                let (code, reason) = (failure.code(), Utf8Bytes::default());
+                (Closed { code, reason, by: Side::Us, clean: false }, Some(failure.into()))
+            }
+            None if code == CloseCode::ABNORMAL => {
+                (Closed { code, reason, by: Side::Peer, clean: false }, Some(Error::Lost))
+            }
+            None => (Closed { code, reason, by: self.by.get(), clean }, None),
+        };
+        self.untold.set(error);
+        self.closed.set(closed).expect("it ends once");
         self.wake();
     }
 
     /// Ends without waiting for the browser any longer.
     pub(super) fn abandon(&self, deadline: Deadline) {
-        self.fail(Failure::Late(deadline));
-        self.ended(CloseCode::ABNORMAL, Utf8Bytes::default(), false);
+        if self.phase() != Phase::Ended {
+            self.fail(Failure::Late(deadline));
+            self.ended(CloseCode::ABNORMAL, Utf8Bytes::default(), false);
+        }
     }
 
     /// Takes in a message as the browser hands it over, if limits allow.
     pub(super) fn arrived(&self, payload: &JsValue) -> Result<(), Failure> {
         let message = self.read(payload)?;
-        let cost = message.as_bytes().len() + MESSAGE_COST;
-        let mut inbox = self.inbox.borrow_mut();
-        let bytes = self.inbox_bytes.get() + cost;
-        if !inbox.is_empty() && self.limits.inbox_bytes_max < bytes {
+        let bytes = self.inbox_bytes.get() + message.as_bytes().len() + MESSAGE_COST;
+        if !self.inbox.borrow().is_empty() && self.limits.inbox_bytes_max < bytes {
             return Err(Failure::InboxFull);
         }
-        self.inbox_bytes.set(bytes);
-        inbox.push_back(message);
-        drop(inbox);
-        self.wake();
+        self.keep(message);
         Ok(())
+    }
+
+    /// Keeps a message for the reader, if there is one.
+    pub(super) fn keep(&self, message: Message) {
+        if self.reader() == Reader::Nobody {
+            return;
+        }
+        self.inbox_bytes.set(self.inbox_bytes.get() + message.as_bytes().len() + MESSAGE_COST);
+        self.inbox.borrow_mut().push_back(message);
+        self.wake();
+    }
+
+    /// Tells whether messages should be kept that nobody has asked for yet.
+    pub(super) fn keeps_more(&self) -> bool {
+        self.inbox_bytes.get() <= self.limits.message_bytes_max
     }
 
     /// Takes the next message that waits.
@@ -223,29 +279,28 @@ impl State {
         Ok(Message::from(bytes.to_vec()))
     }
 
-    /// Tells the end, once with the error if it is one. Pending before the end.
+    /// Tells the reader of the end, once with the error if it is one. Pending before the end.
     pub(super) fn poll_end(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        if self.closed.get().is_some() {
-            return Poll::Ready(Ok(()));
-        }
-        let Some((code, reason, clean)) = self.end.take() else {
+        if self.phase() != Phase::Ended {
             self.note(cx);
             return Poll::Pending;
-        };
+        }
+        Poll::Ready(self.tell())
+    }
+
+    fn tell(&self) -> Result<(), Error> {
         *self.close_timer.borrow_mut() = None;
-        let (closed, result) = match self.failure.get() {
-            Some(failure) => {
-                let (code, reason) = (failure.code(), Utf8Bytes::default());
-                let closed = Closed { code, reason, by: Side::Us, clean: false };
-                (closed, Err(failure.into()))
-            }
-            None if code == CloseCode::ABNORMAL => {
-                (Closed { code, reason, by: Side::Peer, clean: false }, Err(Error::Lost))
-            }
-            None => (Closed { code, reason, by: self.by.get(), clean }, Ok(())),
-        };
-        self.closed.set(closed).expect("asked above");
-        Poll::Ready(result)
+        self.is_told.set(true);
+        self.untold.take().map_or(Ok(()), Err)
+    }
+
+    /// Tells a sender that waits. The error that ended the connection is the receiver's to hear, if there
+    /// is one.
+    pub(super) fn tell_sender(&self) -> Result<(), Error> {
+        match self.phase() {
+            Phase::Ended if self.reader() != Reader::Receiver => self.tell(),
+            _ => Ok(()),
+        }
     }
 
     /// What a call gets that needs an open connection.
@@ -253,10 +308,7 @@ impl State {
         match self.phase() {
             Phase::Open => Ok(()),
             Phase::Opening | Phase::Closing => Err(Error::Misuse(Misuse::Closing)),
-            Phase::Ended => match self.poll_end(&Context::from_waker(Waker::noop())) {
-                Poll::Ready(Err(error)) => Err(error),
-                _ => Err(self.closed().cloned().map_or(Error::Lost, Error::Closed)),
-            },
+            Phase::Ended => Err(self.end().cloned().map_or(Error::Lost, Error::Closed)),
         }
     }
 }

@@ -2,10 +2,8 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::Future,
-    pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::Poll,
 };
 
 use js_sys::{Array, JsString, Object, Promise, Reflect, Uint8Array};
@@ -91,12 +89,20 @@ pub(super) struct Streams {
 struct Halves {
     reader: ReadableStreamDefaultReader,
     writer: WritableStreamDefaultWriter,
-    /// A read that was begun. What it brings belongs to whoever asks next.
-    reading: Option<JsFuture>,
-    /// The stream is at its end, or broken.
-    is_read: bool,
+    reading: Rc<RefCell<Reading>>,
     protocol: String,
     extensions: String,
+}
+
+/// At most one read is under way. What it brings belongs to whoever asks next.
+#[derive(Default)]
+enum Reading {
+    #[default]
+    Idle,
+    Pending,
+    Read(JsValue),
+    /// The stream is at its end, or broken.
+    Over,
 }
 
 impl Halves {
@@ -104,8 +110,7 @@ impl Halves {
         Ok(Self {
             reader: info.readable().get_reader().unchecked_into(),
             writer: info.writable().get_writer()?,
-            reading: None,
-            is_read: false,
+            reading: Rc::default(),
             protocol: info.protocol(),
             extensions: info.extensions(),
         })
@@ -184,30 +189,45 @@ impl Streams {
         self.unsent.messages.get()
     }
 
-    /// Reads the next message; `None` at the end of the stream.
-    pub(super) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        let mut halves = self.halves.borrow_mut();
-        let Some(halves) = &mut *halves else { return Poll::Ready(None) };
-        while !halves.is_read {
-            let reading =
-                halves.reading.get_or_insert_with(|| JsFuture::from(halves.reader.read()));
-            let read = ready!(Pin::new(reading).poll(cx));
-            halves.reading = None;
-            let read = read.map(JsCast::unchecked_into::<ReadResult>);
-            let Some(read) = read.ok().filter(|it| !it.done()) else {
-                halves.is_read = true;
-                break;
-            };
-            // Behind a message that broke a limit the stream is only read to its end.
-            if self.state.has_failed() {
-                continue;
-            }
-            match self.state.read(&read.value()) {
-                Ok(message) => return Poll::Ready(Some(message)),
-                Err(failure) => fail(&self.state, failure, |with| self.close(with)),
+    /// Reads the next message; `None` at the end of the stream. Pending, the state wakes everybody who is
+    /// noted when there is more to know: whoever began to read may have lost interest since.
+    pub(super) fn poll_read(&self) -> Poll<Option<Message>> {
+        let halves = self.halves.borrow();
+        let Some(halves) = &*halves else { return Poll::Ready(None) };
+        loop {
+            match halves.reading.replace(Reading::Idle) {
+                Reading::Idle => self.begin_to_read(halves),
+                Reading::Pending => {
+                    halves.reading.replace(Reading::Pending);
+                    return Poll::Pending;
+                }
+                Reading::Over => {
+                    halves.reading.replace(Reading::Over);
+                    return Poll::Ready(None);
+                }
+                // Behind a message that broke a limit the stream is only read to its end.
+                Reading::Read(_) if self.state.has_failed() => {}
+                Reading::Read(payload) => match self.state.read(&payload) {
+                    Ok(message) => return Poll::Ready(Some(message)),
+                    Err(failure) => fail(&self.state, failure, |with| self.close(with)),
+                },
             }
         }
-        Poll::Ready(None)
+    }
+
+    fn begin_to_read(&self, halves: &Halves) {
+        halves.reading.replace(Reading::Pending);
+        let read = JsFuture::from(halves.reader.read());
+        let (reading, state) = (Rc::clone(&halves.reading), Rc::clone(&self.state));
+        spawn_local(async move {
+            let read = read.await.map(JsCast::unchecked_into::<ReadResult>);
+            // After the end and after an error all further reads would give the same.
+            reading.replace(match read {
+                Ok(read) if !read.done() => Reading::Read(read.value()),
+                _ => Reading::Over,
+            });
+            state.wake();
+        });
     }
 
     pub(super) fn queue(&self, message: &Message) {

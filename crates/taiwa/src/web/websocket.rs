@@ -3,12 +3,13 @@
 use std::{
     fmt,
     future::poll_fn,
+    rc::Rc,
     task::{Context, Poll},
 };
 
-use taiwa_proto::{CloseCode, Closed, Message, deflate};
+use taiwa_proto::{CloseCode, Closed, Message, Prepared, deflate};
 
-use super::line::Line;
+use super::{line::Line, permit::Permit, receiver::Receiver, sender::Sender, state::Reader};
 use crate::error::{Error, TrySendError};
 
 /// An open WebSocket connection of a browser.
@@ -24,12 +25,12 @@ use crate::error::{Error, TrySendError};
 /// sends then, 1001, browsers allow nothing.
 #[must_use = "a connection is closed when dropped"]
 pub struct WebSocket {
-    line: Line,
+    line: Rc<Line>,
 }
 
 impl WebSocket {
     pub(super) fn new(line: Line) -> Self {
-        Self { line }
+        Self { line: Rc::new(line) }
     }
 
     /// Waits for the next message. Returns `None` when the connection is closed; code and reason are then
@@ -67,17 +68,45 @@ impl WebSocket {
         poll_fn(|cx| self.line.poll_send(&message, &mut is_queued, cx)).await
     }
 
+    /// Sends a message that is shared with others, as [`send`](Self::send). The browser frames and compresses
+    /// it each time.
+    ///
+    /// Cancel-safe: the message is handed over whole or not at all.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.send(prepared.message().clone()).await
+    }
+
+    /// Waits for room for a message, before it is built.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn reserve(&mut self) -> Result<Permit<'_>, Error> {
+        poll_fn(|cx| self.line.poll_permit(cx)).await?;
+        Ok(Permit::new(&self.line))
+    }
+
+    /// Splits the connection for tasks that send and receive at the same time.
+    pub fn split(self) -> (Sender, Receiver) {
+        self.line.state.set_reader(Reader::Receiver);
+        (Sender::new(Rc::clone(&self.line)), Receiver::new(self.line))
+    }
+
+    pub(super) fn reunited(line: Rc<Line>) -> Self {
+        line.state.set_reader(Reader::Socket);
+        Self { line }
+    }
+
     /// Hands a message to the browser if there is room. Does not wait.
     ///
     /// # Errors
     /// [`TrySendError::Full`] and [`TrySendError::Closing`] give the message back.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        let message = message.into();
-        match self.line.queue(&message) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(TrySendError::Full(message)),
-            Err(_) => Err(TrySendError::Closing(message)),
-        }
+        self.line.try_send(message.into())
     }
 
     /// Begins the closing handshake without waiting for its end; what is queued goes out before the Close
@@ -119,6 +148,12 @@ impl WebSocket {
     /// Returns the subprotocol that was agreed on (RFC 6455 §1.9).
     pub fn subprotocol(&self) -> Option<&str> {
         self.line.protocol.as_deref()
+    }
+
+    /// Returns the extensions that were agreed on, as `Sec-WebSocket-Extensions` writes them; empty
+    /// without any.
+    pub fn extensions(&self) -> String {
+        self.line.extensions.clone()
     }
 
     /// Returns the parameters of permessage-deflate (RFC 7692), if it was agreed on. Browsers offer it
