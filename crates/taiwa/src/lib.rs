@@ -73,7 +73,6 @@ mod client;
 ))]
 pub mod compat;
 mod error;
-#[cfg(not(target_family = "wasm"))]
 pub mod events;
 #[cfg(not(target_family = "wasm"))]
 mod io;
@@ -85,7 +84,6 @@ mod rewind;
 mod scratch;
 #[cfg(not(target_family = "wasm"))]
 mod server;
-#[cfg(not(target_family = "wasm"))]
 mod stream;
 #[cfg(not(target_family = "wasm"))]
 mod tls;
@@ -108,7 +106,6 @@ pub use server::{
     Handover, Outcome, Rejection, RequestBody, Server, Serving, Sockets, SocketsBuilder, Upgrade,
     UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
 };
-#[cfg(not(target_family = "wasm"))]
 pub use stream::{Opened, Readable, WebSocketStream, Writable};
 pub use taiwa_proto::{
     CloseCode, Closed, Config, Deadline, Deadlines, Fault, Keepalive, Kind, Limits, Message,

@@ -3,6 +3,7 @@
 
 mod both;
 mod ends;
+mod faces;
 mod halves;
 mod limits;
 mod talk;
@@ -86,6 +87,10 @@ checks! {
     limits: a_message_over_the_limit_is_a_fault messages_that_nobody_receives_are_bounded
         a_slow_reader_makes_senders_wait a_reader_that_sleeps_is_late
         dropped_futures_lose_nothing;
+    faces: streams_have_two_ends a_stream_and_a_sink_echo closing_the_sink_closes
+        a_stream_that_is_given_up_does_not_open events_come_in_their_order
+        events_of_a_failed_attempt_are_error_and_close a_handle_tells_the_state
+        a_full_outbox_ends_an_event_socket;
     halves: halves_work_at_the_same_time the_receiver_hears_what_went_wrong
         senders_go_on_without_a_receiver halves_are_put_together_again
         permits_are_room_for_one_message_each a_cancelled_wait_wakes_nobody_elses_less;
