@@ -86,7 +86,10 @@ pub fn open_with(client: &Client, url: &str) -> (Handle, Events) {
 
 #[cfg_attr(
     target_family = "wasm",
-    expect(clippy::arc_with_non_send_sync, reason = "natively it is both; a browser has one thread")
+    expect(
+        clippy::arc_with_non_send_sync,
+        reason = "natively it is both; a browser has one thread"
+    )
 )]
 fn pair(url: &str, opening: Opening) -> (Handle, Events) {
     let line = Line { url: url.to_owned(), ..Line::default() };

@@ -1,4 +1,4 @@
-//! WebSocket client and server on tokio.
+//! WebSocket client and server on tokio, and the same client [in a browser](#in-a-browser).
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), taiwa::Error> {
@@ -57,6 +57,38 @@
 //! | `compat-tungstenite` | `taiwa::compat::tungstenite`: the names of tokio-tungstenite 0.30 |
 //! | `compat-axum` | `taiwa::compat::axum`: the names of `axum::extract::ws` |
 //!
+//! # In a browser
+//!
+//! On `wasm32-unknown-unknown` the client is the browser's own: its `WebSocketStream` where it has one
+//! (Chromium and its family), its `WebSocket` elsewhere. What a browser can do has the same name and meaning,
+//! so that one program compiles for both; what it can't do is not there, which the compiler tells.
+//!
+//! | | native | in a browser |
+//! |---|---|---|
+//! | [`connect`], [`Client`], [`ClientBuilder`]: `subprotocols`, `limits`, `deadlines`, `build` | yes | yes |
+//! | headers, compression, TLS, proxies, redirects, unix sockets, transports and resolvers of your own, reconnecting | yes | no: the browser decides |
+//! | [`WebSocket`]: `recv`, `send`, `try_send`, `reserve`, `send_prepared`, `start_close`, `close`, `closed`, `split`, `events`, `subprotocol`, `extensions`, `deflate`, `poll_recv`, `poll_room`, `poll_written` | yes | yes |
+//! | `ping`, `pong`, `recv_stream`, `send_stream`, `stats`, `peer_addr` | yes | no |
+//! | [`Sender`], [`Receiver`], [`Permit`] | yes | yes, without policies for slow peers |
+//! | [`WebSocketStream`], [`events`] | yes | yes |
+//! | `buffered_amount` | of [`Sender`] and [`events::Handle`] | of [`WebSocket`], too; payload only |
+//! | `BrowserInterface`, `ClientBuilder::interface`: which of the two carries it | no | yes |
+//! | [`Server`], [`Upgrade`] | yes | no |
+//! | types and futures are `Send` | yes | no: a browser's sockets stay on their thread |
+//!
+//! The repository's `conformance/browser` is a program for browsers, with a part that runs natively as well.
+//! The same call does less there in this:
+//!
+//! * Of the [`CloseCode`]s a program may send 1000 and 3000 to 4999; others are [`Misuse::CloseCode`]. Where
+//!   taiwa itself closes with 1008 or 1009, it sends 4008 or 4009. A dropped socket closes without a code.
+//! * What counts of [`Limits`] is `message_bytes_max`, `outbox_bytes_max` and `inbox_bytes_max`; of [`Deadlines`]
+//!   `handshake`, `close` and, while somebody waits for room, `write`. There is no keepalive.
+//! * A `WebSocket` can't be told to wait: messages that are not received pile up to [`Limits::inbox_bytes_max`],
+//!   then the connection is closed. Room to send is looked for a hundred times a second (in a hidden tab less
+//!   often). `WebSocketStream` has backpressure in both directions.
+//! * When a connection is lost, messages that a `WebSocketStream` had not handed over are lost with it.
+//! * A browser tells no program why a connection could not be opened ([`Error::Io`]) or broke ([`Error::Lost`]).
+//!
 //! # What happens when
 //!
 //! Nothing runs in the background. While a method is awaited, Pings are answered, deadlines are kept, and what
@@ -64,6 +96,8 @@
 //! Pongs or the end all are.
 //!
 //! The minimum supported Rust version is 1.95.
+// The docs of what both targets share also name what is native alone.
+#![cfg_attr(target_family = "wasm", allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(not(target_family = "wasm"))]
 mod client;

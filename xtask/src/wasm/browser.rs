@@ -16,7 +16,7 @@ const START_MAX: Duration = Duration::from_secs(15);
 /// A hundred checks, most of which take milliseconds.
 const RUN_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// Lints the client as it is on wasm32, builds the checks and what serves them, and has Chromium run them.
+/// Lints and documents the client as it is on wasm32, builds the checks and what serves them, and has Chromium run them.
 ///
 /// Skipped where there is no Chromium to run them.
 pub(super) fn run(workspace: &Workspace, target: &str) -> Outcome {
@@ -40,7 +40,8 @@ fn lint(workspace: &Workspace, target: &str) -> Result<(), String> {
     for args in [library, checks] {
         process::run(workspace.cargo(&args).env("CARGO_TARGET_DIR", &workspace.target), BUILD_MAX)?;
     }
-    Ok(())
+    let document = ["doc", "--quiet", "-p", "taiwa", "--no-deps", "--target", target];
+    process::run(workspace.cargo(&document).env("RUSTDOCFLAGS", "-D warnings"), BUILD_MAX)
 }
 
 /// Returns the folder with the module and its glue.
