@@ -4,6 +4,7 @@ mod test;
 mod setup;
 mod tidy;
 mod wasm;
+mod api;
 mod autobahn;
 mod interop;
 mod miri;
@@ -26,6 +27,8 @@ usage: cargo xtask VERB
   setup             install what the tests need and this machine lacks
   tidy              check the rules of the house (STYLE.md)
   wasm              prove that taiwa-proto imports nothing on wasm32, run taiwa's client in Chromium
+  api               compare the public interface of the libraries with the lists of it
+  api --update      bring the lists to what is
   autobahn          run Autobahn's core cases and a sample of its compression cases
   autobahn --all    run all of its cases and write conformance/autobahn/results.json
   autobahn --against URL   run the same as without options against another server
@@ -54,6 +57,8 @@ fn main() -> ExitCode {
         ["autobahn", "--against", url] => autobahn::against(&workspace, &mut tally, url),
         ["autobahn", "--all"] => autobahn::all(&workspace, &mut tally),
         ["interop", names @ ..] => tally.stage("interop", || interop::run(&workspace, names)),
+        ["api"] => tally.stage("api", || api::run(&workspace, api::Mode::Compare)),
+        ["api", "--update"] => tally.stage("api", || api::run(&workspace, api::Mode::Update)),
         ["miri"] => tally.stage("miri", || miri::run(&workspace)),
         ["fuzz"] => tally.stage("fuzz", || fuzz::run(&workspace, fuzz::SECONDS)),
         ["fuzz", seconds] if seconds.parse::<u32>().is_ok_and(|it| it > 0) => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    autobahn, interop,
+    api, autobahn, interop,
     outcome::{Outcome, Tally},
     process::{self, ask, listen},
     setup, tidy, wasm,
@@ -21,6 +21,8 @@ pub(crate) fn run(workspace: &Workspace, tally: &mut Tally) {
     tally.stage("clippy", || clippy(workspace));
     tally.stage("tests", || tests(workspace));
     tally.stage("documentation", || documentation(workspace));
+    tally.stage("interface", || api::run(workspace, api::Mode::Compare));
+    tally.stage("minimum Rust", || api::minimum_rust(workspace));
     tally.stage("wasm", || wasm::run(workspace));
     tally.stage("licences", || licences(workspace));
     autobahn::sample(workspace, tally);
