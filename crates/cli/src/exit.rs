@@ -71,7 +71,7 @@ pub(crate) fn of_opening(error: &Error) -> Exit {
         Error::Request(_) | Error::Header(_) => Exit::Usage,
         Error::Io(_) | Error::Lost => Exit::Unreachable,
         Error::Tls(_) => Exit::Tls,
-        Error::Refused(_) => Exit::Refused,
+        Error::Refused(_) | Error::Redirect(_) => Exit::Refused,
         Error::Late(_) => Exit::Late,
         Error::Handshake(_) | Error::Http(_) | Error::Fault(_) => Exit::Fault,
         _ => Exit::Inside,

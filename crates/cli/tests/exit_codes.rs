@@ -37,6 +37,8 @@ fn code_2_for_bad_arguments_and_input() {
         &["connect", "-H", "a: b\nc: d", "ws://127.0.0.1:1/"],
         &["connect", "-s", "not a token", "ws://127.0.0.1:1/"],
         &["connect", "--cacert", "/does/not/exist", "ws://127.0.0.1:1/"],
+        &["connect", "--cert", "/does/not/exist", "--key", "/neither", "ws://127.0.0.1:1/"],
+        &["connect", "--sni", "not a name", "ws://127.0.0.1:1/"],
         &["connect", "-f", "/does/not/exist", "ws://127.0.0.1:1/"],
         &["connect", "--hex", "-m", "xyz", "ws://127.0.0.1:1/"],
         &["connect", "--delimiter", "none", "ws://127.0.0.1:1/"],

@@ -197,7 +197,7 @@ pub enum RedirectFault {
 impl fmt::Display for RedirectFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooMany { max } => write!(f, "more than {max} redirects"),
+            Self::TooMany { max } => write!(f, "one redirect more than the {max} allowed"),
             Self::Location => f.write_str("a redirect to what is no WebSocket URL"),
             Self::Downgrade => f.write_str("a redirect from wss to ws, which would give up TLS"),
         }

@@ -207,6 +207,21 @@ pub(crate) struct Opening {
     /// Trust these certificates in PEM instead of the system's
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     pub(crate) cacert: Option<PathBuf>,
+    /// Certificate in PEM, with its chain, to show to a server that asks for one
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Private key of --cert in PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Ask for this name, and expect its certificate, instead of the URL's host
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sni: Option<String>,
+    /// Follow redirects: never from wss to ws, and to another host without credentials and --cert
+    #[arg(short = 'L', long)]
+    pub(crate) location: bool,
+    /// How many redirects to follow with -L; one more: exit code 5
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) redirects_max: u32,
     /// From the name's look-up to the end of the opening handshake
     #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().handshake))]
     pub(crate) connect_timeout: Time,
@@ -377,13 +392,16 @@ Exit codes:
   2    bad arguments or input
   3    name not found, or no connection by TCP
   4    TLS failed
-  5    the server refused the opening handshake
+  5    the server refused the opening handshake, or redirected it to where -L does not follow
   6    the server took too long
   7    the server broke the protocol or a limit
   8    the connection ended without a Close frame (1006)
   9    closed with another code
   10   closed before --count was reached
-  130  SIGINT (143: SIGTERM); the first closes, a second aborts";
+  130  SIGINT (143: SIGTERM); the first closes, a second aborts
+
+Environment:
+  SSLKEYLOGFILE  a file to which the secrets of TLS are appended, for programs like Wireshark";
 
 #[cfg(test)]
 mod tests;

@@ -80,6 +80,8 @@ fn contradictions_are_refused() {
         &["ws://x", "--idle-timeout", "1s", "--linger", "1s"],
         &["ws://x", "-v", "-q"],
         &["ws://x", "-k", "--cacert", "x"],
+        &["ws://x", "--cert", "x"],
+        &["ws://x", "--key", "x"],
         &["ws://x", "ws://y"],
         &[],
     ] {

@@ -12,10 +12,13 @@ mod url;
 use std::{
     fs,
     io::{self, IsTerminal},
+    path::Path,
     time::{Duration, Instant},
 };
 
-use taiwa::{Client, Deadlines, Deflate, Error, Keepalive, Limits, WebSocket};
+use taiwa::{
+    Client, ClientBuilder, Deadlines, Deflate, Error, FinalUrl, Keepalive, Limits, WebSocket,
+};
 
 use crate::{
     args::{Connect, Format, Opening, Time},
@@ -45,7 +48,7 @@ pub(crate) async fn run(args: Connect) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(|it| Failure::new(Exit::Inside, it))?;
     let url = url::complete(&args.url);
     let (socket, response) = tokio::select! {
-        opened = client.open(&url) => opened.map_err(|it| not_opened(&url, it))?,
+        opened = client.open(&url) => opened.map_err(|it| not_opened(&args.opening, &url, it))?,
         signal = signals.next() => return Ok(signal.into()),
     };
     tell.opened(&socket, &response);
@@ -129,14 +132,32 @@ fn client(args: &Connect) -> Result<Client, Failure> {
             .ok_or_else(|| usage(format!("--header {line:?} is not NAME: VALUE")))?;
         builder = builder.header(name.trim(), value.trim());
     }
-    if args.opening.insecure {
+    if args.opening.location {
+        builder = builder.redirects(args.opening.redirects_max);
+    }
+    secured(builder, &args.opening)?.build().map_err(|it| Failure::new(Exit::Usage, it))
+}
+
+/// Sets what concerns TLS.
+fn secured(mut builder: ClientBuilder, opening: &Opening) -> Result<ClientBuilder, Failure> {
+    let read = |path: &Path| {
+        fs::read(path)
+            .map_err(|it| Failure::new(Exit::Usage, format_args!("{}: {it}", path.display())))
+    };
+    builder = builder.key_log();
+    if opening.insecure {
         builder = builder.danger_accept_any_certificate();
     }
-    if let Some(path) = &args.opening.cacert {
-        let pem = fs::read(path).map_err(|it| usage(format!("{}: {it}", path.display())))?;
-        builder = builder.root_certificate_pem(&pem);
+    if let Some(path) = &opening.cacert {
+        builder = builder.root_certificate_pem(&read(path)?);
     }
-    builder.build().map_err(|it| Failure::new(Exit::Usage, it))
+    if let (Some(cert), Some(key)) = (&opening.cert, &opening.key) {
+        builder = builder.client_certificate_pem(&read(cert)?, &read(key)?);
+    }
+    if let Some(name) = &opening.sni {
+        builder = builder.tls_server_name(name);
+    }
+    Ok(builder)
 }
 
 /// Makes the two flags into one setting.
@@ -145,12 +166,17 @@ pub(crate) fn keepalive(ping_after: Time, pong_within: Time) -> Option<Keepalive
     ping_after.0.map(|ping_after| Keepalive { ping_after, pong_within })
 }
 
-fn not_opened(url: &str, error: Error) -> Failure {
+fn not_opened(opening: &Opening, url: &str, error: Error) -> Failure {
     let exit = exit::of_opening(&error);
     let Error::Refused(response) = &error else {
         return Failure::new(exit, format_args!("{}: {error}", pretty::visible(url)));
     };
-    let mut message = format!("{}: refused with {}", pretty::visible(url), response.status());
+    // After redirects, it is another URL that refused.
+    let url = match response.extensions().get() {
+        Some(FinalUrl(last)) if opening.location => last.to_string(),
+        _ => url.to_owned(),
+    };
+    let mut message = format!("{}: refused with {}", pretty::visible(&url), response.status());
     if let Some(location) = response.headers().get(http::header::LOCATION) {
         let location = String::from_utf8_lossy(location.as_bytes());
         message.push_str(&format!("\nLocation: {}", pretty::visible(&location)));

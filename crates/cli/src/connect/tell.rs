@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use taiwa::{Closed, Kind, Message, Side, WebSocket};
+use taiwa::{Closed, FinalUrl, Kind, Message, Side, WebSocket};
 
 use super::pretty::visible;
 use crate::args::Connect;
@@ -12,6 +12,8 @@ use crate::args::Connect;
 pub(super) struct Tell {
     quiet: bool,
     verbose: u8,
+    /// Redirects are followed.
+    follows: bool,
 }
 
 /// Which way a message goes.
@@ -23,7 +25,7 @@ pub(super) enum Way {
 
 impl Tell {
     pub(super) fn new(args: &Connect) -> Self {
-        Self { quiet: args.quiet, verbose: args.verbose }
+        Self { quiet: args.quiet, verbose: args.verbose, follows: args.opening.location }
     }
 
     /// Tells unless asked to be quiet.
@@ -40,6 +42,11 @@ impl Tell {
         }
         if let Some(addr) = socket.peer_addr() {
             anstream::eprintln!("* connected to {addr}");
+        }
+        if self.follows
+            && let Some(FinalUrl(url)) = response.extensions().get()
+        {
+            anstream::eprintln!("* at {}", visible(&url.to_string()));
         }
         anstream::eprintln!("< {:?} {}", response.version(), response.status());
         for (name, value) in response.headers() {

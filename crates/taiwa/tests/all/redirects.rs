@@ -71,7 +71,7 @@ async fn as_many_redirects_as_allowed_are_followed_and_one_more_is_not() {
     let error = error.unwrap_err();
     assert!(matches!(error, Error::Redirect(RedirectFault::TooMany { max: 20 })), "{error:?}");
     assert!(!error.is_retryable() && error.close_code().is_none());
-    assert_eq!(error.to_string(), "more than 20 redirects");
+    assert_eq!(error.to_string(), "one redirect more than the 20 allowed");
 }
 
 #[tokio::test]
