@@ -3,6 +3,7 @@
 mod args;
 mod connect;
 mod exit;
+mod listen;
 mod manual;
 mod serve;
 mod signals;

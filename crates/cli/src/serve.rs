@@ -1,30 +1,32 @@
 //! `taiwa serve`.
 
 use std::{
-    fs,
+    fmt::Display,
     io::{IsTerminal, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
     process,
 };
 
-use taiwa::{Config, Deadlines, Deflate, Limits, Origins, Server};
+use taiwa::{Addr, Certificates, Config, Deadlines, Deflate, Limits, Origins, Server};
 use taiwa_server::{FanoutLimits, Site};
-use tracing::{info, level_filters::LevelFilter};
+use tracing::{error, info, level_filters::LevelFilter};
 
 use crate::{
     args::{Allow, Compress, Level, Serve},
     exit::{Exit, Failure},
-    signals::{Signal, Signals},
+    signals::{Hangups, Signal, Signals},
 };
 
 pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     log_to_stderr(args.log);
     let mut signals = Signals::new().map_err(|it| Failure::new(Exit::Inside, it))?;
-    let server = server(&args).await?;
-    let addr = server.local_addr().map_err(|it| Failure::new(Exit::Inside, it))?;
+    let mut server = server(&args).await?;
+    let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
     let tls = args.tls_cert.is_some();
-    let addrs = server.local_addrs().unwrap_or_default();
+    if let Some(certificates) = certificates(&args)? {
+        reload_on_hangup(certificates.clone()).map_err(|it| Failure::new(Exit::Inside, it))?;
+        server = server.tls_reloading(certificates);
+    }
 
     let site = Site::new(args.fanout(), if tls { "wss" } else { "ws" });
     let serving = site.serve(server).with_shutdown(async move {
@@ -35,27 +37,31 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
             process::exit(Exit::Interrupted as i32);
         });
     });
-    for addr in addrs {
+    for addr in &addrs {
         info!(%addr, "listening");
     }
-    announce(addr, if tls { "https" } else { "http" });
+    announce(&addrs, if tls { "https" } else { "http" });
     serving.await.map_err(|it| Failure::new(Exit::Inside, it))?;
     Ok(Exit::Good)
 }
 
 async fn server(args: &Serve) -> Result<Server, Failure> {
-    let cannot_listen = |addr: &str, error: std::io::Error| {
-        Failure::new(Exit::Unreachable, format_args!("can't listen on {addr}: {error}"))
-    };
-    let (first, more) = args.listen.split_first().expect("there is a default");
-    let mut server = Server::bind(first).await.map_err(|it| cannot_listen(first, it))?;
-    for addr in more {
-        server = server.listen(addr).await.map_err(|it| cannot_listen(addr, it))?;
+    let mut server: Option<Server> = None;
+    for place in &args.listen {
+        let cannot_listen = |error: std::io::Error| {
+            Failure::new(Exit::Unreachable, format_args!("can't listen on {place}: {error}"))
+        };
+        for listener in place.open(args.unix_mode).await.map_err(cannot_listen)? {
+            let listening = match server {
+                None => Server::from_listener(listener),
+                Some(server) => server.listen_on(listener),
+            };
+            server = Some(listening.map_err(cannot_listen)?);
+        }
     }
-    if let (Some(certificates), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        server = server
-            .tls(&read(certificates)?, &read(key)?)
-            .map_err(|it| Failure::new(Exit::Usage, it))?;
+    let mut server = server.expect("there is a default, and each place has a listener");
+    if !args.proxy_protocol.is_empty() {
+        server = server.proxy_protocol(args.proxy_protocol.iter().map(|it| it.0));
     }
     Ok(server
         .config(args.config())
@@ -63,8 +69,26 @@ async fn server(args: &Serve) -> Result<Server, Failure> {
         .connections_max(args.limits.connections_max))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|it| Failure::new(Exit::Usage, format_args!("{}: {it}", path.display())))
+fn certificates(args: &Serve) -> Result<Option<Certificates>, Failure> {
+    let (Some(certificates), Some(key)) = (&args.tls_cert, &args.tls_key) else { return Ok(None) };
+    let made = Certificates::from_files(certificates, key);
+    made.map(Some).map_err(|it| Failure::new(Exit::Usage, it))
+}
+
+/// Shows another certificate when SIGHUP comes. Without TLS that signal ends the program, as ever.
+fn reload_on_hangup(certificates: Certificates) -> std::io::Result<()> {
+    let mut hangups = Hangups::new()?;
+    tokio::spawn(async move {
+        loop {
+            hangups.next().await;
+            match certificates.reload() {
+                Ok(true) => info!("SIGHUP: new connections see the new certificate"),
+                Ok(false) => info!("SIGHUP: the certificate has not changed"),
+                Err(error) => error!("SIGHUP: the old certificate stays: {error}"),
+            }
+        }
+    });
+    Ok(())
 }
 
 impl Serve {
@@ -124,15 +148,27 @@ impl Serve {
 }
 
 /// Says where the page is: the one line on stdout. Whoever closed stdout does not want to know.
-fn announce(addr: SocketAddr, scheme: &str) {
+fn announce(addrs: &[Addr], scheme: &str) {
+    let mut stdout = std::io::stdout();
+    let mut tell = |it: &dyn Display| {
+        let _ = writeln!(stdout, "{it}");
+        let _ = stdout.flush();
+    };
+    match (addrs.iter().find_map(Addr::tcp), addrs.first()) {
+        (Some(addr), _) => tell(&format_args!("{scheme}://{}/", reachable(addr))),
+        (None, Some(unix)) => tell(unix),
+        (None, None) => {}
+    }
+}
+
+/// By which address a program on this machine reaches it.
+fn reachable(addr: SocketAddr) -> SocketAddr {
     let host = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    let mut stdout = std::io::stdout();
-    let _ = writeln!(stdout, "{scheme}://{}/", SocketAddr::new(host, addr.port()));
-    let _ = stdout.flush();
+    SocketAddr::new(host, addr.port())
 }
 
 fn log_to_stderr(level: Level) {

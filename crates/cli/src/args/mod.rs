@@ -8,7 +8,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use taiwa::{Deadlines, Deflate, Keepalive, Limits};
 use taiwa_server::FanoutLimits;
 
-pub(crate) use values::{Allow, Level, Size, Time};
+use crate::listen::{Listen, Mode};
+pub(crate) use values::{Allow, Level, Proxies, Size, Time};
 
 /// A WebSocket server and client
 #[derive(Debug, Parser)]
@@ -34,15 +35,23 @@ pub(crate) enum Verb {
 ///
 /// When the server is ready, one line with its URL goes to stdout; the log goes to stderr. SIGINT
 /// and SIGTERM close each connection with 1001 and end the server with exit code 0; a second SIGINT
-/// ends it at once with 130.
+/// ends it at once with 130. The first line is unix:PATH if there is no HOST:PORT.
 #[derive(Args, Debug)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct Serve {
-    /// Address to listen on, HOST:PORT; port 0 lets the system choose one. Repeat for more; the line
-    /// with the URL names the first
+    /// Where to listen: HOST:PORT, and port 0 lets the system choose one; unix:PATH; or `activation`, the
+    /// sockets that systemd has opened. Repeat for more; the line with the URL names the first HOST:PORT
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
-    pub(crate) listen: Vec<String>,
-    /// Chain of certificates in PEM: speak TLS (https and wss)
+    pub(crate) listen: Vec<Listen>,
+    /// Mode of the files of unix sockets, as 660; without it the umask decides
+    #[arg(long, value_name = "MODE")]
+    pub(crate) unix_mode: Option<Mode>,
+    /// Take connections from proxies in this network alone, as 10.0.0.0/8 or `unix`, each with a header
+    /// of the PROXY protocol. Repeat for more
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) proxy_protocol: Vec<Proxies>,
+    /// Chain of certificates in PEM: speak TLS (https and wss). SIGHUP has this file and that of the key
+    /// read again, for new connections
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
     /// Private key in PEM
@@ -163,7 +172,8 @@ pub(crate) enum Compress {
 #[derive(Args, Debug)]
 #[command(after_help = CONNECT_EXAMPLES)]
 pub(crate) struct Connect {
-    /// ws://, wss://, http:// (as ws) or https:// (as wss); without a scheme ws
+    /// ws://, wss://, http:// (as ws) or https:// (as wss); without a scheme ws. A unix socket is
+    /// ws+unix:PATH:/target
     pub(crate) url: String,
 
     #[command(flatten, next_help_heading = "Opening")]
@@ -369,6 +379,8 @@ Examples:
   taiwa serve
   taiwa serve --listen 0.0.0.0:8000 --listen '[::]:8000' --origin https://app.example
   taiwa serve --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
+  taiwa serve --listen unix:/run/taiwa/chat.sock --unix-mode 660
+  taiwa serve --listen 0.0.0.0:8000 --proxy-protocol 10.0.0.0/8
   taiwa serve --message-max 16MiB --ping-after off
 
 Exit codes:

@@ -60,7 +60,7 @@ fn the_defaults_of_serve_are_those_of_the_library() {
     let Verb::Serve(serve) = Cli::try_parse_from(["taiwa", "serve"]).unwrap().verb else {
         panic!("serve is serve");
     };
-    assert_eq!(serve.listen, ["127.0.0.1:8000"]);
+    assert_eq!(serve.listen, [Listen::Tcp("127.0.0.1:8000".into())]);
     let config = serve.config();
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.deadlines, Deadlines::default());

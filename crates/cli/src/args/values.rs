@@ -3,7 +3,7 @@
 use std::{fmt, num::ParseIntError, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
-use taiwa::Origin;
+use taiwa::{Network, Origin};
 
 /// A number of bytes, written `1MiB`, `64KiB`, `1MB` or `1000`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +92,20 @@ impl FromStr for Allow {
                 .map(Self::Of)
                 .ok_or("an origin is SCHEME://HOST or SCHEME://HOST:PORT, or any"),
         }
+    }
+}
+
+/// Where proxies are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proxies(pub(crate) Network);
+
+impl FromStr for Proxies {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Network::parse(text)
+            .map(Self)
+            .ok_or("a network is ADDRESS/BITS with no bits set behind these, ADDRESS, or unix")
     }
 }
 

@@ -2,6 +2,10 @@
 
 /// Adds `ws://` if there is no scheme, and percent-encodes what a request line can't carry.
 pub(super) fn complete(url: &str) -> String {
+    // The path of a unix socket has no rules of a URL's.
+    if url.starts_with("ws+unix:") || url.starts_with("wss+unix:") {
+        return url.to_owned();
+    }
     let with_scheme = match url.find("://") {
         Some(at) if url[..at].bytes().all(|b| b.is_ascii_alphanumeric()) => url.to_owned(),
         _ => format!("ws://{url}"),
@@ -38,6 +42,7 @@ mod tests {
             ("ws://h/対話?q=a b", "ws://h/%E5%AF%BE%E8%A9%B1?q=a%20b"),
             ("ws://h/{\"x\"}", "ws://h/%7B%22x%22%7D"),
             ("ftp://h/", "ftp://h/"),
+            ("ws+unix:/run/a b.sock:/chat", "ws+unix:/run/a b.sock:/chat"),
         ] {
             assert_eq!(complete(written), complete_url, "{written}");
         }

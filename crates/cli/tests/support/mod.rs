@@ -127,7 +127,7 @@ pub fn connect(url: &str, args: &[&str], input: impl Into<Vec<u8>>) -> Outcome {
 /// `taiwa serve`, killed when dropped.
 pub struct Server {
     pub child: Child,
-    /// As printed, `http://127.0.0.1:1234/`.
+    /// As printed, `http://127.0.0.1:1234/` or `unix:/path`.
     pub url: String,
     /// `127.0.0.1:1234`.
     pub addr: String,
@@ -139,12 +139,14 @@ pub struct Server {
 impl Server {
     pub fn start(args: &[&str]) -> Self {
         let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
-        let mut child = taiwa(&args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = taiwa(&args);
+        command.stdin(Stdio::null());
+        Self::run(command)
+    }
+
+    /// Runs a command that serves and prints where.
+    pub fn run(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = lines(child.stderr.take().unwrap());
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (tell, told) = mpsc::channel();
@@ -155,7 +157,8 @@ impl Server {
         });
         let (line, stdout) = told.recv_timeout(PATIENCE).unwrap();
         let url = line.trim_end().to_owned();
-        let addr = url.split('/').nth(2).unwrap_or_else(|| panic!("no URL: {line:?}")).to_owned();
+        assert!(!url.is_empty(), "no line with a URL");
+        let addr = url.split('/').nth(2).unwrap_or_default().to_owned();
         Self { child, url, addr, log, rest_of_stdout: read_all(stdout) }
     }
 

@@ -1,0 +1,115 @@
+//! Where `taiwa serve` listens: `HOST:PORT`, `unix:PATH`, `activation`.
+
+use std::{fmt, io, path::PathBuf, str::FromStr};
+
+use taiwa::Listener;
+use tokio::net::TcpListener;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listen {
+    Tcp(String),
+    Unix(PathBuf),
+    /// The sockets that the service manager has opened.
+    Activation,
+}
+
+impl FromStr for Listen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_local = text == "activation" || text.starts_with("unix:");
+        if is_local && !cfg!(unix) {
+            return Err("this system has no unix sockets and no activation");
+        }
+        match text.strip_prefix("unix:") {
+            Some("") => Err("a unix socket is unix:PATH"),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None if text == "activation" => Ok(Self::Activation),
+            None => Ok(Self::Tcp(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => f.write_str(addr),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Activation => f.write_str("activation"),
+        }
+    }
+}
+
+/// The mode of a unix socket's file, written in octal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mode(pub(crate) u32);
+
+impl FromStr for Mode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_octal = !text.is_empty() && text.bytes().all(|it| matches!(it, b'0'..=b'7'));
+        match u32::from_str_radix(text, 8) {
+            Ok(mode) if is_octal && mode <= 0o777 => Ok(Self(mode)),
+            _ => Err("a mode is three octal digits, as 660"),
+        }
+    }
+}
+
+impl Listen {
+    /// Begins to listen there.
+    #[cfg(unix)]
+    pub(crate) async fn open(&self, mode: Option<Mode>) -> io::Result<Vec<Listener>> {
+        Ok(match (self, mode) {
+            (Self::Tcp(addr), _) => vec![TcpListener::bind(addr).await?.try_into()?],
+            (Self::Unix(path), None) => vec![Listener::unix(path).await?],
+            (Self::Unix(path), Some(mode)) => {
+                vec![Listener::unix_with_mode(path, mode.0).await?]
+            }
+            (Self::Activation, _) => {
+                Listener::from_activation()?.into_iter().map(|(_, it)| it).collect()
+            }
+        })
+    }
+
+    /// Begins to listen there.
+    #[cfg(not(unix))]
+    pub(crate) async fn open(&self, _: Option<Mode>) -> io::Result<Vec<Listener>> {
+        match self {
+            Self::Tcp(addr) => Ok(vec![TcpListener::bind(addr).await?.try_into()?]),
+            Self::Unix(_) | Self::Activation => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn places_are_read_as_they_are_shown() {
+        for (text, expected) in [
+            ("127.0.0.1:8000", Some(Listen::Tcp("127.0.0.1:8000".into()))),
+            ("localhost:0", Some(Listen::Tcp("localhost:0".into()))),
+            ("unix:/run/chat.sock", Some(Listen::Unix("/run/chat.sock".into()))),
+            ("unix:chat.sock", Some(Listen::Unix("chat.sock".into()))),
+            ("activation", Some(Listen::Activation)),
+            ("unix:", None),
+        ] {
+            assert_eq!(text.parse().ok(), expected, "{text}");
+            assert!(expected.is_none_or(|it| it.to_string() == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn modes_are_octal() {
+        for (text, expected) in [("660", Some(0o660)), ("0600", Some(0o600)), ("0", Some(0))] {
+            assert_eq!(text.parse().ok(), expected.map(Mode), "{text}");
+        }
+        for bad in ["", "888", "1777", "+660", "-1", "0o660", "rw", "77777777777777777777"] {
+            assert!(bad.parse::<Mode>().is_err(), "{bad}");
+        }
+    }
+}
