@@ -47,9 +47,14 @@ pub(crate) async fn echoes(socket: &mut WebSocket) {
     }
 }
 
+/// The machine may have a proxy in its environment, which the names of tests are not for.
+fn without_proxy() -> ClientBuilder {
+    Client::builder().proxy(None)
+}
+
 /// A client whose resolver knows one answer to all questions, with the port that it is asked for.
 pub(crate) fn resolving_to(addresses: Vec<SocketAddr>) -> ClientBuilder {
-    Client::builder().resolver(move |_, _| {
+    without_proxy().resolver(move |_, _| {
         let addresses = addresses.clone();
         async move { Ok(addresses) }
     })
@@ -81,7 +86,7 @@ async fn a_resolver_of_ones_own_is_asked_for_names_and_never_for_addresses() {
     run(server.serve(witness));
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let client = Client::builder().resolver(move |host, port| {
+    let client = without_proxy().resolver(move |host, port| {
         count.fetch_add(1, Ordering::Relaxed);
         assert_eq!((&*host, port), ("app.example", addr.port()));
         async move { Ok(vec![addr]) }
@@ -98,7 +103,7 @@ async fn a_resolver_of_ones_own_is_asked_for_names_and_never_for_addresses() {
 
 #[tokio::test]
 async fn what_a_resolver_can_not_find_is_told() {
-    let client = Client::builder().resolver(|_, _| async { Err(ErrorKind::NotFound.into()) });
+    let client = without_proxy().resolver(|_, _| async { Err(ErrorKind::NotFound.into()) });
     let error = soon(client.build().unwrap().connect("ws://app.example/")).await.unwrap_err();
     assert!(matches!(&error, Error::Io(it) if it.kind() == ErrorKind::NotFound), "{error:?}");
     assert_eq!(error.to_string(), "can't resolve app.example: entity not found");
@@ -138,7 +143,7 @@ async fn resolving_and_connecting_count_for_the_handshakes_deadline() {
     let (silent, _listener, _queued) = black_hole().await;
     let handshake = Some(Duration::from_millis(600));
     let deadlines = Deadlines { handshake, ..Deadlines::default() };
-    let never = Client::builder().resolver(|_, _| std::future::pending());
+    let never = without_proxy().resolver(|_, _| std::future::pending());
     for builder in [resolving_to(vec![silent, silent]), never] {
         let client = builder.deadlines(deadlines.clone()).build().unwrap();
         let begun = Instant::now();

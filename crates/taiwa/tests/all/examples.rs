@@ -24,6 +24,19 @@ impl Drop for Program {
     }
 }
 
+/// Runs an example to its end beside the servers of the test, and returns what it printed.
+pub(crate) async fn printed(
+    name: &'static str,
+    prepare: impl FnOnce(&mut Command) + Send + 'static,
+) -> (bool, String) {
+    let built = tokio::task::spawn_blocking(move || example(name));
+    let mut command = built.await.expect("no panic");
+    prepare(&mut command);
+    let run = tokio::task::spawn_blocking(move || command.output().expect("it is built"));
+    let output = super::soon(run).await.expect("no panic");
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// An example, built in the profile and the folder of this test.
 fn example(name: &str) -> Command {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();

@@ -17,6 +17,8 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     bind,
     dial::{echoes, nobody, resolving_to, secure_witness, told, trusting, witness},
+    echo_server,
+    examples::printed,
     run, soon,
 };
 
@@ -278,6 +280,61 @@ async fn each_redirect_chooses_its_own_way() {
     let mut socket = soon(client.connect(&format!("ws://{here}/"))).await.unwrap();
     assert!(told(&mut socket).await.starts_with("/there "));
     assert_eq!(heard.lock().unwrap().len(), 1);
+}
+
+const VARIABLES: [&str; 9] = [
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "REQUEST_METHOD",
+];
+
+/// A program of its own, since the environment belongs to all tests of this one.
+#[tokio::test]
+async fn the_example_goes_through_the_proxy_of_its_environment_or_its_argument() {
+    let echo = echo_server().await;
+    let (proxy, heard) = http_proxy(echo, OK).await;
+    let (refusing, _) = http_proxy(echo, "HTTP/1.1 403 No\r\n\r\nstay here").await;
+    let closed = nobody().await;
+    let good = format!("http://u:secret@{proxy}");
+    let done = "対話\nclosed with 1000\n";
+    for (variables, arguments, success, end) in [
+        (vec![("http_proxy", good.clone())], vec!["ws://app.example/".to_owned()], true, done),
+        (vec![("ALL_PROXY", good.clone())], vec!["ws://app.example/".to_owned()], true, done),
+        (vec![], vec!["ws://app.example/".to_owned(), good.clone()], true, done),
+        // Loopback goes around a proxy of the environment, not around one that was asked for.
+        (
+            vec![("http_proxy", format!("http://{closed}"))],
+            vec![format!("ws://{echo}/")],
+            true,
+            done,
+        ),
+        (vec![], vec![format!("ws://{echo}/"), format!("http://{closed}")], false, ")\n"),
+        (
+            vec![("http_proxy", refusing.to_string())],
+            vec!["ws://app.example/".to_owned()],
+            false,
+            "403 Forbidden\nstay here\n",
+        ),
+        (vec![("http_proxy", "gopher://x".into())], vec!["ws://app.example/".into()], false, "\n"),
+    ] {
+        let case = format!("{variables:?} {arguments:?}");
+        let prepare = move |command: &mut std::process::Command| {
+            VARIABLES.iter().for_each(|it| _ = command.env_remove(it));
+            command.envs(variables).args(arguments);
+        };
+        let (succeeded, printed) = printed("proxy", prepare).await;
+        assert_eq!(succeeded, success, "{case}: {printed}");
+        assert!(printed.ends_with(end) && !printed.contains("secret"), "{case}: {printed}");
+    }
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard.len(), 3, "{heard:?}");
+    assert!(heard.iter().all(|it| it.starts_with("CONNECT app.example:80 HTTP/1.1\r\n")));
 }
 
 /// A SOCKS proxy without authentication, that gives one reply after the other, and one server.

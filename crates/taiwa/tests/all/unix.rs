@@ -9,6 +9,7 @@ use super::{
     authority::Authority,
     bind,
     dial::{echoes, nobody, told, witness},
+    examples::printed,
     run, soon,
     tools::Folder,
 };
@@ -122,4 +123,14 @@ async fn a_redirect_stays_on_the_socket_unless_it_names_a_host() {
         let told = told(&mut socket).await;
         assert!(told.starts_with(&seen), "{told}");
     }
+}
+
+#[tokio::test]
+async fn the_example_talks_with_itself_and_leaves_no_socket_behind() {
+    let folder = Folder::new();
+    let path = folder.0.join("example.sock");
+    let there = path.clone();
+    let (success, printed) = printed("unix_socket", move |it| _ = it.arg(&there)).await;
+    assert_eq!(printed, "the server is asked for /echo?x=1\n対話\nclosed with 1000\n");
+    assert!(success && !path.exists());
 }
