@@ -249,7 +249,10 @@ impl SocketsBuilder {
     /// Makes the [`Sockets`].
     #[must_use]
     pub fn build(self) -> Sockets {
-        let terms = Terms { on_error: self.on_error, ..Terms::new(self.config, self.origins, self.subprotocols) };
+        let terms = Terms {
+            on_error: self.on_error,
+            ..Terms::new(self.config, self.origins, self.subprotocols)
+        };
         let seats = watch::Sender::default();
         let registry = Registry { terms: Arc::new(terms), sockets_max: self.sockets_max, seats };
         Sockets { registry: Arc::new(registry) }

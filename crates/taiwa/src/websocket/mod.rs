@@ -7,6 +7,8 @@ mod receiving;
 mod sending;
 mod control;
 mod poll;
+#[cfg(feature = "compat-axum")]
+mod queue;
 mod parts;
 mod permit;
 mod slow;

@@ -38,6 +38,11 @@ impl Upgrade {
         self
     }
 
+    #[cfg(feature = "compat-axum")]
+    pub(crate) fn limits_mut(&mut self) -> &mut Limits {
+        &mut Arc::make_mut(&mut self.config).limits
+    }
+
     /// Lets in fewer pages than the server does, for this upgrade. The server's own policy has been applied
     /// already: no code of ours runs for a page that may not connect. A route that lets in more has
     /// [`Sockets`](crate::Sockets) of its own.
