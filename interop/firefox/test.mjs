@@ -1,22 +1,6 @@
-// Debian's Firefox ESR, driven by puppeteer-core over WebDriver BiDi.
-import puppeteer from 'puppeteer-core';
-
+// The page's checks in Firefox.
 import { run } from '../browser.mjs';
+import { launch } from './launch.mjs';
 
-const browser = await puppeteer.launch({
-  browser: 'firefox',
-  executablePath: '/usr/bin/firefox-esr',
-  headless: true,
-  timeout: 30_000,
-  extraPrefsFirefox: {
-    'app.normandy.enabled': false,
-    'app.update.enabled': false,
-    'browser.safebrowsing.update.enabled': false,
-    'extensions.getAddons.cache.enabled': false,
-    'network.captive-portal-service.enabled': false,
-    'network.connectivity-service.enabled': false,
-    'services.settings.server': 'data:,#remote-settings-dummy/v1',
-    'toolkit.telemetry.server': '',
-  },
-});
+const browser = await launch();
 await run({ newPage: () => browser.newPage(), streams: false, quit: () => browser.close() });

@@ -26,7 +26,7 @@ usage: cargo xtask VERB
   test              set up, then run every test there is; ends with a line of counts
   setup             install what the tests need and this machine lacks
   tidy              check the rules of the house (STYLE.md)
-  wasm              prove that taiwa-proto imports nothing on wasm32, run taiwa's client in Chromium
+  wasm              prove that taiwa-proto imports nothing on wasm32, run taiwa's client in browsers
   api               compare the public interface of the libraries with the lists of it
   api --update      bring the lists to what is
   autobahn          run Autobahn's core cases and a sample of its compression cases

@@ -204,6 +204,8 @@ async fn misbehave(mut tcp: TcpStream) -> std::io::Result<()> {
         );
         tcp.write_all(response.as_bytes()).await?;
     }
+    // A connection that fails in the moment in which it opens is one that did not open, for Firefox.
+    sleep(Duration::from_millis(50)).await;
     if head.starts_with("GET /vanish ") {
         tcp.write_all(b"\x81\x04last").await?;
         return Ok(());

@@ -1,4 +1,4 @@
-//! `taiwa`'s client in Chromium: conformance/browser, against a server of ours.
+//! `taiwa`'s client in browsers: conformance/browser, against a server of ours.
 
 use std::{path::Path, time::Duration};
 
@@ -6,28 +6,41 @@ use super::BUILD_MAX;
 use crate::{
     interop,
     outcome::Outcome,
-    process::{self, Server, Stream, ask, listen},
+    process::{self, Server, Stream, listen},
     workspace::Workspace,
 };
 
 const MANIFEST: [&str; 2] = ["--manifest-path", "conformance/browser/Cargo.toml"];
-const CHROMIUM: &str = "/usr/bin/chromium";
+/// The browsers, and the folder of interop/ that drives each.
+const BROWSERS: [(&str, &str); 2] =
+    [("/usr/bin/chromium", "chromium"), ("/usr/bin/firefox-esr", "firefox")];
 const START_MAX: Duration = Duration::from_secs(15);
 /// A hundred checks, most of which take milliseconds.
 const RUN_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// Lints and documents the client as it is on wasm32, builds the checks and what serves them, and has Chromium run them.
+/// Lints and documents the client as it is on wasm32, builds the checks and what serves them, and has each
+/// browser run them.
 ///
-/// Skipped where there is no Chromium to run them.
+/// A browser that is not installed is skipped.
 pub(super) fn run(workspace: &Workspace, target: &str) -> Outcome {
     let mut outcome = Outcome::of(lint(workspace, target));
-    if !Path::new(CHROMIUM).exists() {
-        outcome.add(Outcome::skip(format!("{CHROMIUM} is not there to run taiwa's client in")));
+    let (there, missing): (Vec<_>, Vec<_>) =
+        BROWSERS.into_iter().partition(|(program, _)| Path::new(program).exists());
+    for (program, _) in missing {
+        outcome.add(Outcome::skip(format!("{program} is not there to run taiwa's client in")));
+    }
+    if there.is_empty() {
         return outcome;
     }
-    match build(workspace, target).and_then(|folder| check(workspace, &folder)) {
-        Ok(checks) => outcome.add(checks),
-        Err(why) => outcome.add(Outcome::failure(why)),
+    let folder = match build(workspace, target) {
+        Ok(folder) => folder,
+        Err(why) => {
+            outcome.add(Outcome::failure(why));
+            return outcome;
+        }
+    };
+    for (_, browser) in there {
+        outcome.add(check(workspace, &folder, browser).unwrap_or_else(Outcome::failure));
     }
     outcome
 }
@@ -61,15 +74,16 @@ fn build(workspace: &Workspace, target: &str) -> Result<String, String> {
     Ok(folder)
 }
 
-fn check(workspace: &Workspace, folder: &str) -> Result<Outcome, String> {
+fn check(workspace: &Workspace, folder: &str, browser: &str) -> Result<Outcome, String> {
     let mut peer = workspace.command(workspace.target.join("debug/browser-peer"));
     let peer = Server::start(peer.arg(folder), Stream::Out)?;
     let url = peer.tells(START_MAX, |line| line.starts_with("http").then(|| line.to_owned()))?;
-    if ask(workspace.command("node").arg("--version")).is_err() {
-        return Err("node is not there to drive Chromium".into());
-    }
     let mut driver = workspace.command("node");
-    driver.arg(workspace.root.join("interop/chromium/wasm.mjs")).arg(url);
+    driver.arg(workspace.root.join("interop").join(browser).join("wasm.mjs")).arg(url);
     let (lines, end) = listen(&mut driver, RUN_MAX)?;
-    Ok(interop::read(&lines, end))
+    let mut outcome = interop::read(&lines, end);
+    for why in &mut outcome.failed {
+        *why = format!("{browser}: {why}");
+    }
+    Ok(outcome)
 }

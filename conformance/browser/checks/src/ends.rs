@@ -1,9 +1,10 @@
 //! How connections end, and how some do not begin.
 
-use std::{future::Future, pin::pin, task::Context, time::Duration};
+use std::{future::Future, io::ErrorKind, pin::pin, task::Context, time::Duration};
 
 use taiwa::{
-    CloseCode, Deadline, Deadlines, Error, HandshakeMisuse, Misuse, Side, TrySendError, WebSocket,
+    BrowserInterface, Client, CloseCode, Deadline, Deadlines, Error, HandshakeMisuse, Misuse, Side,
+    TrySendError, WebSocket,
 };
 
 use crate::{Here, millis, sleep};
@@ -78,7 +79,7 @@ pub(crate) async fn messages_before_the_close_come_first(here: Here) {
         return;
     }
     let socket = connect_raw(&here, "/vanish").await;
-    sleep(Duration::from_millis(100)).await;
+    sleep(Duration::from_millis(200)).await;
     check_lost(socket).await;
 }
 
@@ -124,6 +125,20 @@ pub(crate) async fn bad_requests_are_told_before_the_network(here: Here) {
         let error = client.connect(url).await.unwrap_err();
         assert!(matches!(error, Error::Request(_)), "{url}: {error:?}");
     }
+}
+
+pub(crate) async fn an_interface_is_there_or_it_is_told(here: Here) {
+    let has_streams = js_sys::Reflect::has(&js_sys::global(), &"WebSocketStream".into()).unwrap();
+    let built = Client::builder().interface(BrowserInterface::WebSocketStream).build();
+    match built {
+        Ok(_) => assert!(has_streams),
+        Err(Error::Io(error)) => {
+            assert_eq!((error.kind(), has_streams), (ErrorKind::Unsupported, false));
+        }
+        Err(error) => panic!("{error:?}"),
+    }
+    // Any browser has one of them.
+    here.open_by(Client::builder(), "/echo").await.close(CloseCode::NORMAL, "").await.unwrap();
 }
 
 fn in_a_moment() -> Option<Duration> {

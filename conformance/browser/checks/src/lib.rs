@@ -83,7 +83,8 @@ checks! {
         a_broken_rule_ends_the_connection a_refused_handshake_is_an_error
         bad_requests_are_told_before_the_network a_silent_server_is_late
         a_peer_that_does_not_close_is_late a_dropped_socket_is_closed
-        a_dropped_attempt_is_given_up sending_after_the_end_is_an_error;
+        a_dropped_attempt_is_given_up sending_after_the_end_is_an_error
+        an_interface_is_there_or_it_is_told;
     limits: a_message_over_the_limit_is_a_fault messages_that_nobody_receives_are_bounded
         a_slow_reader_makes_senders_wait a_reader_that_sleeps_is_late
         dropped_futures_lose_nothing;

@@ -156,8 +156,8 @@ impl WebSocket {
         self.line.extensions.clone()
     }
 
-    /// Returns the parameters of permessage-deflate (RFC 7692), if it was agreed on. Browsers offer it
-    /// unasked.
+    /// Returns the parameters of permessage-deflate (RFC 7692), if it was agreed on, as far as the browser
+    /// tells: Firefox leaves the parameters out. Browsers offer it unasked.
     pub fn deflate(&self) -> Option<&deflate::Params> {
         self.line.deflate.as_ref()
     }
