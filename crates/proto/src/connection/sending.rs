@@ -73,7 +73,13 @@ impl Connection {
 
     /// Tells whether fewer bytes wait than [`Limits::outbox_bytes_max`](crate::Limits).
     pub fn has_room(&self) -> bool {
-        self.outbox.len() < self.config.limits.outbox_bytes_max
+        self.has_room_beside(0)
+    }
+
+    /// Tells whether fewer bytes wait than [`Limits::outbox_bytes_max`](crate::Limits), with `bytes` that wait
+    /// elsewhere.
+    pub fn has_room_beside(&self, bytes: usize) -> bool {
+        self.outbox.len().saturating_add(bytes) < self.config.limits.outbox_bytes_max
     }
 
     /// Tells whether messages can still be sent.

@@ -33,6 +33,19 @@ enum Piece<'b> {
     Owned(BytesMut),
 }
 
+impl Piece<'_> {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::InPlace(it) => it,
+            Self::Owned(it) => it,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+}
+
 impl<'b> Part<'b> {
     pub(super) fn whole(kind: Kind, bytes: &'b [u8]) -> Self {
         Self { kind, is_last: true, bytes: Piece::InPlace(bytes) }
@@ -40,10 +53,7 @@ impl<'b> Part<'b> {
 
     /// Borrows the bytes: at most 64 KiB, or what was collected before parts were asked for.
     pub fn as_slice(&self) -> &[u8] {
-        match &self.bytes {
-            Piece::InPlace(it) => it,
-            Piece::Owned(it) => it,
-        }
+        self.bytes.as_slice()
     }
 
     /// Makes them one's own: copies what lies in the buffer of the read.
@@ -158,7 +168,6 @@ impl Reader {
     ) -> Result<Option<Found<'b>>, Fault> {
         let partial = self.partial.as_deref_mut().expect("a data frame belongs to a message");
         let (kind, is_skipped) = (partial.kind, partial.is_skipped);
-        partial.is_parted = true;
         let bytes = match self.inflater.as_deref_mut() {
             Some(inflater) if partial.compressed => {
                 Piece::Owned(partial.inflate_some(inflater, piece, done == Some(true))?)
@@ -169,15 +178,16 @@ impl Reader {
             }
         };
         let is_last = done == Some(true) && !partial.is_held();
+        let is_wanted = !is_skipped && (is_last || !bytes.is_empty());
+        // Only now: what nobody has seen of a message may still come out whole.
+        partial.is_parted |= is_wanted;
         if is_last {
             self.return_inflater(pool);
             self.end_parts()?;
         } else if done == Some(false) && !partial.is_held() {
             self.state = BETWEEN;
         }
-        let part = Part { kind, is_last, bytes };
-        let is_wanted = !is_skipped && (is_last || !part.as_slice().is_empty());
-        Ok(is_wanted.then_some(Found::Part(part)))
+        Ok(is_wanted.then_some(Found::Part(Part { kind, is_last, bytes })))
     }
 
     fn end_parts(&mut self) -> Result<(), Fault> {

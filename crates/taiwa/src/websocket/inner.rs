@@ -43,6 +43,12 @@ pub(crate) struct Inner {
     /// Pings whose Pongs somebody waits for, and the number of the last one.
     pub(super) asked: Vec<Asked>,
     pub(super) pings: u64,
+    /// How the connection ended, met by a sender and not yet told to the receiver.
+    pub(super) untold: Option<Error>,
+    /// The receiving half was dropped: messages are, too.
+    pub(super) nobody_receives: bool,
+    /// Others wait in a method that reads.
+    pub(super) others_read: bool,
     /// Parts of a message are being read.
     pub(super) is_amid_parts: bool,
     /// What policies for slow readers hold back; made when there is a first one.
@@ -89,6 +95,9 @@ impl Inner {
             kept_bytes: 0,
             asked: Vec::new(),
             pings: 0,
+            untold: None,
+            nobody_receives: false,
+            others_read: false,
             is_amid_parts: false,
             held_back: None,
             news: News::default(),
@@ -177,7 +186,9 @@ impl Inner {
         self.leftover = BytesMut::new();
         self.ear = None;
         self.home = None;
-        self.held_back = None;
+        if let Some(held_back) = self.held_back.take() {
+            held_back.give_up();
+        }
         self.news = News { for_receiver: true, for_senders: true };
         let without_handshake =
             |code, by| Closed { code, reason: Utf8Bytes::default(), by, clean: false };

@@ -131,7 +131,7 @@ impl WebSocket {
     /// As [`send`](Self::send).
     pub async fn reserve(&mut self) -> Result<Permit<'_>, Error> {
         let inner = self.inner_mut();
-        poll_fn(|cx| inner.poll_room(cx)).await?;
+        poll_fn(|cx| inner.poll_reserve(cx)).await?;
         Ok(Permit::new(Line::Own(inner)))
     }
 

@@ -40,13 +40,7 @@ pub struct MessageReader<'a> {
 impl<'a> MessageReader<'a> {
     /// Waits for the first part of the next message. `None`: the connection is closed.
     pub(super) async fn begin(mut line: Line<'a>) -> Result<Option<Self>, Error> {
-        let next = poll_fn(|cx| {
-            line.poll(cx, |inner, cx| {
-                let next = ready!(inner.poll_part(cx, None))?;
-                inner.is_amid_parts = next.is_some();
-                Poll::Ready(Ok::<_, Error>(next))
-            })
-        });
+        let next = poll_fn(|cx| line.poll(cx, |inner, cx| inner.poll_part(cx, None)));
         Ok(match next.await? {
             None => None,
             Some(NextPart::Part(Part { kind, bytes, is_last })) => {
@@ -134,10 +128,7 @@ fn cut_short(error: Error) -> io::Error {
 
 impl Drop for MessageReader<'_> {
     fn drop(&mut self) {
-        self.line.act(|inner| {
-            inner.is_amid_parts = false;
-            inner.news.for_senders = true;
-        });
+        self.line.act(|inner| inner.amid_parts(false));
     }
 }
 
@@ -201,6 +192,10 @@ impl<'a> MessageWriter<'a> {
     }
 
     fn poll_take(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Error>> {
+        if self.state == Written::Finished {
+            let why = "the message is finished";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, why).into()));
+        }
         if FRAGMENT_LEN <= self.buffer.len() {
             ready!(self.poll_part(cx))?;
         }

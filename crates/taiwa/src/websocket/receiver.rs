@@ -5,13 +5,18 @@ use std::{
     future::poll_fn,
     net::SocketAddr,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use taiwa_proto::{Closed, Message, Stats, deflate};
 
 use super::{
-    WebSocket, inner::extensions, line::Line, parts::MessageReader, sender::Sender, shared::Shared,
+    Inner, WebSocket,
+    inner::extensions,
+    line::Line,
+    parts::MessageReader,
+    sender::Sender,
+    shared::{RECEIVER, Shared},
 };
 use crate::error::Error;
 
@@ -22,13 +27,12 @@ use crate::error::Error;
 /// Dropping it drops the messages that come from then on; senders go on.
 pub struct Receiver {
     shared: Arc<Shared>,
-    closed: Option<Closed>,
     is_reunited: bool,
 }
 
 impl Receiver {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, closed: None, is_reunited: false }
+        Self { shared, is_reunited: false }
     }
 
     /// Waits for the next message, as [`WebSocket::recv`]. Returns `None` when the connection is closed;
@@ -39,9 +43,8 @@ impl Receiver {
     /// # Errors
     /// As [`WebSocket::recv`].
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        let (shared, closed) = (&self.shared, &mut self.closed);
-        let mut turn = shared.receivers_turn();
-        poll_fn(|cx| turn.poll_state(cx, |state, cx| state.poll_recv(cx, closed))).await
+        let mut turn = self.shared.receivers_turn();
+        poll_fn(|cx| turn.poll(cx, Inner::poll_recv)).await
     }
 
     /// Polls for the next message; [`recv`](Self::recv) as a poll function.
@@ -49,9 +52,8 @@ impl Receiver {
     /// # Errors
     /// As [`recv`](Self::recv).
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
-        let (shared, closed) = (&self.shared, &mut self.closed);
-        let mut turn = shared.receivers_turn();
-        let polled = turn.poll_state(cx, |state, cx| state.poll_recv(cx, closed));
+        let mut turn = self.shared.receivers_turn();
+        let polled = turn.poll(cx, Inner::poll_recv);
         turn.stay();
         polled
     }
@@ -66,9 +68,10 @@ impl Receiver {
         MessageReader::begin(Line::Shared(self.shared.receivers_turn())).await
     }
 
-    /// Returns how the connection ended, once [`recv`](Self::recv) has returned `None` or an error.
+    /// Returns how the connection ended; `None` while it has not. Messages that came before the end may
+    /// still be there to receive.
     pub fn closed(&self) -> Option<&Closed> {
-        self.closed.as_ref()
+        self.shared.closed.get()
     }
 
     /// Makes a further sender.
@@ -119,41 +122,24 @@ impl Receiver {
     }
 }
 
-impl super::shared::State {
-    fn poll_recv(
-        &mut self,
-        cx: &mut Context<'_>,
-        closed: &mut Option<Closed>,
-    ) -> Poll<Result<Option<Message>, Error>> {
-        let received = ready!(self.inner().poll_recv(cx));
-        if let Ok(Some(_)) = received {
-            return Poll::Ready(received);
-        }
-        *closed = self.closed().cloned();
-        // Met by a sender, and kept for us.
-        Poll::Ready(match self.failure.take() {
-            Some(error) if received.is_ok() => Err(error),
-            _ => received,
-        })
-    }
-}
-
 impl Drop for Receiver {
     fn drop(&mut self) {
         if self.is_reunited {
             return;
         }
         let mut state = self.shared.lock();
-        state.receiver_is_gone = true;
-        state.inner().kept = Default::default();
-        state.inner().kept_bytes = 0;
+        let inner = state.inner();
+        inner.nobody_receives = true;
+        inner.kept = Default::default();
+        inner.kept_bytes = 0;
         drop(state);
+        self.shared.leave(RECEIVER);
         self.shared.wake_senders();
     }
 }
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("closed", &self.closed).finish_non_exhaustive()
+        f.debug_struct("Receiver").field("closed", &self.closed()).finish_non_exhaustive()
     }
 }

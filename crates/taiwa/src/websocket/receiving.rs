@@ -12,7 +12,6 @@ use tokio::io::ReadBuf;
 use super::{
     found::{Found, Pings, next_found},
     inner::Inner,
-    sending::is_written,
     timer::now,
 };
 use crate::{error::Error, scratch::with_scratch};
@@ -93,20 +92,33 @@ impl Inner {
         }
         self.conn.take_in(Intake::Parts);
         loop {
-            match ready!(self.poll_found(cx, Pings::Skip, buffer.as_deref_mut()))? {
-                Some(Found::Part(part)) => return Poll::Ready(Ok(Some(NextPart::Part(part)))),
-                Some(Found::Filled { is_last }) => {
-                    return Poll::Ready(Ok(Some(NextPart::Filled { is_last })));
-                }
-                Some(Found::Message(_) | Found::Ping(_) | Found::Pong(_)) => {}
-                None => return Poll::Ready(Ok(None)),
-            }
+            let (next, is_last) =
+                match ready!(self.poll_found(cx, Pings::Skip, buffer.as_deref_mut()))? {
+                    Some(Found::Part(part)) => {
+                        let is_last = part.is_last;
+                        (NextPart::Part(part), is_last)
+                    }
+                    Some(Found::Filled { is_last }) => (NextPart::Filled { is_last }, is_last),
+                    Some(Found::Message(_) | Found::Ping(_) | Found::Pong(_)) => continue,
+                    None => return Poll::Ready(Ok(None)),
+                };
+            self.amid_parts(!is_last);
+            return Poll::Ready(Ok(Some(next)));
         }
     }
 
+    /// Notes whether parts of a message are being read. When they are not any more, others may read.
+    pub(super) fn amid_parts(&mut self, is_amid_parts: bool) {
+        self.news.for_senders |= self.is_amid_parts && !is_amid_parts;
+        self.is_amid_parts = is_amid_parts;
+    }
+
     fn next_kept(&mut self) -> Option<Message> {
+        let was_full = self.is_kept_full();
         let message = self.kept.pop_front()?;
         self.kept_bytes -= message.as_bytes().len();
+        // Who waits for the end, or for a Pong, goes on reading.
+        self.news.for_senders |= was_full;
         Some(message)
     }
 
@@ -125,10 +137,11 @@ impl Inner {
     /// Then it waits for them to be received.
     pub(crate) fn poll_end_keeping(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while self.closed().is_none() {
-            if self.is_kept_full() {
-                return Poll::Pending;
-            }
-            ready!(self.poll_keep(cx))?;
+            ready!(if self.is_kept_full() {
+                self.poll_without_reading(cx)
+            } else {
+                self.poll_keep(cx)
+            })?;
         }
         Poll::Ready(Ok(()))
     }
@@ -137,16 +150,38 @@ impl Inner {
     fn poll_keep(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         // A message whose parts are being read is not for keeping: its reader drives the connection.
         if self.is_amid_parts {
-            let _ = self.poll_out(cx, now(), is_written)?;
-            return Poll::Pending;
+            return self.poll_without_reading(cx);
         }
         self.conn.take_in(Intake::Whole);
-        if let Some(Found::Message(message)) = ready!(self.poll_found(cx, Pings::Skip, None))? {
+        if let Some(Found::Message(message)) = ready!(self.poll_found(cx, Pings::Skip, None))?
+            && !self.nobody_receives
+        {
             self.kept_bytes += message.as_bytes().len();
             self.kept.push_back(message);
             self.news.for_receiver = true;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes and keeps time for who may not read; ready at the end.
+    fn poll_without_reading(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut now = now();
+        while self.closed().is_none() {
+            if let Step::End(end) = self.conn.step() {
+                return Poll::Ready(self.end(end));
+            }
+            self.poll_going_away(cx);
+            let _ = self.poll_write(cx, now);
+            self.pause(now);
+            now = ready!(self.poll_time(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Queues a Ping with a payload that no Ping of this connection had, as [`ask`](Self::ask).
+    pub(crate) fn ask_anew(&mut self) -> Result<u64, Error> {
+        let payload = self.pings.to_be_bytes();
+        self.ask(&payload)
     }
 
     /// Queues a Ping whose answer somebody will wait for, and returns its number.
@@ -198,7 +233,7 @@ impl Inner {
         let mut now = now();
         loop {
             if self.closed().is_some() {
-                return Poll::Ready(Ok(None));
+                return Poll::Ready(self.untold.take().map_or(Ok(None), Err));
             }
             self.poll_going_away(cx);
             if let Some(found) = self.next_leftover(now, pings) {
@@ -255,9 +290,12 @@ impl Inner {
         }
     }
 
+    /// Says that nobody reads, unless others do.
     pub(super) fn pause(&mut self, now: Instant) {
-        self.paused = true;
-        self.conn.pause(now);
+        if !self.others_read {
+            self.paused = true;
+            self.conn.pause(now);
+        }
     }
 
     /// Says that all was read that there was to read.

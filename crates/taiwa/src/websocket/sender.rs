@@ -120,20 +120,23 @@ impl Sender {
     fn send_by_policy(&self, message: Outgoing<'_>) -> Result<(), Error> {
         self.shared.turn().act_on_state(|state| {
             let inner = state.inner();
-            let is_queued = match self.policy.queue_len_max() {
-                None => inner.queue(message, now())?,
-                Some(len_max) => {
-                    inner.check_may_send()?;
-                    let held_back = inner.held_back.get_or_insert_with(Box::<HeldBack>::default);
-                    if inner.conn.outbox().is_empty() && held_back.len() == 0 {
-                        inner.queue(message, now())?
-                    } else {
-                        held_back.push(self.id, &self.tally, message.into(), len_max);
-                        return Ok(());
-                    }
-                }
-            };
-            if is_queued {
+            inner.check_may_send()?;
+            let held_back = inner.held_back.get_or_insert_with(Box::<HeldBack>::default);
+            // Behind what waits already, and not into the middle of a message.
+            let mut waits = inner.conn.is_sending_parts() || held_back.has(self.id);
+            let mut has_room = true;
+            let len_max = self.policy.queue_len_max();
+            match len_max {
+                Some(_) => waits |= !inner.conn.outbox().is_empty() || !held_back.is_empty(),
+                None => has_room = inner.conn.has_room_beside(held_back.bytes()),
+            }
+            if has_room && waits {
+                let len_max = len_max.unwrap_or(usize::MAX);
+                held_back.push(self.id, &self.tally, message.into(), len_max);
+                return Ok(());
+            }
+            if has_room {
+                inner.queue_anyway(message, now())?;
                 count(&self.tally.sent);
                 return Ok(());
             }
@@ -176,7 +179,7 @@ impl Sender {
         let mut turn = self.shared.turn();
         poll_fn(|cx| {
             turn.poll_state(cx, |state, cx| {
-                let room = state.inner().poll_room(cx);
+                let room = state.inner().poll_reserve(cx);
                 read_for_nobody(state, cx);
                 if let Poll::Ready(Ok(())) = room {
                     if state.permits == PERMITS_MAX {
@@ -204,8 +207,7 @@ impl Sender {
     /// # Errors
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
     pub async fn ping(&self) -> Result<Duration, Error> {
-        let payload = self.shared.next_id().to_be_bytes();
-        self.ping_with(&payload).await
+        self.ask(Inner::ask_anew).await
     }
 
     /// Sends a Ping with a payload and waits for the Pong with the same one; returns the time between.
@@ -215,10 +217,16 @@ impl Sender {
     /// # Errors
     /// As [`WebSocket::ping_with`](crate::WebSocket::ping_with).
     pub async fn ping_with(&self, payload: &[u8]) -> Result<Duration, Error> {
+        self.ask(|inner| inner.ask(payload)).await
+    }
+
+    async fn ask(
+        &self,
+        ask: impl FnOnce(&mut Inner) -> Result<u64, Error>,
+    ) -> Result<Duration, Error> {
         let sent = now();
-        let id = self.shared.turn().act(|inner| inner.ask(payload))?;
-        let asked = Asked { shared: &self.shared, id };
-        let mut turn = self.shared.turn();
+        let mut turn = self.shared.reading_turn();
+        let asked = Asked { shared: &self.shared, id: turn.act(ask)? };
         let answered = poll_fn(|cx| {
             turn.poll_state(cx, |state, cx| {
                 let answered = state.inner().poll_pong(cx, asked.id);
@@ -266,7 +274,7 @@ impl Sender {
     ///
     /// Cancel-safe.
     pub async fn closed(&self) -> Closed {
-        let mut turn = self.shared.turn();
+        let mut turn = self.shared.reading_turn();
         poll_fn(|cx| turn.poll_state(cx, |state, cx| state.poll_closed(cx))).await
     }
 
@@ -332,7 +340,7 @@ impl Sender {
 
     /// Polls for the end, as [`closed`](Self::closed).
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Closed> {
-        let mut turn = self.shared.senders_turn(self.id);
+        let mut turn = self.shared.senders_turn(self.id).that_reads();
         let closed = turn.poll_state(cx, |state, cx| state.poll_closed(cx));
         turn.stay();
         closed
@@ -374,13 +382,13 @@ impl Drop for Asked<'_> {
 
 impl State {
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Closed> {
-        let ended = if self.receiver_is_gone {
+        let ended = if self.inner().nobody_receives {
             self.inner().poll_end(cx)
         } else {
             self.inner().poll_end_keeping(cx)
         };
         if let Err(error) = ready!(ended) {
-            self.failure.get_or_insert(error);
+            self.inner().untold.get_or_insert(error);
         }
         Poll::Ready(self.closed().expect("the end was reached").clone())
     }
@@ -389,11 +397,11 @@ impl State {
     /// is one; the sender gets to know how it ended.
     fn tell<T>(&mut self, polled: Poll<Result<T, Error>>) -> Poll<Result<T, Error>> {
         match polled {
-            Poll::Ready(Err(error)) if !self.receiver_is_gone && ends(&error) => {
+            Poll::Ready(Err(error)) if !self.inner().nobody_receives && ends(&error) => {
                 let closed = self.closed().cloned();
                 Poll::Ready(Err(match closed {
                     Some(closed) => {
-                        self.failure.get_or_insert(error);
+                        self.inner().untold.get_or_insert(error);
                         Error::Closed(closed)
                     }
                     None => error,
@@ -411,14 +419,14 @@ fn ends(error: &Error) -> bool {
 
 /// Reads what has come, and drops it, if there is no receiver: for Pings, Pongs and Close frames.
 fn read_for_nobody(state: &mut State, cx: &mut Context<'_>) {
-    if !state.receiver_is_gone {
+    if !state.inner().nobody_receives {
         return;
     }
     for _ in 0..READS_MAX {
         match state.inner().poll_recv(cx) {
             Poll::Ready(Ok(Some(_))) => {}
             Poll::Ready(Err(error)) => {
-                state.failure.get_or_insert(error);
+                state.inner().untold.get_or_insert(error);
                 return;
             }
             Poll::Ready(Ok(None)) | Poll::Pending => return,

@@ -80,12 +80,18 @@ impl Inner {
         self.poll_out(cx, now(), has_room)
     }
 
+    /// Is ready when a message may be queued, or never may be any more.
+    pub(crate) fn poll_reserve(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_room(cx))?;
+        Poll::Ready(self.check_may_send())
+    }
+
     /// Is ready when the kernel has everything.
     pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_out(cx, now(), is_written)
     }
 
-    pub(super) fn poll_out(
+    fn poll_out(
         &mut self,
         cx: &mut Context<'_>,
         mut now: Instant,
@@ -154,6 +160,8 @@ impl Inner {
         if self.closed().is_some() {
             return Ok(());
         }
+        // Who waits for room hears that there is no use in it.
+        self.news.for_senders = true;
         let now = now();
         let sendable = code == CloseCode::NO_STATUS && reason.is_empty() || code.is_sendable();
         while sendable && self.refill(now) {}
@@ -169,6 +177,6 @@ fn has_room(conn: &Connection, _: bool) -> bool {
     conn.has_room() && !(conn.is_sending_parts() && conn.is_open())
 }
 
-pub(super) fn is_written(_: &Connection, is_written: bool) -> bool {
+fn is_written(_: &Connection, is_written: bool) -> bool {
     is_written
 }

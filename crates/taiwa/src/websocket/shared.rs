@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -15,7 +15,6 @@ use std::{
 use taiwa_proto::{Closed, handshake::Agreed};
 
 use super::{Inner, WebSocket, inner::News, timer::now};
-use crate::error::Error;
 
 /// What the halves of a connection share.
 pub(super) struct Shared {
@@ -27,6 +26,8 @@ pub(super) struct Shared {
     next_id: AtomicU64,
     pub(super) agreed: Agreed,
     pub(super) peer_addr: Option<std::net::SocketAddr>,
+    /// How the connection ended, for who can't hold the lock.
+    pub(super) closed: OnceLock<Closed>,
 }
 
 /// What the lock is for.
@@ -34,9 +35,6 @@ pub(super) struct State {
     pub(super) socket: WebSocket,
     /// Permits that are out.
     pub(super) permits: usize,
-    pub(super) receiver_is_gone: bool,
-    /// How the connection ended, met by a sender while there was a receiver to tell it.
-    pub(super) failure: Option<Error>,
 }
 
 /// The receiver's number among those who wait.
@@ -47,7 +45,7 @@ impl Shared {
         let alarm = Arc::new(Alarm::default());
         let inner = socket.inner();
         let (agreed, peer_addr) = (inner.agreed().clone(), inner.peer_addr());
-        let state = State { socket, permits: 0, receiver_is_gone: false, failure: None };
+        let state = State { socket, permits: 0 };
         Self {
             state: Mutex::new(state),
             waker: Waker::from(Arc::clone(&alarm)),
@@ -55,12 +53,15 @@ impl Shared {
             next_id: AtomicU64::new(RECEIVER + 1),
             agreed,
             peer_addr,
+            closed: OnceLock::new(),
         }
     }
 
     pub(super) fn into_socket(self) -> WebSocket {
         // Whoever panicked in a poll left the connection as it was after the last whole change.
-        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).socket
+        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        state.inner().others_read = false;
+        state.socket
     }
 
     pub(super) fn next_id(&self) -> u64 {
@@ -69,16 +70,21 @@ impl Shared {
 
     /// A turn of one of the senders, or of what waits for one of them.
     pub(super) fn turn(&self) -> Turn<'_> {
-        Turn { shared: self, id: self.next_id(), is_enrolled: false }
+        self.senders_turn(self.next_id())
+    }
+
+    /// A turn of who reads what comes, but is not the receiver.
+    pub(super) fn reading_turn(&self) -> Turn<'_> {
+        self.turn().that_reads()
     }
 
     /// A turn of a sender that is polled by hand.
     pub(super) fn senders_turn(&self, id: u64) -> Turn<'_> {
-        Turn { shared: self, id, is_enrolled: false }
+        Turn { shared: self, id, reads: false, is_enrolled: false }
     }
 
     pub(super) fn receivers_turn(&self) -> Turn<'_> {
-        Turn { shared: self, id: RECEIVER, is_enrolled: false }
+        Turn { shared: self, id: RECEIVER, reads: true, is_enrolled: false }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -87,6 +93,17 @@ impl Shared {
 
     pub(super) fn wake_senders(&self) {
         self.alarm.wake_senders();
+    }
+
+    /// Ends the wait of who polls by hand.
+    pub(super) fn leave(&self, id: u64) {
+        self.alarm.leave(id);
+    }
+
+    fn note_end(&self, state: &mut State) {
+        if let (None, Some(closed)) = (self.closed.get(), state.closed()) {
+            let _ = self.closed.set(closed.clone());
+        }
     }
 
     /// Wakes those who wait for what a call brought, once the lock is free again.
@@ -114,6 +131,8 @@ impl State {
 pub(super) struct Turn<'a> {
     pub(super) shared: &'a Shared,
     id: u64,
+    /// Whether polling it reads.
+    reads: bool,
     is_enrolled: bool,
 }
 
@@ -135,24 +154,37 @@ impl Turn<'_> {
         let alarm = &self.shared.alarm;
         let mut state = self.shared.lock();
         let rung = alarm.rung.load(Ordering::SeqCst);
+        state.inner().others_read = alarm.has_reader_but(self.id);
         let polled = poll(&mut state, &mut Context::from_waker(&self.shared.waker));
         let news = std::mem::take(&mut state.inner().news);
         if polled.is_pending() {
-            alarm.enrol(self.id, cx.waker());
+            alarm.enrol(self.id, self.reads, cx.waker());
             self.is_enrolled = true;
             // It went off since the poll, and may have missed us.
             if alarm.rung.load(Ordering::SeqCst) != rung {
                 cx.waker().wake_by_ref();
             }
+        } else if std::mem::take(&mut self.is_enrolled) {
+            alarm.leave(self.id);
         }
+        self.shared.note_end(&mut state);
         drop(state);
         self.shared.spread(news);
         polled
     }
 
+    /// Says that polling it reads, and keeps or drops what comes.
+    pub(super) fn that_reads(mut self) -> Self {
+        self.reads = true;
+        self
+    }
+
     /// Stays enrolled: the one who polls has no future whose end would end the wait.
     pub(super) fn stay(mut self) {
-        self.is_enrolled = false;
+        if !std::mem::take(&mut self.is_enrolled) {
+            // Ready: what an earlier poll enrolled is over.
+            self.shared.leave(self.id);
+        }
     }
 
     /// Does something that does not wait, writes what the kernel takes, and leaves the rest to whoever
@@ -189,28 +221,44 @@ impl Drop for Turn<'_> {
 struct Alarm {
     /// How often it went off.
     rung: AtomicU64,
-    waiting: Mutex<Vec<(u64, Waker)>>,
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+struct Waiting {
+    id: u64,
+    /// Whether he reads when woken.
+    reads: bool,
+    waker: Waker,
 }
 
 impl Alarm {
-    fn enrol(&self, id: u64, waker: &Waker) {
+    fn enrol(&self, id: u64, reads: bool, waker: &Waker) {
         let mut waiting = self.lock();
-        match waiting.iter_mut().find(|it| it.0 == id) {
-            Some((_, enrolled)) => enrolled.clone_from(waker),
-            None => waiting.push((id, waker.clone())),
+        match waiting.iter_mut().find(|it| it.id == id) {
+            Some(enrolled) => {
+                enrolled.reads = reads;
+                enrolled.waker.clone_from(waker);
+            }
+            None => waiting.push(Waiting { id, reads, waker: waker.clone() }),
         }
+    }
+
+    fn has_reader_but(&self, id: u64) -> bool {
+        self.lock().iter().any(|it| it.reads && it.id != id)
     }
 
     fn leave(&self, id: u64) {
         let mut waiting = self.lock();
-        if let Some(at) = waiting.iter().position(|it| it.0 == id) {
+        if let Some(at) = waiting.iter().position(|it| it.id == id) {
             waiting.swap_remove(at);
         }
     }
 
     fn wake_receiver(&self) {
         self.rung.fetch_add(1, Ordering::SeqCst);
-        let receiver = self.lock().iter().find(|it| it.0 == RECEIVER).map(|it| it.1.clone());
+        let waiting = self.lock();
+        let receiver = waiting.iter().find(|it| it.id == RECEIVER).map(|it| it.waker.clone());
+        drop(waiting);
         if let Some(waker) = receiver {
             waker.wake();
         }
@@ -218,12 +266,14 @@ impl Alarm {
 
     fn wake_senders(&self) {
         self.rung.fetch_add(1, Ordering::SeqCst);
-        let senders: Vec<Waker> =
-            self.lock().iter().filter(|it| it.0 != RECEIVER).map(|it| it.1.clone()).collect();
+        let waiting = self.lock();
+        let senders = waiting.iter().filter(|it| it.id != RECEIVER);
+        let senders: Vec<Waker> = senders.map(|it| it.waker.clone()).collect();
+        drop(waiting);
         senders.into_iter().for_each(Waker::wake);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(u64, Waker)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

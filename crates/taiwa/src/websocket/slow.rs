@@ -16,6 +16,10 @@ use super::sending::Outgoing;
 /// What a [`Sender`](crate::Sender) does with a message when the peer reads too slowly. Each sender has its
 /// own; the queues of the policies that have one hold messages of that sender only.
 ///
+/// While a [`MessageWriter`](crate::MessageWriter) is at work, no other message can go out, however fast
+/// the peer reads: with every policy messages wait in a queue then, with the policies that have none up to
+/// [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) bytes with what waits to be written.
+///
 /// What the kernel has taken is out of reach of every policy: on loopback that can be megabytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SlowPolicy {
@@ -55,7 +59,8 @@ impl SlowPolicy {
 pub struct SlowCounters {
     /// Messages handed to the connection.
     pub sent: u64,
-    /// Messages dropped by the policy: new ones, old ones, replaced ones.
+    /// Messages dropped by the policy: new ones, old ones, replaced ones, and those in the queue when the
+    /// connection ended.
     pub dropped: u64,
     /// Messages that had to wait: in a queue, or in [`send`](crate::Sender::send) for room.
     pub waited: u64,
@@ -102,6 +107,13 @@ impl From<Outgoing<'_>> for Waiting {
 }
 
 impl Waiting {
+    fn len(&self) -> usize {
+        match self {
+            Self::Message(it) => it.as_bytes().len(),
+            Self::Prepared(it) => it.message().as_bytes().len(),
+        }
+    }
+
     pub(super) fn queue(
         &self,
         conn: &mut Connection,
@@ -118,8 +130,10 @@ impl Waiting {
 /// The queues of all senders of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct HeldBack {
-    /// In the order in which they have their next turn.
+    /// In the order in which they have their next turn. None is empty.
     queues: VecDeque<Queue>,
+    /// Of all messages in them.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -146,9 +160,12 @@ impl HeldBack {
             }
         };
         count(&tally.waited);
+        self.bytes += message.len();
         queue.messages.push_back(message);
-        while queue.messages.len() > len_max {
-            queue.messages.pop_front();
+        while queue.messages.len() > len_max
+            && let Some(oldest) = queue.messages.pop_front()
+        {
+            self.bytes -= oldest.len();
             count(&tally.dropped);
         }
     }
@@ -157,7 +174,8 @@ impl HeldBack {
     pub(crate) fn next(&mut self) -> Option<Waiting> {
         let mut queue = self.queues.pop_front()?;
         let message = queue.messages.pop_front();
-        if message.is_some() {
+        if let Some(message) = &message {
+            self.bytes -= message.len();
             count(&queue.tally.sent);
         }
         if queue.messages.is_empty() {
@@ -170,8 +188,26 @@ impl HeldBack {
         message
     }
 
-    /// Messages that wait.
-    pub(crate) fn len(&self) -> usize {
-        self.queues.iter().map(|it| it.messages.len()).sum()
+    /// Tells whether no message waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queues.is_empty()
+    }
+
+    /// Tells whether messages of a sender wait.
+    pub(crate) fn has(&self, sender: u64) -> bool {
+        self.queues.iter().any(|it| it.sender == sender)
+    }
+
+    /// Bytes of the messages that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Drops all messages: the connection has ended.
+    pub(crate) fn give_up(self) {
+        for queue in &self.queues {
+            let messages = queue.messages.len() as u64;
+            queue.tally.dropped.fetch_add(messages, Ordering::Relaxed);
+        }
     }
 }

@@ -1,5 +1,9 @@
 //! Tests of [`WebSocket`] over transports in memory, with a clock that stands still.
 
+mod halves;
+mod slow;
+mod parts;
+
 use std::{
     future::Future,
     pin::pin,
@@ -10,7 +14,8 @@ use std::{
 
 use bytes::BytesMut;
 use taiwa_proto::{
-    Config, Deadline, Deadlines, Fault, Keepalive, Limits, Misuse, Role, handshake::Agreed,
+    Config, Deadline, Deadlines, Fault, Keepalive, Limits, Misuse, Role,
+    deflate::Params as DeflateParams, handshake::Agreed,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex},
@@ -23,10 +28,18 @@ fn socket<T>(role: Role, io: T, config: &Config) -> WebSocket
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    socket_with(role, io, config, None)
+}
+
+/// With what was agreed on about compression.
+fn socket_with<T>(role: Role, io: T, config: &Config, deflate: Option<DeflateParams>) -> WebSocket
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let opened = Opened {
         io: Box::new(io),
         leftover: BytesMut::new(),
-        agreed: Agreed::default(),
+        agreed: Agreed { deflate, ..Agreed::default() },
         peer_addr: None,
     };
     WebSocket::new(Inner::new(role, Arc::new(config.clone()), opened))

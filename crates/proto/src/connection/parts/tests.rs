@@ -315,3 +315,30 @@ fn the_round_trip_is_that_of_the_last_answered_ping() {
         assert_eq!(millis, expected);
     }
 }
+
+#[test]
+fn a_message_of_which_nothing_was_seen_in_parts_comes_out_whole() {
+    for agreed in [plain(), compression(false), compression(true)] {
+        let mut pair = Pair::new(Role::Client, agreed);
+        pair.to.take_in(Intake::Parts);
+        // A fragment without a byte, and one cut where nothing can be inflated yet.
+        pair.part(Kind::Text, b"", Fin::More).expect("open");
+        let mut wire = pair.wire();
+        assert_eq!(pair.receive(&mut wire), []);
+        pair.part(Kind::Text, b"whole", Fin::More).expect("open");
+        let mut wire = pair.wire();
+        let (head, rest) = wire.split_at_mut(7);
+        let seen = pair.receive(head);
+        pair.to.take_in(Intake::Whole);
+        pair.receive(rest);
+        pair.part(Kind::Text, b" again", Fin::Last).expect("open");
+        let mut wire = pair.wire();
+        match &seen[..] {
+            [] => assert_eq!(pair.receive(&mut wire), [Seen::Whole("whole again".into())]),
+            [Seen::Part(part, false)] => {
+                assert!(!part.is_empty() && pair.receive(&mut wire).is_empty())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
