@@ -3,8 +3,7 @@
 use std::{
     io::ErrorKind,
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    path::Path,
 };
 
 use taiwa::{Addr, Client, Error, Listener, Server, Upgrade, WebSocket};
@@ -13,30 +12,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{connect, echo, handshake, run, soon};
-
-/// A folder of its own, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("taiwa-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use super::{connect, echo, handshake, run, soon, tools::Folder};
 
 async fn connect_unix(path: &Path, target: &str) -> Result<WebSocket, Error> {
     let stream = UnixStream::connect(path).await?;
@@ -53,7 +29,7 @@ async fn echoes(socket: &mut WebSocket) {
 #[tokio::test]
 async fn a_server_on_a_unix_socket_knows_who_connects() {
     let folder = Folder::new();
-    let path = folder.path("a.sock");
+    let path = folder.0.join("a.sock");
     let server = Server::bind_unix(&path).await.unwrap();
     assert_eq!(server.addrs().unwrap(), [Addr::from(path.clone())]);
     assert_eq!(server.local_addr().unwrap_err().kind(), ErrorKind::AddrNotAvailable);
@@ -76,7 +52,7 @@ async fn a_server_on_a_unix_socket_knows_who_connects() {
 #[tokio::test]
 async fn one_server_listens_on_tcp_and_unix_and_answers_ordinary_requests_on_both() {
     let folder = Folder::new();
-    let path = folder.path("a.sock");
+    let path = folder.0.join("a.sock");
     let server = Server::bind("127.0.0.1:0").await.unwrap().listen_unix(&path).await.unwrap();
     let addr = server.local_addr().unwrap();
     assert_eq!(server.addrs().unwrap(), [Addr::Tcp(addr), Addr::from(path.clone())]);
@@ -110,7 +86,7 @@ async fn connect_to_page(path: &Path) -> Result<(), Error> {
 #[tokio::test]
 async fn a_dead_servers_socket_is_replaced_and_a_live_ones_is_not() {
     let folder = Folder::new();
-    let path = folder.path("a.sock");
+    let path = folder.0.join("a.sock");
     // std leaves the file of a dropped listener where it is.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let server = Server::bind_unix(&path).await.unwrap();
@@ -119,13 +95,13 @@ async fn a_dead_servers_socket_is_replaced_and_a_live_ones_is_not() {
     run(server.serve(echo));
     echoes(&mut connect_unix(&path, "/").await.unwrap()).await;
 
-    let file = folder.path("notes.txt");
+    let file = folder.0.join("notes.txt");
     std::fs::write(&file, "keep me").unwrap();
     let refused = Server::bind_unix(&file).await.map(drop).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::AddrInUse, "{refused}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "keep me");
     // Not even what a link leads to is touched.
-    let link = folder.path("link.sock");
+    let link = folder.0.join("link.sock");
     std::os::unix::fs::symlink(&file, &link).unwrap();
     assert!(Server::bind_unix(&link).await.is_err());
     assert_eq!(std::fs::read_to_string(&link).unwrap(), "keep me");
@@ -134,7 +110,7 @@ async fn a_dead_servers_socket_is_replaced_and_a_live_ones_is_not() {
 #[tokio::test]
 async fn the_file_is_removed_when_the_server_shuts_down_unless_it_is_anothers() {
     let folder = Folder::new();
-    let (mine, taken) = (folder.path("mine.sock"), folder.path("taken.sock"));
+    let (mine, taken) = (folder.0.join("mine.sock"), folder.0.join("taken.sock"));
     let server = Server::bind_unix(&mine).await.unwrap().listen_unix(&taken).await.unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = run(server.serve(echo).with_shutdown(async { stopped.await.unwrap() }));
@@ -154,7 +130,7 @@ async fn the_file_is_removed_when_the_server_shuts_down_unless_it_is_anothers() 
 #[tokio::test]
 async fn the_mode_of_the_file_is_settable() {
     let folder = Folder::new();
-    let path = folder.path("a.sock");
+    let path = folder.0.join("a.sock");
     for mode in [0o600, 0o666] {
         let listener = Listener::unix_with_mode(&path, mode).await.unwrap();
         let metadata = std::fs::metadata(&path).unwrap();
@@ -169,19 +145,19 @@ async fn the_mode_of_the_file_is_settable() {
 #[tokio::test]
 async fn a_path_that_is_too_long_or_leads_nowhere_is_an_error() {
     let folder = Folder::new();
-    assert!(Server::bind_unix(folder.path(&"x".repeat(200))).await.is_err());
-    assert!(Server::bind_unix(folder.path("no/such/folder")).await.is_err());
+    assert!(Server::bind_unix(folder.0.join("x".repeat(200))).await.is_err());
+    assert!(Server::bind_unix(folder.0.join("no/such/folder")).await.is_err());
     assert!(Server::bind_unix("").await.is_err());
 }
 
 #[tokio::test]
 async fn sockets_from_outside_are_served_and_left_to_their_makers() {
     let folder = Folder::new();
-    let path = folder.path("a.sock");
+    let path = folder.0.join("a.sock");
     let std_tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let tokio_tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let std_unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let tokio_unix = UnixListener::bind(folder.path("b.sock")).unwrap();
+    let tokio_unix = UnixListener::bind(folder.0.join("b.sock")).unwrap();
     let server = Server::from_listener(std_tcp).unwrap();
     let server = server.listen_on(tokio_tcp).unwrap().listen_on(std_unix).unwrap();
     let server = server.listen_on(tokio_unix).unwrap();
@@ -224,13 +200,13 @@ async fn an_abstract_address_is_served_when_it_comes_from_outside() {
 async fn a_socket_that_does_not_listen_is_refused() {
     let idle = TcpSocket::new_v4().unwrap();
     idle.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let idle = std::net::TcpListener::from(std::os::fd::OwnedFd::from(socket2_of(idle)));
+    let idle = std::net::TcpListener::from(std::os::fd::OwnedFd::from(copy_of(idle)));
     let refused = Server::from_listener(idle).map(drop).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
 }
 
 /// tokio's sockets give their descriptor away as a stream only.
-fn socket2_of(socket: TcpSocket) -> std::net::TcpStream {
+fn copy_of(socket: TcpSocket) -> std::net::TcpStream {
     use std::os::fd::{AsFd, OwnedFd};
     let copy: OwnedFd = socket.as_fd().try_clone_to_owned().unwrap();
     copy.into()
@@ -245,7 +221,7 @@ fn outside_of_a_runtime_a_listener_of_std_is_an_error_and_no_panic() {
 #[tokio::test]
 async fn over_a_unix_socket_a_page_counts_as_one_that_came_through_a_proxy() {
     let folder = Folder::new();
-    let path = folder.path("a.sock");
+    let path = folder.0.join("a.sock");
     let server = Server::bind_unix(&path).await.unwrap();
     run(server.serve(echo));
     for (origin, status) in [("http://a.example", 101), ("http://evil.example", 403)] {
