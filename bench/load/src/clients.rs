@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use miniz_oxide::inflate;
 use rustix::{
     buffer::spare_capacity,
     event::{Timespec, epoll},
@@ -15,9 +16,9 @@ use rustix::{
 };
 
 use crate::{
-    handshake::Handshake,
+    handshake::{Compression, Handshake},
     noise::{Noise, Pool},
-    wire::{self, Found, Incoming},
+    wire::{self, Expected, Found, Incoming},
 };
 
 /// How long nothing at all may happen while something is due.
@@ -36,6 +37,8 @@ pub(crate) enum Happened {
     Opened(Duration),
     /// The message came back right, this long after it was sent.
     Echoed(Duration),
+    /// What one connection said came here right, this long after it was sent.
+    Delivered(Duration),
     /// The server answered our Close and ended the TCP connection, this long after our Close.
     Closed(Duration),
 }
@@ -45,13 +48,21 @@ struct Client {
     socket: OwnedFd,
     handshake: Option<Handshake>,
     incoming: Incoming,
-    /// Where in the pool the outstanding message lies.
-    outstanding: Option<(usize, usize)>,
+    outstanding: Option<Outstanding>,
     since: Instant,
     out: Vec<u8>,
     written: usize,
     waits_for_room: bool,
     close: Close,
+}
+
+/// The message that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outstanding {
+    /// What lies in the pool, from here, with this length.
+    Own(usize, usize),
+    /// What is due on all connections.
+    ToAll,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +79,8 @@ pub(crate) struct Clients<'a> {
     events: Vec<epoll::Event>,
     read: Vec<u8>,
     happened: Vec<(usize, Happened)>,
+    to_all: ToAll,
+    compression: Compression,
     pool: Pool,
     noise: Noise,
     path: &'a str,
@@ -81,6 +94,7 @@ impl<'a> Clients<'a> {
         path: &'a str,
         port: u16,
         message_bytes_max: usize,
+        compression: Compression,
         interrupted: &'a AtomicBool,
     ) -> Result<Self, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -91,6 +105,8 @@ impl<'a> Clients<'a> {
             events: Vec::with_capacity(1024),
             read: Vec::with_capacity(READ_BYTES),
             happened: vec![],
+            to_all: ToAll::default(),
+            compression,
             pool: Pool::new(message_bytes_max, &mut noise),
             noise,
             path,
@@ -136,7 +152,8 @@ impl<'a> Clients<'a> {
         epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(id as u64), interest)
             .map_err(told)?;
         let mut out = vec![];
-        let handshake = Handshake::start(&mut out, self.path, self.port, &mut self.noise);
+        let handshake =
+            Handshake::start(&mut out, self.path, self.port, self.compression, &mut self.noise);
         Ok(Client {
             socket,
             handshake: Some(handshake),
@@ -154,10 +171,23 @@ impl<'a> Clients<'a> {
     pub(crate) fn send(&mut self, id: usize, bytes: usize) -> Result<(), String> {
         let client = &mut self.clients[id];
         let start = self.pool.start(&mut self.noise);
-        client.outstanding = Some((start, bytes));
+        client.outstanding = Some(Outstanding::Own(start, bytes));
         let message = self.pool.message(start, bytes);
         wire::frame(&mut client.out, wire::BINARY, message, self.noise.key());
         client.since = Instant::now();
+        client.flush(id, &self.epoll)
+    }
+
+    /// Sends one binary message that the server has to deliver on every connection.
+    pub(crate) fn send_to_all(&mut self, id: usize, message: Vec<u8>) -> Result<(), String> {
+        let since = Instant::now();
+        for client in &mut self.clients {
+            client.outstanding = Some(Outstanding::ToAll);
+            client.since = since;
+        }
+        let client = &mut self.clients[id];
+        wire::frame(&mut client.out, wire::BINARY, &message, self.noise.key());
+        self.to_all = ToAll { message, compressed: None };
         client.flush(id, &self.epoll)
     }
 
@@ -231,14 +261,25 @@ impl<'a> Clients<'a> {
             self.happened.push((id, Happened::Opened(client.since.elapsed())));
         }
         while !bytes.is_empty() {
-            let expected = client.outstanding.map(|(start, len)| self.pool.message(start, len));
+            let expected = client.outstanding.map(|it| match (it, self.compression) {
+                (Outstanding::Own(start, len), _) => Expected::Bytes(self.pool.message(start, len)),
+                (Outstanding::ToAll, Compression::None) => Expected::Bytes(&self.to_all.message),
+                (Outstanding::ToAll, Compression::Deflate) => Expected::Compressed,
+            });
             let (taken, found) = client.incoming.take(bytes, expected)?;
             bytes = &bytes[taken..];
             match found {
                 None => {}
-                Some(Found::Message) => {
-                    client.outstanding = None;
-                    self.happened.push((id, Happened::Echoed(client.since.elapsed())));
+                Some(found @ (Found::Message | Found::Compressed(_))) => {
+                    if let Found::Compressed(compressed) = found {
+                        self.to_all.check(compressed)?;
+                    }
+                    let took = client.since.elapsed();
+                    let happened = match client.outstanding.take() {
+                        Some(Outstanding::ToAll) => Happened::Delivered(took),
+                        _ => Happened::Echoed(took),
+                    };
+                    self.happened.push((id, happened));
                 }
                 Some(Found::Ping(payload)) => {
                     wire::frame(&mut client.out, wire::PONG, &payload, self.noise.key());
@@ -262,6 +303,34 @@ impl<'a> Clients<'a> {
         epoll::delete(&self.epoll, &client.socket).map_err(told)?;
         self.happened.push((id, Happened::Closed(client.since.elapsed())));
         Ok(())
+    }
+}
+
+/// What is due on all connections.
+#[derive(Debug, Default)]
+struct ToAll {
+    message: Vec<u8>,
+    /// What was inflated and was right. With each message standing for itself, the same bytes mean the same.
+    compressed: Option<Vec<u8>>,
+}
+
+impl ToAll {
+    fn check(&mut self, mut compressed: Vec<u8>) -> Result<(), String> {
+        if self.compressed.as_ref() == Some(&compressed) {
+            return Ok(());
+        }
+        let received = compressed.clone();
+        // RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload"; then an empty
+        // last block, so that the inflater knows that it is at the end.
+        compressed.extend_from_slice(&[0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff]);
+        match inflate::decompress_to_vec_with_limit(&compressed, self.message.len()) {
+            Ok(inflated) if inflated == self.message => {
+                self.compressed = Some(received);
+                Ok(())
+            }
+            Ok(_) => Err("a message came changed".into()),
+            Err(why) => Err(format!("a message can't be inflated: {why}")),
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 //! comes back and writes what it found; `cargo xtask bench` builds what it needs and starts it.
 
 mod clients;
+mod fan_out;
 mod handshake;
+mod large;
 mod machine;
 mod noise;
 mod options;
@@ -74,8 +76,8 @@ fn run(options: &Options) -> Result<usize, String> {
     let cores = Cores::choose()?;
     let servers = rivals::all(options)?;
     let effort = match options.quick {
-        true => Effort { window: Duration::from_millis(200), idle_divisor: 10 },
-        false => Effort { window: Duration::from_secs(1), idle_divisor: 1 },
+        true => Effort { window: Duration::from_millis(200), divisor: 10 },
+        false => Effort { window: Duration::from_secs(1), divisor: 1 },
     };
     let stop = || interrupted.load(Ordering::Relaxed);
     let before = machine::wait_for_quiet(options.quiet_max, stop)?;

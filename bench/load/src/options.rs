@@ -9,7 +9,8 @@ usage: cargo xtask bench [--rounds N] [--quick] [--only ROW].. [--wait-quiet SEC
 
   --rounds N     visit every server N times in each row; 7 unless told
   --quick        one round of short visits: proves that all works, measures nothing
-  --only ROW     only this row: echo-16, echo-16k, echo-1m, handshakes, idle
+  --only ROW     only this row: echo-16, echo-16k, echo-1m, handshakes, idle, fan-out, fan-out-deflate, take-1g,
+                 give-1g
   --wait-quiet S wait at most S seconds until others leave the machine alone; 60 unless told
 
 Only a run of all rows that is not quick is written into bench/results/.";

@@ -78,10 +78,13 @@ impl Report<'_> {
                     "server": name(it.server),
                     row.figure(): spread(&it.figure),
                     "ratio_to_best_rival": spread(&it.ratio),
+                    "peak_growth_bytes": spread(&it.peak_growth_bytes),
                     "failed_visits": it.failures.0,
                 })
             })
             .collect();
+        let absent: Vec<Value> =
+            self.absent(row).map(|(server, why)| json!({ "server": server, "why": why })).collect();
         let visits: Vec<Value> = self
             .visits
             .iter()
@@ -100,9 +103,16 @@ impl Report<'_> {
             "told": row.told,
             "figure": row.figure(),
             "best_rival": best.map(name),
+            "not_measured": absent,
             "summary": summaries,
             "visits": visits,
         })
+    }
+
+    /// Who does not take part in a row, and why.
+    fn absent(&self, row: &Row) -> impl Iterator<Item = (&str, &str)> {
+        let task = row.task();
+        self.servers.iter().filter_map(move |it| Some((it.name, (it.refuses)(task)?)))
     }
 
     fn readme(&self, date: &str) -> String {
@@ -133,15 +143,19 @@ impl Report<'_> {
         }
         page += "\nEach figure is the median of all rounds, with the least and the greatest. Less is better, save for the \
                  rate.\nThe ratio is paired: the figure divided by the best rival's in the same round. \
-                 Ratios between 0.9 and 1.1 are a tie.\n\n\
-                 | row | server | figure | ratio to the best rival | per second | p50 µs | p99 µs |\n\
-                 |---|---|--:|--:|--:|--:|--:|\n";
+                 Ratios between 0.9 and 1.1 are a tie.\nGrowth is the peak of the resident memory, less what was \
+                 resident when a small message had gone through; the worst round.\n\n\
+                 | row | server | figure | ratio to the best rival | per second | p50 µs | p99 µs | growth |\n\
+                 |---|---|--:|--:|--:|--:|--:|--:|\n";
         for (at, row) in self.options.rows.iter().enumerate() {
             let (summaries, _) = summary::of_row(at, row, self.servers, self.visits);
             let mut first = format!("**{}**<br>{}", row.told, row.unit());
             for summary in &summaries {
                 let _ = writeln!(page, "{}", self.line(&first, summary));
                 first.clear();
+            }
+            for (server, why) in self.absent(row) {
+                let _ = writeln!(page, "|  | {server} | – ({why}) | – | – | – | – | – |");
             }
         }
         page += "\nVersions: ";
@@ -169,18 +183,26 @@ impl Report<'_> {
         let spread = |it: Option<Spread>| it.map_or("–".to_owned(), with_extremes);
         let median = |it: Option<Spread>| it.map_or("–".to_owned(), |it| number(it.median));
         format!(
-            "| {first} | {name} | {failed}{} | {} | {} | {} | {} |",
+            "| {first} | {name} | {failed}{} | {} | {} | {} | {} | {} |",
             spread(summary.figure),
             spread(summary.ratio),
             median(summary.per_second),
             median(summary.latency_us_p50),
-            median(summary.latency_us_p99)
+            median(summary.latency_us_p99),
+            summary.peak_growth_bytes.map_or("–".to_owned(), |it| bytes(it.max)),
         )
     }
 }
 
 fn with_extremes(it: Spread) -> String {
     format!("**{}** ({}–{})", number(it.median), number(it.min), number(it.max))
+}
+
+fn bytes(value: f64) -> String {
+    match value / 1024.0 {
+        kib @ 0.0..1024.0 => format!("{} KiB", number(kib)),
+        kib => format!("{} MiB", number(kib / 1024.0)),
+    }
 }
 
 /// Three digits that count; thousands apart.
@@ -233,6 +255,11 @@ mod tests {
         assert_eq!(date(951_782_400), "2000-02-29");
         assert_eq!(date(1_735_689_599), "2024-12-31");
         assert_eq!(date(1_735_689_600), "2025-01-01");
+    }
+
+    #[test]
+    fn bytes_are_told_in_units_that_fit() {
+        assert_eq!([0.0, 131_072.0, 1e9].map(bytes), ["0.00 KiB", "128 KiB", "954 MiB"]);
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::{
     process::Command,
 };
 
-use crate::{options::Options, server::Server};
+use crate::{
+    options::Options,
+    server::{Server, Task},
+};
 
 /// Returns all servers.
 ///
@@ -27,22 +30,35 @@ pub(crate) fn all(options: &Options) -> Result<Vec<Server>, String> {
             path: "/",
             program: built(program),
             args: args.iter().map(ToString::to_string).collect(),
+            refuses: |task| (task == Task::FanOutDeflate).then_some("it has no permessage-deflate"),
         })
     };
-    let ours = |name, program, path, args: &[&str]| Server {
+    let ours = |name, program| Server {
         name,
         version: format!("taiwa {}", options.taiwa_version),
         ours: true,
-        path,
+        path: "/",
         program,
-        args: args.iter().map(ToString::to_string).collect(),
+        args: vec![],
+        refuses: |_| None,
+    };
+    let serve = Server {
+        path: "/echo",
+        args: ["serve", "--listen", "127.0.0.1:0"].map(str::to_owned).into(),
+        refuses: |task| (task != Task::Echo).then_some("the row is about libraries"),
+        ..ours("taiwa serve", options.taiwa.clone())
     };
     let servers = vec![
-        ours("taiwa", built("taiwa"), "/", &[]),
-        ours("taiwa serve", options.taiwa.clone(), "/echo", &["serve", "--listen", "127.0.0.1:0"]),
+        ours("taiwa", built("taiwa")),
+        serve,
         rival("fastwebsockets", "fastwebsockets", "fastwebsockets", &[])?,
         rival("tokio-tungstenite", "tokio-tungstenite", "tokio-tungstenite", &[])?,
-        rival("tokio-tungstenite, 4 KiB", "tokio-tungstenite", "tokio-tungstenite", &["4096"])?,
+        rival(
+            "tokio-tungstenite, 4 KiB",
+            "tokio-tungstenite",
+            "tokio-tungstenite",
+            &["--read-buffer=4096"],
+        )?,
         rival("tokio-websockets", "tokio-websockets", "tokio-websockets", &[])?,
         bun(&options.bench)?,
     ];
@@ -75,6 +91,7 @@ fn bun(bench: &Path) -> Result<Server, String> {
         path: "/",
         program,
         args: vec![script],
+        refuses: |_| None,
     })
 }
 

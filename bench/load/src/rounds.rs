@@ -37,9 +37,12 @@ pub(crate) fn run(
         for (row_at, row) in rows.iter().enumerate() {
             for server_at in order(servers.len(), round) {
                 let server = &servers[server_at];
+                if (server.refuses)(row.task()).is_some() {
+                    continue;
+                }
                 // A fresh process each time: what one row made a server allocate is not the next row's.
                 let outcome = server
-                    .start(cores)
+                    .start(row.task(), cores)
                     .and_then(|running| row.visit(&running, server.path, effort, interrupted));
                 if interrupted.load(Ordering::Relaxed) {
                     return Err("interrupted".into());

@@ -11,8 +11,12 @@ use serde_json::{Value, json};
 
 use crate::{
     clients::{Clients, Happened},
+    fan_out,
+    handshake::Compression,
+    large::Line,
     machine::BusyTime,
-    server::Running,
+    noise::Noise,
+    server::{Running, Task},
 };
 
 /// Connections whose opening handshake may be under way at once: fewer than fit in a listener's backlog.
@@ -23,6 +27,10 @@ const WARM_UP: Duration = Duration::from_millis(300);
 /// What a server may still do after the last message: return memory, for instance.
 const SETTLE: Duration = Duration::from_millis(500);
 const IDLE_MESSAGE_BYTES: usize = 16;
+const GIB: u64 = 1 << 30;
+/// What goes through before a large message is measured: as much as makes every buffer as large as it gets, where
+/// the message itself is not held.
+const LARGE_WARM_UP: u64 = 16 << 20;
 
 /// One row.
 #[derive(Debug, Clone, Copy)]
@@ -38,9 +46,12 @@ enum Kind {
     Echo { message_bytes: usize },
     Handshakes,
     Idle,
+    FanOut { message_bytes: usize, compression: Compression },
+    Take,
+    Give,
 }
 
-pub(crate) const ROWS: [Row; 5] = [
+pub(crate) const ROWS: [Row; 9] = [
     Row {
         name: "echo-16",
         told: "echo of 16 B, 64 connections",
@@ -66,6 +77,30 @@ pub(crate) const ROWS: [Row; 5] = [
         connections: 64,
     },
     Row { name: "idle", told: "10,000 idle connections", kind: Kind::Idle, connections: 10_000 },
+    Row {
+        name: "fan-out",
+        told: "512 B to 1,000 connections",
+        kind: Kind::FanOut { message_bytes: 512, compression: Compression::None },
+        connections: 1000,
+    },
+    Row {
+        name: "fan-out-deflate",
+        told: "512 B to 1,000 connections, compressed",
+        kind: Kind::FanOut { message_bytes: 512, compression: Compression::Deflate },
+        connections: 1000,
+    },
+    Row {
+        name: "take-1g",
+        told: "one message of 1 GiB, received; rate in MiB",
+        kind: Kind::Take,
+        connections: 1,
+    },
+    Row {
+        name: "give-1g",
+        told: "one message of 1 GiB, sent; rate in MiB",
+        kind: Kind::Give,
+        connections: 1,
+    },
 ];
 
 /// How much a visit does.
@@ -73,8 +108,8 @@ pub(crate) const ROWS: [Row; 5] = [
 pub(crate) struct Effort {
     /// How long a rate is measured.
     pub(crate) window: Duration,
-    /// Divides the number of idle connections.
-    pub(crate) idle_divisor: usize,
+    /// Divides the number of connections where there are many, and the bytes of what is large.
+    pub(crate) divisor: usize,
 }
 
 impl Row {
@@ -84,6 +119,8 @@ impl Row {
             Kind::Echo { .. } => "cpu_us_per_message",
             Kind::Handshakes => "cpu_us_per_connection",
             Kind::Idle => "bytes_per_connection",
+            Kind::FanOut { .. } => "cpu_us_per_delivery",
+            Kind::Take | Kind::Give => "cpu_ms_per_gib",
         }
     }
 
@@ -93,6 +130,19 @@ impl Row {
             Kind::Echo { .. } => "CPU µs per message",
             Kind::Handshakes => "CPU µs per connection",
             Kind::Idle => "bytes per connection",
+            Kind::FanOut { .. } => "CPU µs per delivered message",
+            Kind::Take | Kind::Give => "CPU ms per GiB",
+        }
+    }
+
+    /// What servers are started for.
+    pub(crate) fn task(&self) -> Task {
+        match self.kind {
+            Kind::Echo { .. } | Kind::Handshakes | Kind::Idle => Task::Echo,
+            Kind::FanOut { compression: Compression::None, .. } => Task::FanOut,
+            Kind::FanOut { compression: Compression::Deflate, .. } => Task::FanOutDeflate,
+            Kind::Take => Task::Take,
+            Kind::Give => Task::Give,
         }
     }
 
@@ -104,26 +154,46 @@ impl Row {
         effort: Effort,
         interrupted: &AtomicBool,
     ) -> Result<Value, String> {
-        let message_bytes = match self.kind {
-            Kind::Echo { message_bytes } => message_bytes,
-            Kind::Handshakes | Kind::Idle => IDLE_MESSAGE_BYTES,
+        let clients = |message_bytes, compression| {
+            Clients::new(path, server.port(), message_bytes, compression, interrupted)
         };
-        let mut clients = Clients::new(path, server.port(), message_bytes, interrupted)?;
+        let plain = |message_bytes| clients(message_bytes, Compression::None);
         match self.kind {
-            Kind::Echo { .. } => {
+            Kind::Echo { message_bytes } => {
+                let mut clients = plain(message_bytes)?;
                 open(&mut clients, self.connections)?;
                 echo(&mut clients, message_bytes, WARM_UP.min(effort.window))?;
                 let measure = Measure::start(server)?;
                 let latency = echo(&mut clients, message_bytes, effort.window)?;
-                measure.stop("message", &latency)
+                measure.stop_with_latency("message", "messages", &latency)
             }
             Kind::Handshakes => {
+                let mut clients = plain(IDLE_MESSAGE_BYTES)?;
                 handshakes(&mut clients, self.connections, WARM_UP.min(effort.window))?;
                 let measure = Measure::start(server)?;
                 let latency = handshakes(&mut clients, self.connections, effort.window)?;
-                measure.stop("connection", &latency)
+                measure.stop_with_latency("connection", "connections", &latency)
             }
-            Kind::Idle => idle(&mut clients, self.connections / effort.idle_divisor, server),
+            Kind::Idle => {
+                let mut clients = plain(IDLE_MESSAGE_BYTES)?;
+                idle(&mut clients, self.connections / effort.divisor, server)
+            }
+            Kind::FanOut { message_bytes, compression } => {
+                let (mut clients, mut noise) = (clients(0, compression)?, Noise::new(1));
+                open(&mut clients, self.connections / effort.divisor)?;
+                let mut run =
+                    |window| fan_out::run(&mut clients, message_bytes, window, &mut noise);
+                run(WARM_UP.min(effort.window))?;
+                let measure = Measure::start(server)?;
+                let latency = run(effort.window)?;
+                measure.stop_with_latency("delivery", "deliveries", &latency)
+            }
+            Kind::Take | Kind::Give => {
+                // What the server takes we give.
+                let transfer = if self.task() == Task::Take { Line::give } else { Line::take };
+                let mut line = Line::open(path, server.port(), interrupted)?;
+                large(server, GIB / effort.divisor as u64, |bytes| transfer(&mut line, bytes))
+            }
         }
     }
 }
@@ -192,7 +262,7 @@ fn handshakes(
                 }
                 Happened::Closed(_) if more => clients.reopen(id)?,
                 Happened::Closed(_) => outstanding -= 1,
-                Happened::Echoed(_) => return unexpected(happened),
+                Happened::Echoed(_) | Happened::Delivered(_) => return unexpected(happened),
             }
             Ok(())
         })?;
@@ -240,6 +310,27 @@ fn echo_once(clients: &mut Clients, first: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// Measures one large message, and how much memory it takes beyond that of a small one.
+fn large(
+    server: &Running,
+    bytes: u64,
+    mut transfer: impl FnMut(u64) -> Result<(), String>,
+) -> Result<Value, String> {
+    transfer(IDLE_MESSAGE_BYTES as u64)?;
+    thread::sleep(SETTLE);
+    let before = server.resident_bytes()?;
+    server.forget_peak()?;
+    transfer(LARGE_WARM_UP.min(bytes))?;
+    let measure = Measure::start(server)?;
+    transfer(bytes)?;
+    let (mut figures, elapsed, cpu) = measure.stop()?;
+    figures["cpu_ms_per_gib"] = json!(cpu * 1e3 * GIB as f64 / bytes as f64);
+    figures["mib_per_second"] = json!(bytes as f64 / f64::from(1 << 20) / elapsed);
+    figures["resident_bytes_before"] = json!(before);
+    figures["peak_growth_bytes"] = json!(server.peak_bytes()?.saturating_sub(before));
+    Ok(figures)
+}
+
 /// A window of measurement that began when nothing was outstanding.
 struct Measure<'a> {
     server: &'a Running,
@@ -253,31 +344,44 @@ impl<'a> Measure<'a> {
         Ok(Self { server, start: Instant::now(), cpu: server.cpu()?, busy: BusyTime::now(server)? })
     }
 
-    fn stop(self, what: &str, latency: &Histogram<u64>) -> Result<Value, String> {
+    /// Returns figures that explain, the seconds that passed, and the server's CPU seconds.
+    fn stop(self) -> Result<(Value, f64, f64), String> {
         let elapsed = self.start.elapsed().as_secs_f64();
         let cpu = (self.server.cpu()? - self.cpu).as_secs_f64();
         let busy = BusyTime::now(self.server)?;
+        let figures = json!({
+            "server_cpu_share": cpu / elapsed,
+            "others_cpu_share": busy.others_since(&self.busy) / elapsed,
+        });
+        Ok((figures, elapsed, cpu))
+    }
+
+    /// Counts the entries of `latency`, as what one and many of them are called.
+    fn stop_with_latency(
+        self,
+        one: &str,
+        many: &str,
+        latency: &Histogram<u64>,
+    ) -> Result<Value, String> {
+        let (mut figures, elapsed, cpu) = self.stop()?;
         let count = latency.len() as f64;
         let us = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1e3;
-        let mut figures = json!({});
-        figures[format!("cpu_us_per_{what}")] = json!(cpu * 1e6 / count);
-        figures[format!("{what}s_per_second")] = json!(count / elapsed);
-        figures["server_cpu_share"] = json!(cpu / elapsed);
+        figures[format!("cpu_us_per_{one}")] = json!(cpu * 1e6 / count);
+        figures[format!("{many}_per_second")] = json!(count / elapsed);
         figures["latency_us_p50"] = json!(us(0.5));
         figures["latency_us_p99"] = json!(us(0.99));
-        figures["others_cpu_share"] = json!(busy.others_since(&self.busy) / elapsed);
         Ok(figures)
     }
 }
 
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new(3).expect("3 digits are allowed")
 }
 
-fn note(latency: &mut Histogram<u64>, took: Duration) {
+pub(crate) fn note(latency: &mut Histogram<u64>, took: Duration) {
     latency.record(took.as_nanos() as u64).expect("the histogram grows");
 }
 
-fn unexpected(happened: Happened) -> Result<(), String> {
+pub(crate) fn unexpected(happened: Happened) -> Result<(), String> {
     Err(format!("{happened:?} was not due"))
 }

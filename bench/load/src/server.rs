@@ -14,6 +14,34 @@ use crate::machine::Cores;
 
 const START_MAX: Duration = Duration::from_secs(10);
 
+/// What a server is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Send back each message.
+    Echo,
+    /// Send each message of one connection to all.
+    FanOut,
+    /// The same, compressed.
+    FanOutDeflate,
+    /// Take large messages and tell how many bytes each had.
+    Take,
+    /// Answer a number with a message of that many bytes.
+    Give,
+}
+
+impl Task {
+    /// The argument that tells a server.
+    fn argument(self) -> Option<&'static str> {
+        match self {
+            Self::Echo => None,
+            Self::FanOut => Some("fan-out"),
+            Self::FanOutDeflate => Some("fan-out-deflate"),
+            Self::Take => Some("take"),
+            Self::Give => Some("give"),
+        }
+    }
+}
+
 /// A server that takes part.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -25,6 +53,8 @@ pub(crate) struct Server {
     pub(crate) path: &'static str,
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<String>,
+    /// Why it does not do a task, if it does not.
+    pub(crate) refuses: fn(Task) -> Option<&'static str>,
 }
 
 /// A server that runs until this is dropped.
@@ -36,9 +66,9 @@ pub(crate) struct Running {
 
 impl Server {
     /// Starts it on the server's core and waits until it tells its port.
-    pub(crate) fn start(&self, cores: Cores) -> Result<Running, String> {
+    pub(crate) fn start(&self, task: Task, cores: Cores) -> Result<Running, String> {
         let mut command = end_with_us(&self.program);
-        command.args(&self.args).stdin(Stdio::null());
+        command.args(&self.args).args(task.argument()).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         // Whatever colours or logs the user's own shell asks for must not cost one server more than another.
         command.env_remove("RUST_LOG").env("NO_COLOR", "1");
@@ -104,12 +134,33 @@ impl Running {
 
     /// The memory that is resident, as the kernel counts it page by page.
     pub(crate) fn resident_bytes(&self) -> Result<u64, String> {
-        let path = format!("/proc/{}/smaps_rollup", self.child.id());
-        let rollup = fs::read_to_string(path).map_err(|it| format!("smaps_rollup: {it}"))?;
-        let line = rollup.lines().find_map(|it| it.strip_prefix("Rss:"));
-        let kib = line.and_then(|it| it.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        Ok(kib.ok_or("smaps_rollup without Rss")? * 1024)
+        let rollup = self.read("smaps_rollup")?;
+        kib(&rollup, "Rss:").ok_or("smaps_rollup without Rss".into())
     }
+
+    /// Forgets how much memory was resident at most so far.
+    pub(crate) fn forget_peak(&self) -> Result<(), String> {
+        // proc_pid_clear_refs(5): 5 "Reset the peak resident set size".
+        let path = format!("/proc/{}/clear_refs", self.child.id());
+        fs::write(path, "5").map_err(|it| format!("clear_refs: {it}"))
+    }
+
+    /// The most memory that was resident since [`forget_peak`](Self::forget_peak).
+    pub(crate) fn peak_bytes(&self) -> Result<u64, String> {
+        let status = self.read("status")?;
+        kib(&status, "VmHWM:").ok_or("status without VmHWM".into())
+    }
+
+    fn read(&self, name: &str) -> Result<String, String> {
+        let path = format!("/proc/{}/{name}", self.child.id());
+        fs::read_to_string(path).map_err(|it| format!("{name}: {it}"))
+    }
+}
+
+/// Finds a number of kibibytes, in bytes.
+fn kib(lines: &str, name: &str) -> Option<u64> {
+    let line = lines.lines().find_map(|it| it.strip_prefix(name))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
 impl Drop for Running {

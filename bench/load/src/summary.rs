@@ -31,9 +31,11 @@ pub(crate) struct Summary {
     pub(crate) figure: Option<Spread>,
     /// That figure divided by the best rival's of the same round.
     pub(crate) ratio: Option<Spread>,
+    /// Messages, connections or mebibytes.
     pub(crate) per_second: Option<Spread>,
     pub(crate) latency_us_p50: Option<Spread>,
     pub(crate) latency_us_p99: Option<Spread>,
+    pub(crate) peak_growth_bytes: Option<Spread>,
     /// The visits that failed, and why the first of them did.
     pub(crate) failures: (usize, Option<String>),
 }
@@ -79,12 +81,16 @@ pub(crate) fn of_row(
         figure: spread(server, row.figure()),
         ratio: ratio(server),
         per_second: spread(server, "messages_per_second")
-            .or_else(|| spread(server, "connections_per_second")),
+            .or_else(|| spread(server, "connections_per_second"))
+            .or_else(|| spread(server, "deliveries_per_second"))
+            .or_else(|| spread(server, "mib_per_second")),
         latency_us_p50: spread(server, "latency_us_p50"),
         latency_us_p99: spread(server, "latency_us_p99"),
+        peak_growth_bytes: spread(server, "peak_growth_bytes"),
         failures: failures(server),
     };
-    let mut all: Vec<Summary> = (0..servers.len()).map(summary).collect();
+    let taking_part = (0..servers.len()).filter(|it| (servers[*it].refuses)(row.task()).is_none());
+    let mut all: Vec<Summary> = taking_part.map(summary).collect();
     let place = |it: &Summary| it.figure.map_or(f64::INFINITY, |it| it.median);
     all.sort_by(|a, b| place(a).total_cmp(&place(b)));
     (all, best)
@@ -115,6 +121,7 @@ mod tests {
             path: "/",
             program: "x".into(),
             args: vec![],
+            refuses: |_| None,
         };
         let servers = [server("ours", true), server("steady", false), server("wrong", false)];
         let visit = |server, round, outcome: Result<f64, &str>| Visit {

@@ -1,5 +1,11 @@
 //! Frames: writes the client's masked ones, takes the server's apart and checks every byte (RFC 6455 §5).
 
+use bench_pattern::pattern;
+
+/// The first bit of a message's last frame.
+pub(crate) const FIN: u8 = 0x80;
+/// The bit of a message that is compressed (RFC 7692 §6).
+const RSV1: u8 = 0x40;
 pub(crate) const CONTINUATION: u8 = 0;
 pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
@@ -8,7 +14,12 @@ pub(crate) const PONG: u8 = 10;
 
 /// Appends one final frame, masked.
 pub(crate) fn frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8], key: [u8; 4]) {
-    out.push(0x80 | opcode);
+    fragment(out, FIN | opcode, payload, key);
+}
+
+/// Appends one frame that begins with the byte `first`, masked.
+pub(crate) fn fragment(out: &mut Vec<u8>, first: u8, payload: &[u8], key: [u8; 4]) {
+    out.push(first);
     match payload.len() {
         bytes @ 0..=125 => out.push(0x80 | bytes as u8),
         bytes @ 126..=0xffff => {
@@ -35,18 +46,34 @@ pub(crate) fn frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8], key: [u8; 4])
     }
 }
 
+/// What a message is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Expected<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// This many bytes of the pattern.
+    Pattern(u64),
+    /// Something compressed, to be compared when it is inflated.
+    Compressed,
+}
+
+/// Bytes of a compressed message.
+const COMPRESSED_MAX: usize = 1 << 20;
+
 /// What the server's bytes amount to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// The message that was expected, whole and right.
     Message,
+    /// A compressed message, as it came.
+    Compressed(Vec<u8>),
     /// A Ping with this payload.
     Ping(Vec<u8>),
     /// A Close with this code, if it has one.
     Close(Option<u16>),
 }
 
-/// Takes the server's bytes as they come, keeps no payload of messages.
+/// Takes the server's bytes as they come, keeps no payload of messages that are not compressed.
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
     header: [u8; 10],
@@ -54,7 +81,8 @@ pub(crate) struct Incoming {
     payload_left: u64,
     in_payload: bool,
     /// Bytes of the message that came and were right; `None` between messages.
-    message_at: Option<usize>,
+    message_at: Option<u64>,
+    compressed: Vec<u8>,
     control: Vec<u8>,
 }
 
@@ -66,7 +94,7 @@ impl Incoming {
     pub(crate) fn take(
         &mut self,
         bytes: &[u8],
-        expected: Option<&[u8]>,
+        expected: Option<Expected<'_>>,
     ) -> Result<(usize, Option<Found>), String> {
         let mut taken = 0;
         while !self.in_payload {
@@ -106,10 +134,18 @@ impl Incoming {
         }
     }
 
-    fn open_frame(&mut self, expected: Option<&[u8]>) -> Result<(), String> {
+    fn open_frame(&mut self, expected: Option<Expected<'_>>) -> Result<(), String> {
         let [first, second, ..] = self.header;
-        if first & 0x70 != 0 {
-            return Err("reserved bits are set".into());
+        let begins = first & 0x0f == BINARY;
+        let reserved = match expected {
+            Some(Expected::Compressed) if begins => RSV1,
+            _ => 0,
+        };
+        if first & 0x70 != reserved {
+            return Err(match reserved {
+                0 => "reserved bits are set".into(),
+                _ => "a message is not compressed".into(),
+            });
         }
         if second & 0x80 != 0 {
             return Err("a server's frame is masked".into());
@@ -127,7 +163,10 @@ impl Incoming {
         self.in_payload = true;
         self.control.clear();
         match (self.opcode(), self.message_at) {
-            (BINARY, None) if expected.is_some() => self.message_at = Some(0),
+            (BINARY, None) if expected.is_some() => {
+                self.message_at = Some(0);
+                self.compressed.clear();
+            }
             (BINARY, None) => return Err("a message that nobody waits for".into()),
             (CONTINUATION, Some(_)) => {}
             (CLOSE | PING, _) if first & 0x80 != 0 && self.payload_left <= 125 => {}
@@ -136,22 +175,37 @@ impl Incoming {
         Ok(())
     }
 
-    fn compare(&mut self, part: &[u8], expected: Option<&[u8]>) -> Result<(), String> {
+    fn compare(&mut self, part: &[u8], expected: Option<Expected<'_>>) -> Result<(), String> {
         let (Some(at), Some(expected)) = (self.message_at, expected) else {
             return Err("payload outside of a message".into());
         };
-        let Some(due) = expected.get(at..at + part.len()) else {
-            return Err(format!("more than the {} bytes that were sent", expected.len()));
+        let end = at + part.len() as u64;
+        let too_long = |due: u64| Err(format!("more than the {due} bytes that are due"));
+        let wrong = match expected {
+            Expected::Bytes(due) => match due.get(at as usize..end as usize) {
+                None => return too_long(due.len() as u64),
+                Some(due) if part == due => None,
+                Some(due) => {
+                    let right = part.iter().zip(due).take_while(|(a, b)| a == b).count();
+                    Some(at + right as u64)
+                }
+            },
+            Expected::Pattern(due) if due < end => return too_long(due),
+            Expected::Pattern(_) if pattern().is_at(at, part) => None,
+            Expected::Pattern(_) => pattern().first_wrong(at, part),
+            Expected::Compressed if COMPRESSED_MAX < self.compressed.len() + part.len() => {
+                return too_long(COMPRESSED_MAX as u64);
+            }
+            Expected::Compressed => {
+                self.compressed.extend_from_slice(part);
+                None
+            }
         };
-        if part != due {
-            let wrong = part.iter().zip(due).take_while(|(a, b)| a == b).count();
-            return Err(format!("byte {} of {} came back changed", at + wrong, expected.len()));
-        }
-        self.message_at = Some(at + part.len());
-        Ok(())
+        self.message_at = Some(end);
+        wrong.map_or(Ok(()), |at| Err(format!("byte {at} came back changed")))
     }
 
-    fn end_frame(&mut self, expected: Option<&[u8]>) -> Result<Option<Found>, String> {
+    fn end_frame(&mut self, expected: Option<Expected<'_>>) -> Result<Option<Found>, String> {
         self.in_payload = false;
         self.header_bytes = 0;
         match self.opcode() {
@@ -160,9 +214,17 @@ impl Incoming {
                 [a, b, ..] => Some(u16::from_be_bytes([*a, *b])),
                 _ => None,
             }))),
-            _ if self.header[0] & 0x80 == 0 => Ok(None),
+            _ if self.header[0] & FIN == 0 => Ok(None),
             _ => {
-                let (at, due) = (self.message_at.take(), expected.map(<[u8]>::len));
+                let at = self.message_at.take();
+                let due = match expected {
+                    None => None,
+                    Some(Expected::Bytes(bytes)) => Some(bytes.len() as u64),
+                    Some(Expected::Pattern(bytes)) => Some(bytes),
+                    Some(Expected::Compressed) => {
+                        return Ok(Some(Found::Compressed(std::mem::take(&mut self.compressed))));
+                    }
+                };
                 match at == due {
                     true => Ok(Some(Found::Message)),
                     false => Err(format!("{at:?} bytes came back of {due:?}")),
@@ -177,6 +239,10 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8], expected: Option<&[u8]>) -> Result<Vec<Found>, String> {
+        read_all(bytes, expected.map(Expected::Bytes))
+    }
+
+    fn read_all(bytes: &[u8], expected: Option<Expected<'_>>) -> Result<Vec<Found>, String> {
         let mut found = vec![];
         // Every split gives the same.
         for step in [1, 2, 3, usize::MAX] {
@@ -236,6 +302,30 @@ mod tests {
             (b"\x09\x01p", None),
         ] {
             assert!(read(bytes, expected).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_large_message_is_the_pattern_and_nothing_else() {
+        let expected = |bytes| Some(Expected::Pattern(bytes));
+        let begun = [b"\x02\x7e\x01\x00".as_slice(), pattern().at(0, 256)].concat();
+        let whole = [begun.as_slice(), b"\x80\x02", pattern().at(256, 2)].concat();
+        assert_eq!(read_all(&whole, expected(258)), Ok(vec![Found::Message]));
+        for bytes in [257, 259] {
+            assert!(read_all(&whole, expected(bytes)).is_err(), "{bytes}");
+        }
+        let doubled = [begun.as_slice(), b"\x80\x02", pattern().at(0, 2)].concat();
+        assert_eq!(read_all(&doubled, expected(258)), Err("byte 256 came back changed".into()));
+    }
+
+    #[test]
+    fn a_compressed_message_is_kept_for_inflating() {
+        let expected = Some(Expected::Compressed);
+        let fragments = b"\xc2\x01a\x42\x01b\x80\x01c";
+        let found = [Found::Compressed(b"a".into()), Found::Compressed(b"bc".into())];
+        assert_eq!(read_all(fragments, expected), Ok(found.into()));
+        for bytes in [b"\x82\x01a".as_slice(), b"\xa2\x01a", b"\x42\x01a\xc0\x01b"] {
+            assert!(read_all(bytes, expected).is_err(), "{bytes:?}");
         }
     }
 }

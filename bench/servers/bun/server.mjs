@@ -1,4 +1,62 @@
-// Echoes with Bun.serve (µWebSockets inside), all settings at their defaults; run by bun.
+// The benchmark's server of Bun.serve (µWebSockets inside), run by bun: all settings at their defaults but those that
+// a task asks for. The first argument is the task; without one it echoes.
+
+// As in pattern/src/lib.rs.
+const PERIOD = 65521;
+const pattern = Buffer.alloc(PERIOD);
+for (let state = 1, at = 0; at < PERIOD; at += 1) {
+  state = (Math.imul(state, 1664525) + 1013904223) | 0;
+  pattern[at] = state >>> 24;
+}
+
+function isPattern(bytes) {
+  for (let at = 0; at < bytes.length; at += PERIOD) {
+    const part = bytes.subarray(at, at + PERIOD);
+    if (pattern.compare(part, 0, part.length, 0, part.length) !== 0) return false;
+  }
+  return true;
+}
+
+const echo = {
+  message(socket, message) {
+    socket.send(message);
+  },
+};
+
+// The server publishes, and not the socket, which would not hear itself.
+const fanOut = (compress) => ({
+  perMessageDeflate: compress,
+  open(socket) {
+    socket.subscribe('all');
+  },
+  message(socket, message) {
+    server.publish('all', message, compress);
+  },
+});
+
+// Messages too large to hold are held all the same: there is no way to take them, or to send them, in parts.
+const take = {
+  maxPayloadLength: 2 ** 31 - 1,
+  message(socket, message) {
+    if (!isPattern(message)) throw new Error('wrong content');
+    socket.send(Buffer.from(String(message.length)));
+  },
+};
+
+const give = {
+  backpressureLimit: 2 ** 31 - 1,
+  message(socket, message) {
+    socket.send(Buffer.alloc(Number(message.toString()), pattern));
+  },
+};
+
+const tasks = {
+  echo,
+  'fan-out': fanOut(false),
+  'fan-out-deflate': fanOut(true),
+  take,
+  give,
+};
 const server = Bun.serve({
   hostname: '127.0.0.1',
   port: 0,
@@ -6,10 +64,6 @@ const server = Bun.serve({
     if (server.upgrade(request)) return undefined;
     return new Response('a WebSocket server', { status: 426 });
   },
-  websocket: {
-    message(socket, message) {
-      socket.send(message);
-    },
-  },
+  websocket: tasks[process.argv[2] ?? 'echo'],
 });
 console.log(`listening ${server.port}`);

@@ -1,28 +1,55 @@
-//! Echoes with `tokio-tungstenite`: all settings at their defaults, or with the size of the read buffer that the
-//! first argument gives.
+//! The benchmark's server of `tokio-tungstenite`: all settings at their defaults but those that a task asks for, and
+//! the size of the read buffer that `--read-buffer` gives. The other argument is the task; without one it echoes.
 
-use std::{env, io};
+mod fan_out;
+mod large;
 
+use std::{env, io, pin::Pin};
+
+use fan_out::Members;
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
-    accept_async_with_config,
+    WebSocketStream, accept_async_with_config,
     tungstenite::{Error, protocol::WebSocketConfig},
 };
 
+type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
-    let config = env::args().nth(1).map(|bytes| {
-        let bytes = bytes.parse().expect("the argument is a number of bytes");
-        WebSocketConfig::default().read_buffer_size(bytes)
-    });
+    let mut config = WebSocketConfig::default();
+    let mut task: fn(WebSocketStream<TcpStream>, Members) -> Running = |it, _| Box::pin(echo(it));
+    for argument in env::args().skip(1) {
+        match argument.as_str() {
+            "fan-out" => task = |it, members| Box::pin(fan_out::join(it, members)),
+            "take" => {
+                // No way is shown to receive a message in parts.
+                config = config.max_message_size(None).max_frame_size(None);
+                task = |it, _| Box::pin(large::take(it));
+            }
+            "give" => task = |it, _| Box::pin(large::give(it)),
+            other => {
+                let bytes = other.strip_prefix("--read-buffer=").and_then(|it| it.parse().ok());
+                let bytes =
+                    bytes.ok_or(io::Error::other(format!("{other} is neither task nor size")))?;
+                config = config.read_buffer_size(bytes);
+            }
+        }
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("listening {}", listener.local_addr()?.port());
+    let members = Members::default();
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
+        let members = members.clone();
         tokio::spawn(async move {
-            match echo(stream, config).await {
+            let ended = match accept_async_with_config(stream, Some(config)).await {
+                Ok(socket) => task(socket, members).await,
+                Err(why) => Err(why),
+            };
+            match ended {
                 Ok(()) | Err(Error::ConnectionClosed) => {}
                 Err(why) => eprintln!("{why}"),
             }
@@ -30,8 +57,7 @@ async fn main() -> io::Result<()> {
     }
 }
 
-async fn echo(stream: TcpStream, config: Option<WebSocketConfig>) -> Result<(), Error> {
-    let mut socket = accept_async_with_config(stream, config).await?;
+async fn echo(mut socket: WebSocketStream<TcpStream>) -> Result<(), Error> {
     while let Some(message) = socket.next().await {
         let message = message?;
         if message.is_text() || message.is_binary() {
