@@ -22,7 +22,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("haproxy", "a proxy that speaks the PROXY protocol"),
     ("libuv1", "the loop of socketify"),
     ("microsocks", "a SOCKS 5 proxy between client and server"),
-    ("nginx-light", "redirects, refusals and a proxy in front of our server"),
+    ("nginx", "redirects, refusals and a proxy in front of our server"),
     ("openssl", "certificates, and TLS that is not ours, for tests"),
     ("socat", "TLS that is not ours, around Autobahn"),
     ("tinyproxy-bin", "an HTTP proxy between client and server"),

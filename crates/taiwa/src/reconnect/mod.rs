@@ -290,6 +290,11 @@ impl Reconnecting {
         Outcome::Failed { why, pause }
     }
 
+    /// Ends the attempt that is under way.
+    fn stop(&mut self) {
+        self.state = State::Idle;
+    }
+
     fn give_up(&mut self, why: Error) -> Outcome {
         self.state = State::Idle;
         self.trouble = Trouble::default();

@@ -222,6 +222,7 @@ impl ReconnectingWebSocket {
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<Option<Closed>, Error> {
         let Some(socket) = &mut self.socket else {
             self.is_over = true;
+            self.feed.stop();
             return Ok(None);
         };
         socket.start_close(code, reason)?;

@@ -153,9 +153,8 @@ impl Trust {
     ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
         Ok(match self {
             Self::Platform(more) => {
-                let verifier = Verifier::new_with_extra_roots(more.iter().cloned(), provider);
-                let verifier = Arc::new(verifier.map_err(tls_error)?);
-                builder.dangerous().with_custom_certificate_verifier(verifier)
+                let verifier = platform(more, provider)?;
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
             }
             Self::Roots(roots) => builder.with_root_certificates(roots.clone()),
             Self::Anyone => {
@@ -164,6 +163,26 @@ impl Trust {
             }
         })
     }
+}
+
+#[cfg(not(target_os = "android"))]
+fn platform(
+    more: &[CertificateDer<'static>],
+    provider: Arc<CryptoProvider>,
+) -> Result<Verifier, Error> {
+    Verifier::new_with_extra_roots(more.iter().cloned(), provider).map_err(tls_error)
+}
+
+/// Android's verifier takes no more roots.
+#[cfg(target_os = "android")]
+fn platform(
+    more: &[CertificateDer<'static>],
+    provider: Arc<CryptoProvider>,
+) -> Result<Verifier, Error> {
+    if more.is_empty() {
+        return Verifier::new(provider).map_err(tls_error);
+    }
+    Err(tls_error("no roots can be added to those of Android"))
 }
 
 /// Begins TLS on a transport. Its clones share the sessions that can be resumed.

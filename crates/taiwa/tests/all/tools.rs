@@ -88,7 +88,7 @@ impl Tool {
     pub(crate) fn says(&self, part: &str, times: usize) -> impl Future<Output = String> {
         let place = std::panic::Location::caller();
         async move {
-            for _ in 0..2000 {
+            for _ in 0..6000 {
                 let said = self.said();
                 if said.matches(part).count() >= times {
                     return said;

@@ -14,7 +14,8 @@ impl ClientBuilder {
     }
 
     /// Trusts the certificates in `pem` as roots beside those that count already: those of the platform,
-    /// or those of [`root_certificate_pem`](Self::root_certificate_pem). May be called several times.
+    /// or those of [`root_certificate_pem`](Self::root_certificate_pem). May be called several times. To those
+    /// of Android none can be added: there, connecting fails with [`Error::Tls`].
     pub fn more_root_certificates_pem(mut self, pem: &[u8]) -> Self {
         let added = self.tls.add_more_roots(pem);
         self.check(added)

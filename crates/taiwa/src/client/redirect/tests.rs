@@ -164,3 +164,59 @@ fn only_what_redirects_does() {
         }
     }
 }
+
+#[test]
+fn whatever_a_location_says_the_next_url_is_as_strict_as_the_first() {
+    const PARTS: [&str; 24] = [
+        "ws",
+        "wss",
+        "http",
+        "https",
+        "://",
+        "//",
+        "/",
+        "\\",
+        ":",
+        "@",
+        "?",
+        "#",
+        "..",
+        ".",
+        "%2e",
+        "%00",
+        "[::1]",
+        "[",
+        "]",
+        "a.example",
+        "eve",
+        "80",
+        "99999",
+        "\u{e9}",
+    ];
+    let base = hop("wss://me:pw@a.example:8443/b/c?d");
+    let (mut seed, mut followed) = (1_u64, 0);
+    for _ in 0..50_000 {
+        let mut location = String::new();
+        for _ in 0..seed % 8 {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            location.push_str(PARTS[(seed >> 33) as usize % PARTS.len()]);
+        }
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed >> 40 | 1);
+        let mut response = redirect(302, &[]);
+        let Ok(value) = HeaderValue::from_bytes(location.as_bytes()) else { continue };
+        response.headers_mut().insert(LOCATION, value);
+        let Ok(Some(next)) = base.redirected_by(&response) else { continue };
+        followed += 1;
+        let text = next.uri.to_string();
+        assert_eq!(parse_uri(&text).as_ref(), Ok(&next.uri), "{location:?}");
+        assert_eq!(next.uri.scheme_str(), Some("wss"), "{location:?}");
+        assert!(next.uri.path().split('/').all(|it| it != "." && it != ".."), "{location:?}");
+        let is_home = text.starts_with("wss://me:pw@a.example:8443/");
+        assert_eq!(next.standing == Standing::Home, is_home, "{location:?} became {text}");
+        assert_eq!(next.headers.contains_key(AUTHORIZATION), is_home, "{location:?} became {text}");
+        assert!(is_home || !text.split(['?', '/']).nth(2).unwrap().contains('@'), "{text}");
+    }
+    assert!(followed > 5_000, "{followed} of 50,000 were followed");
+}
