@@ -25,6 +25,8 @@ fn redirects_are_followed_when_asked_for() {
     let server = Server::start(&[]);
     let there = format!("http://{}/echo", server.addr);
     let once = || redirecting(there.clone()).0;
+    // A URL of http is as good without any redirect.
+    assert_eq!(connect(&there, &["-m", "hello", "-1"], "").expect(0).stdout, b"hello\n");
     let args = ["-m", "hello", "-1"];
     let outcome = connect(&once(), &args, "").expect(5);
     assert!(outcome.stderr.contains(&format!("Location: {there}\n")), "{}", outcome.stderr);

@@ -6,8 +6,10 @@ pub(super) fn complete(url: &str) -> String {
     if url.starts_with("ws+unix:") || url.starts_with("wss+unix:") {
         return url.to_owned();
     }
-    let with_scheme = match url.find("://") {
-        Some(at) if url[..at].bytes().all(|b| b.is_ascii_alphanumeric()) => url.to_owned(),
+    let with_scheme = match url.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => format!("ws://{rest}"),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => format!("wss://{rest}"),
+        Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => url.to_owned(),
         _ => format!("ws://{url}"),
     };
     let authority = with_scheme.find("://").expect("just added") + 3;
@@ -38,7 +40,8 @@ mod tests {
             ("[::1]:8000/chat", "ws://[::1]:8000/chat"),
             ("example.org?next=http://x", "ws://example.org?next=http://x"),
             ("wss://example.org/feed?a=b&c=%20", "wss://example.org/feed?a=b&c=%20"),
-            ("https://example.org/", "https://example.org/"),
+            ("http://example.org", "ws://example.org"),
+            ("HTTPS://example.org/", "wss://example.org/"),
             ("ws://h/対話?q=a b", "ws://h/%E5%AF%BE%E8%A9%B1?q=a%20b"),
             ("ws://h/{\"x\"}", "ws://h/%7B%22x%22%7D"),
             ("ftp://h/", "ftp://h/"),
