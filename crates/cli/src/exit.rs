@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Inside = 1,
     /// Bad arguments or input.
     Usage = 2,
-    /// No such name, or no connection by TCP; an address that can't be listened on.
+    /// No such name, no connection by TCP or through a proxy; an address that can't be listened on.
     Unreachable = 3,
     /// TLS failed.
     Tls = 4,
@@ -69,7 +69,7 @@ impl Failure {
 pub(crate) fn of_opening(error: &Error) -> Exit {
     match error {
         Error::Request(_) | Error::Header(_) => Exit::Usage,
-        Error::Io(_) | Error::Lost => Exit::Unreachable,
+        Error::Io(_) | Error::Lost | Error::Proxy(_) => Exit::Unreachable,
         Error::Tls(_) => Exit::Tls,
         Error::Refused(_) | Error::Redirect(_) => Exit::Refused,
         Error::Late(_) => Exit::Late,

@@ -232,6 +232,13 @@ pub(crate) struct Opening {
     /// How many redirects to follow with -L; one more: exit code 5
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) redirects_max: u32,
+    /// Connect through a proxy: http://, https://, socks5:// or socks5h://, with USER:PASSWORD@ where
+    /// it wants them. Default: what https_proxy, http_proxy, all_proxy and no_proxy say
+    #[arg(long, value_name = "URL", conflicts_with = "no_proxy")]
+    pub(crate) proxy: Option<String>,
+    /// Connect directly, whatever the environment says
+    #[arg(long)]
+    pub(crate) no_proxy: bool,
     /// From the name's look-up to the end of the opening handshake
     #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().handshake))]
     pub(crate) connect_timeout: Time,
@@ -396,13 +403,14 @@ Examples:
   taiwa connect -m hello -1 ws://localhost:8000/echo     send one, receive one
   seq 1000 | taiwa connect ws://localhost:8000/echo      a message a line
   taiwa connect --stay --format jsonl wss://example.org/feed < /dev/null | jq .
+  taiwa connect ws+unix:/run/app.sock:/chat              talk on a unix socket
   taiwa connect --binary --delimiter none ws://localhost:8000/echo < in > out
 
 Exit codes:
   0    closed with 1000, 1001 or no code, or --count was reached
   1    failed inside
   2    bad arguments or input
-  3    name not found, or no connection by TCP
+  3    name not found, no connection by TCP, or none through the proxy
   4    TLS failed
   5    the server refused the opening handshake, or redirected it to where -L does not follow
   6    the server took too long

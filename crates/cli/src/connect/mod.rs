@@ -17,7 +17,8 @@ use std::{
 };
 
 use taiwa::{
-    Client, ClientBuilder, Deadlines, Deflate, Error, FinalUrl, Keepalive, Limits, WebSocket,
+    Client, ClientBuilder, Deadlines, Deflate, Error, FinalUrl, Keepalive, Limits, Proxy,
+    ProxyFault, WebSocket,
 };
 
 use crate::{
@@ -135,6 +136,12 @@ fn client(args: &Connect) -> Result<Client, Failure> {
     if args.opening.location {
         builder = builder.redirects(args.opening.redirects_max);
     }
+    if args.opening.no_proxy {
+        builder = builder.proxy(None);
+    }
+    if let Some(url) = &args.opening.proxy {
+        builder = builder.proxy(Proxy::parse(url).map_err(|it| usage(format!("--proxy: {it}")))?);
+    }
     secured(builder, &args.opening)?.build().map_err(|it| Failure::new(Exit::Usage, it))
 }
 
@@ -168,15 +175,23 @@ pub(crate) fn keepalive(ping_after: Time, pong_within: Time) -> Option<Keepalive
 
 fn not_opened(opening: &Opening, url: &str, error: Error) -> Failure {
     let exit = exit::of_opening(&error);
-    let Error::Refused(response) = &error else {
-        return Failure::new(exit, format_args!("{}: {error}", pretty::visible(url)));
+    let failed = || format!("{}: {error}", pretty::visible(url));
+    let (response, mut message) = match &error {
+        Error::Refused(response) => {
+            // After redirects, it is another URL that refused.
+            let url = match response.extensions().get() {
+                Some(FinalUrl(last)) if opening.location => last.to_string(),
+                _ => url.to_owned(),
+            };
+            let status = response.status();
+            (response, format!("{}: refused with {status}", pretty::visible(&url)))
+        }
+        Error::Proxy(proxy) => match proxy.fault() {
+            ProxyFault::Refused(response) => (response, failed()),
+            _ => return Failure::new(exit, failed()),
+        },
+        _ => return Failure::new(exit, failed()),
     };
-    // After redirects, it is another URL that refused.
-    let url = match response.extensions().get() {
-        Some(FinalUrl(last)) if opening.location => last.to_string(),
-        _ => url.to_owned(),
-    };
-    let mut message = format!("{}: refused with {}", pretty::visible(&url), response.status());
     if let Some(location) = response.headers().get(http::header::LOCATION) {
         let location = String::from_utf8_lossy(location.as_bytes());
         message.push_str(&format!("\nLocation: {}", pretty::visible(&location)));
