@@ -4,7 +4,13 @@
 mod alike;
 #[cfg(feature = "compat-axum")]
 mod axum;
+#[cfg(feature = "compat-tungstenite")]
+mod examples;
 #[cfg(any(feature = "compat-axum", feature = "compat-tungstenite"))]
 mod imports;
 #[cfg(any(feature = "compat-axum", feature = "compat-tungstenite"))]
 mod published;
+#[cfg(feature = "compat-tungstenite")]
+#[path = "../all/tools.rs"]
+#[allow(dead_code)]
+mod tools;

@@ -69,6 +69,7 @@ fn heads() -> Vec<String> {
     heads
 }
 
+#[allow(clippy::result_large_err)]
 pub(crate) async fn servers() -> Vec<String> {
     let mut told = Vec::new();
     for head in heads() {

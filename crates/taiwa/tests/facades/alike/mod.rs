@@ -96,11 +96,12 @@ fn frame(end: End, first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn receiving_cases() -> Vec<(&'static str, End, Vec<u8>)> {
+    type Frames<'a> = Vec<(u8, &'a [u8])>;
     const BIG: &[u8] = &[b'x'; 126];
     let close = |code: u16, reason: &str| [&code.to_be_bytes()[..], reason.as_bytes()].concat();
     let (normal, odd) = (close(1000, "bye"), close(4321, ""));
     // Each case is a list of frames: first byte and payload.
-    let cases: Vec<(&str, Vec<(u8, &[u8])>)> = vec![
+    let cases: Vec<(&str, Frames<'_>)> = vec![
         ("nothing", vec![]),
         ("text", vec![(0x81, "対話".as_bytes())]),
         ("empty text and binary", vec![(0x81, b""), (0x82, b"")]),
