@@ -20,6 +20,7 @@ mod receiver;
 mod tests;
 mod timer;
 mod transport;
+#[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
 mod two_tasks;
 
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
@@ -40,6 +41,7 @@ use sending::Outgoing;
 use shared::Shared;
 pub use slow::{SlowCounters, SlowPolicy};
 pub(crate) use timer::now;
+#[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
 pub(crate) use two_tasks::TwoTasks;
 
 /// An open WebSocket connection, client or server.

@@ -194,3 +194,42 @@ fn a_file_goes_up_and_comes_down_again() {
     assert!(std::fs::read(&back).expect("it came back") == content);
     std::fs::remove_dir_all(&folder).expect("ours");
 }
+
+/// axum's graceful shutdown closes the sockets, and the program ends.
+#[cfg(all(feature = "axum", unix))]
+#[tokio::test]
+async fn two_talk_in_the_chat_behind_axum_until_it_is_interrupted() {
+    let server = tokio::task::spawn_blocking(|| {
+        let mut command = example("axum_chat");
+        command.arg("127.0.0.1:0").stdout(Stdio::piped());
+        let mut server = Program(command.spawn().expect("it is built"));
+        let url = url_of(&mut server);
+        (server, url)
+    });
+    let (mut server, url) = server.await.expect("no panic");
+    let url = format!("{}chat", url.replace("http", "ws"));
+    let mut one = soon(taiwa::connect(&url)).await.unwrap();
+    let mut two = soon(taiwa::connect(&url)).await.unwrap();
+    // The room is entered a moment after the handshake: ask until it answers.
+    soon(async {
+        loop {
+            two.send("?").await.unwrap();
+            let answer = tokio::time::timeout(Duration::from_millis(100), one.recv()).await;
+            if let Ok(answer) = answer {
+                return assert_eq!(answer.unwrap(), Some("?".into()));
+            }
+        }
+    })
+    .await;
+    one.send("hello").await.unwrap();
+    while soon(two.recv()).await.unwrap().expect("it is open") != "hello".into() {}
+
+    let pid = server.0.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("there is a kill").success());
+    for mut socket in [one, two] {
+        while soon(socket.recv()).await.unwrap().is_some() {}
+        assert_eq!(socket.closed().unwrap().code, taiwa::CloseCode::GOING_AWAY);
+    }
+    let ended = tokio::task::spawn_blocking(move || server.0.wait());
+    assert!(soon(ended).await.unwrap().unwrap().success());
+}

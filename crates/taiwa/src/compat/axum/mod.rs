@@ -36,6 +36,7 @@
 //! | [`max_write_buffer_size`](WebSocketUpgrade::max_write_buffer_size) | past it sending fails; unlimited | past it sending waits; 1 MiB |
 //! | frames of one message | unlimited | 65,536 |
 //! | a close code that may not be sent, control frames over 125 bytes | sent | an error, and the connection is unharmed |
+//! | the peer's Close frame has a code that may not be sent | received as `Close` with 1002 | an error; the peer hears 1002 as well |
 //! | compression (RFC 7692) | none | if the [`Sockets`](crate::Sockets) say so |
 
 pub mod close_code;

@@ -54,7 +54,7 @@ impl WebSocket {
     /// Cancel-safe: it is queued whole or not at all.
     ///
     /// # Errors
-    /// After the end; after a Close frame, except for another one; for a control frame that may not be sent,
+    /// After the end, which a received Close frame is; after a Close frame was sent, except for another one; for a control frame that may not be sent,
     /// with the connection unharmed.
     pub async fn send(&mut self, msg: Message) -> Result<(), Error> {
         poll_fn(|cx| Pin::new(&mut *self).poll_ready(cx)).await?;
@@ -139,6 +139,9 @@ impl Sink<Message> for WebSocket {
 
     fn start_send(mut self: Pin<&mut Self>, item: Message) -> Result<(), Error> {
         let socket = &mut self.socket;
+        if let Some(closed) = socket.closed() {
+            return Err(Error::new(Ours::Closed(closed.clone())));
+        }
         let queued = match item {
             Message::Text(text) => socket.queue(&Payload::Text(text.0)),
             Message::Binary(bytes) => socket.queue(&Payload::Binary(bytes)),

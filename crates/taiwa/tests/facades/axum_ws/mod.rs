@@ -1,0 +1,4 @@
+//! Tests of `compat::axum`.
+
+mod alike;
+mod published_by_axum;
