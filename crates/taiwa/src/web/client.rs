@@ -15,6 +15,7 @@ use super::{
     state::{Phase, State},
     streams::{self, Streams},
     timer::Timer,
+    waiting::Waiter,
     websocket::WebSocket,
 };
 use crate::error::Error;
@@ -99,7 +100,7 @@ impl Client {
 async fn opened(state: &State) -> Result<(), Error> {
     poll_fn(|cx| match state.phase() {
         Phase::Opening => {
-            state.note(cx);
+            state.waiting.note(Waiter::READER, cx);
             Poll::Pending
         }
         Phase::Open | Phase::Closing => Poll::Ready(Ok(())),

@@ -1,6 +1,6 @@
 //! The browser's `WebSocket`: everything it tells comes as an event, and it can't be told to wait.
 
-use std::{cell::RefCell, rc::Rc, task::Context, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use js_sys::{Array, JsString};
 use taiwa_proto::{CloseCode, Message, Side, Utf8Bytes};
@@ -87,9 +87,8 @@ impl Events {
         }
     }
 
-    /// Has the task woken when less may be buffered.
-    pub(super) fn note_drain(&self, cx: &Context<'_>) {
-        self.state.note(cx);
+    /// Has all who wait woken when less may be buffered.
+    pub(super) fn look_again(&self) {
         let mut look = self.look.borrow_mut();
         if look.as_ref().is_none_or(Timer::is_over) {
             let state = Rc::clone(&self.state);

@@ -20,6 +20,7 @@ use super::{
     state::{Phase, Reader, State},
     streams::Streams,
     timer::Timer,
+    waiting::Waiter,
 };
 use crate::error::{Error, TrySendError};
 
@@ -70,7 +71,7 @@ impl Line {
             (Some(message), _) => Some(message),
             // Nobody waits for the browser's end of a connection that was given up.
             (None, Interface::Streams(it)) if !self.is_given_up() => {
-                self.state.note(cx);
+                self.state.waiting.note(Waiter::READER, cx);
                 ready!(it.poll_read())
             }
             (None, _) => None,
@@ -82,12 +83,12 @@ impl Line {
     }
 
     /// Waits for the end for somebody who is not the reader, keeping messages for whom they are.
-    pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Closed> {
+    pub(super) fn poll_closed(&self, cx: &mut Context<'_>, waiter: Waiter) -> Poll<Closed> {
         loop {
             if let Some(closed) = self.state.end() {
                 return Poll::Ready(closed.clone());
             }
-            self.state.note(cx);
+            self.state.waiting.note(waiter, cx);
             let Interface::Streams(streams) = &self.interface else { return Poll::Pending };
             if !self.state.keeps_more() {
                 return Poll::Pending;
@@ -106,7 +107,7 @@ impl Line {
         if let Interface::Streams(_) = self.interface {
             let line = Rc::downgrade(self);
             spawn_local(poll_fn(move |cx| match line.upgrade() {
-                Some(line) => line.poll_closed(cx).map(drop),
+                Some(line) => line.poll_closed(cx, Waiter::READER).map(drop),
                 None => Poll::Ready(()),
             }));
         }
@@ -180,25 +181,34 @@ impl Line {
         message: &Message,
         is_queued: &mut bool,
         cx: &mut Context<'_>,
+        waiter: Waiter,
     ) -> Poll<Result<(), Error>> {
         while !*is_queued {
             *is_queued = self.queue(message)?;
             if !*is_queued {
-                ready!(self.poll_room(cx))?;
+                ready!(self.poll_room(cx, waiter))?;
             }
         }
-        self.poll_written(cx)
+        self.poll_written(cx, waiter)
     }
 
-    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_out(cx, Self::has_room)
+    pub(super) fn poll_room(
+        &self,
+        cx: &mut Context<'_>,
+        waiter: Waiter,
+    ) -> Poll<Result<(), Error>> {
+        self.poll_out(cx, waiter, Self::has_room)
     }
 
     /// Waits for room and takes it until [`give_back`](Self::give_back).
-    pub(super) fn poll_permit(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.poll_room(cx))?;
+    pub(super) fn poll_permit(
+        &self,
+        cx: &mut Context<'_>,
+        waiter: Waiter,
+    ) -> Poll<Result<(), Error>> {
+        ready!(self.poll_room(cx, waiter))?;
         if self.permits.get() == PERMITS_MAX {
-            self.state.note(cx);
+            self.state.waiting.note(waiter, cx);
             return Poll::Pending;
         }
         self.permits.set(self.permits.get() + 1);
@@ -210,11 +220,20 @@ impl Line {
         self.state.wake();
     }
 
-    pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_out(cx, Self::is_written)
+    pub(super) fn poll_written(
+        &self,
+        cx: &mut Context<'_>,
+        waiter: Waiter,
+    ) -> Poll<Result<(), Error>> {
+        self.poll_out(cx, waiter, Self::is_written)
     }
 
-    fn poll_out(&self, cx: &mut Context<'_>, enough: fn(&Self) -> bool) -> Poll<Result<(), Error>> {
+    fn poll_out(
+        &self,
+        cx: &mut Context<'_>,
+        waiter: Waiter,
+        enough: fn(&Self) -> bool,
+    ) -> Poll<Result<(), Error>> {
         let checked = self.state.tell_sender().and_then(|()| self.check_open());
         if let Err(error) = checked {
             *self.stall.borrow_mut() = None;
@@ -224,9 +243,9 @@ impl Line {
             *self.stall.borrow_mut() = None;
             return Poll::Ready(Ok(()));
         }
-        match &self.interface {
-            Interface::Events(it) => it.note_drain(cx),
-            Interface::Streams(_) => self.state.note(cx),
+        self.state.waiting.note(waiter, cx);
+        if let Interface::Events(it) = &self.interface {
+            it.look_again();
         }
         self.watch();
         Poll::Pending

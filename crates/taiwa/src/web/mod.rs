@@ -9,6 +9,7 @@ mod line;
 mod events;
 mod streams;
 mod state;
+mod waiting;
 mod timer;
 
 pub use client::{BrowserInterface, Client, ClientBuilder, connect};

@@ -9,7 +9,7 @@ use std::{
 
 use taiwa_proto::{CloseCode, Closed, Message, Prepared};
 
-use super::{line::Line, permit::Permit};
+use super::{line::Line, permit::Permit, waiting::Waiter};
 use crate::error::{Error, TrySendError};
 
 /// The sending half of a connection, from [`WebSocket::split`](crate::WebSocket::split). Cloning it is cheap.
@@ -18,14 +18,16 @@ use crate::error::{Error, TrySendError};
 /// of the peer are dropped. When all halves are dropped, the connection is closed without a code.
 ///
 /// All methods that wait are cancel-safe.
-#[derive(Clone)]
 pub struct Sender {
     line: Rc<Line>,
+    /// Of who polls this sender by hand.
+    waiter: Waiter,
 }
 
 impl Sender {
     pub(super) fn new(line: Rc<Line>) -> Self {
-        Self { line }
+        let waiter = line.state.waiting.waiter();
+        Self { line, waiter }
     }
 
     /// Sends a message, as [`WebSocket::send`](crate::WebSocket::send).
@@ -37,8 +39,9 @@ impl Sender {
     /// receiver, if there is one, and [`Error::Closed`] here.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), Error> {
         let message = message.into();
+        let turn = self.line.state.waiting.turn();
         let mut is_queued = false;
-        poll_fn(|cx| self.line.poll_send(&message, &mut is_queued, cx)).await
+        poll_fn(|cx| self.line.poll_send(&message, &mut is_queued, cx, turn.waiter)).await
     }
 
     /// Sends a message that is shared with others, as [`send`](Self::send).
@@ -65,7 +68,8 @@ impl Sender {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn reserve(&self) -> Result<Permit<'_>, Error> {
-        poll_fn(|cx| self.line.poll_permit(cx)).await?;
+        let turn = self.line.state.waiting.turn();
+        poll_fn(|cx| self.line.poll_permit(cx, turn.waiter)).await?;
         Ok(Permit::new(&self.line))
     }
 
@@ -97,7 +101,8 @@ impl Sender {
     ///
     /// Cancel-safe.
     pub async fn closed(&self) -> Closed {
-        poll_fn(|cx| self.line.poll_closed(cx)).await
+        let turn = self.line.state.waiting.turn();
+        poll_fn(|cx| self.line.poll_closed(cx, turn.waiter)).await
     }
 
     /// Tells whether the connection has ended.
@@ -121,11 +126,11 @@ impl Sender {
     }
 
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.line.poll_room(cx)
+        self.line.poll_room(cx, self.waiter)
     }
 
     pub(crate) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.line.poll_written(cx)
+        self.line.poll_written(cx, self.waiter)
     }
 
     /// Queues a message, room or not.
@@ -135,11 +140,23 @@ impl Sender {
 
     /// Polls for the end, as [`closed`](Self::closed).
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Closed> {
-        self.line.poll_closed(cx)
+        self.line.poll_closed(cx, self.waiter)
     }
 
     pub(super) fn line(&self) -> &Rc<Line> {
         &self.line
+    }
+}
+
+impl Clone for Sender {
+    fn clone(&self) -> Self {
+        Self::new(Rc::clone(&self.line))
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.line.state.waiting.forget(self.waiter);
     }
 }
 

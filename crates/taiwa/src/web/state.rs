@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::VecDeque,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use js_sys::{JsString, Uint8Array};
@@ -13,7 +13,10 @@ use taiwa_proto::{
 };
 use wasm_bindgen::{JsCast, JsValue};
 
-use super::timer::Timer;
+use super::{
+    timer::Timer,
+    waiting::{Waiter, Waiting},
+};
 use crate::error::Error;
 
 /// What a message costs in the inbox beside its payload.
@@ -42,7 +45,8 @@ pub(super) struct State {
     reader: Cell<Reader>,
     inbox: RefCell<VecDeque<Message>>,
     inbox_bytes: Cell<usize>,
-    wakers: RefCell<Vec<Waker>>,
+    /// They are woken when anything changes.
+    pub(super) waiting: Waiting,
     /// From our Close frame to the end.
     close_timer: RefCell<Option<Timer>>,
 }
@@ -109,7 +113,7 @@ impl State {
             reader: Cell::new(Reader::Socket),
             inbox: RefCell::default(),
             inbox_bytes: Cell::new(0),
-            wakers: RefCell::default(),
+            waiting: Waiting::default(),
             close_timer: RefCell::default(),
         })
     }
@@ -145,17 +149,8 @@ impl State {
         }
     }
 
-    /// Has the task woken when anything changes.
-    pub(super) fn note(&self, cx: &Context<'_>) {
-        let mut wakers = self.wakers.borrow_mut();
-        if !wakers.iter().any(|it| it.will_wake(cx.waker())) {
-            wakers.push(cx.waker().clone());
-        }
-    }
-
     pub(super) fn wake(&self) {
-        let wakers = self.wakers.take();
-        wakers.into_iter().for_each(Waker::wake);
+        self.waiting.wake();
     }
 
     pub(super) fn opened(&self) {
@@ -282,7 +277,7 @@ impl State {
     /// Tells the reader of the end, once with the error if it is one. Pending before the end.
     pub(super) fn poll_end(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
         if self.phase() != Phase::Ended {
-            self.note(cx);
+            self.waiting.note(Waiter::READER, cx);
             return Poll::Pending;
         }
         Poll::Ready(self.tell())

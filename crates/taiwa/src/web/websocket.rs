@@ -9,7 +9,9 @@ use std::{
 
 use taiwa_proto::{CloseCode, Closed, Message, Prepared, deflate};
 
-use super::{line::Line, permit::Permit, receiver::Receiver, sender::Sender, state::Reader};
+use super::{
+    line::Line, permit::Permit, receiver::Receiver, sender::Sender, state::Reader, waiting::Waiter,
+};
 use crate::error::{Error, TrySendError};
 
 /// An open WebSocket connection of a browser.
@@ -65,7 +67,7 @@ impl WebSocket {
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         let message = message.into();
         let mut is_queued = false;
-        poll_fn(|cx| self.line.poll_send(&message, &mut is_queued, cx)).await
+        poll_fn(|cx| self.line.poll_send(&message, &mut is_queued, cx, Waiter::WRITER)).await
     }
 
     /// Sends a message that is shared with others, as [`send`](Self::send). The browser frames and compresses
@@ -86,7 +88,7 @@ impl WebSocket {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn reserve(&mut self) -> Result<Permit<'_>, Error> {
-        poll_fn(|cx| self.line.poll_permit(cx)).await?;
+        poll_fn(|cx| self.line.poll_permit(cx, Waiter::WRITER)).await?;
         Ok(Permit::new(&self.line))
     }
 
@@ -182,7 +184,7 @@ impl WebSocket {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.line.poll_room(cx)
+        self.line.poll_room(cx, Waiter::WRITER)
     }
 
     /// Polls until everything that is queued is on its way; through `WebSocket`, which does not tell, until
@@ -191,7 +193,7 @@ impl WebSocket {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.line.poll_written(cx)
+        self.line.poll_written(cx, Waiter::WRITER)
     }
 }
 
