@@ -3,13 +3,9 @@
 #[cfg(feature = "compat-tungstenite")]
 mod alike;
 #[cfg(feature = "compat-axum")]
-<<<<<<< HEAD
-mod axum;
+mod axum_ws;
 #[cfg(feature = "compat-tungstenite")]
 mod examples;
-=======
-mod axum_ws;
->>>>>>> 0ae59d4 (taiwa: axum's WebSocket and ours side by side, a chat behind axum)
 #[cfg(any(feature = "compat-axum", feature = "compat-tungstenite"))]
 mod imports;
 #[cfg(any(feature = "compat-axum", feature = "compat-tungstenite"))]
