@@ -93,15 +93,17 @@ impl Client {
     /// Opens a connection: resolves the host, connects by TCP (and TLS for `wss`), and does the opening
     /// handshake, all within [`Deadlines::handshake`](crate::Deadlines).
     ///
-    /// Of several addresses the first that connects wins (RFC 8305): families by turns, the next one
-    /// begins after 250 ms, or at once when one fails, up to 32. A proxy of the environment is used: see
-    /// [`ClientBuilder::proxy`].
+    /// Of a host's addresses (the first 32) that one wins which connects first (RFC 8305): families take
+    /// turns, and the next begins after 250 ms, or at once when one fails. A proxy of the environment is
+    /// used: see [`ClientBuilder::proxy`].
     ///
     /// `ws+unix:/run/app.sock:/chat?x=1` leads to a unix socket, in the form of npm's `ws`: the socket's
     /// path (absolute or relative, percent-encoded where it has a colon, a space or a percent sign), a
     /// colon, and what is requested there, `/` if it is left out. `Host` is `localhost`, or what stands
     /// in `ws+unix://host/run/app.sock`; `wss+unix:` adds TLS for that name. On Linux a path that begins
     /// with `%00` is one of the abstract namespace.
+    ///
+    /// Cancel-safe: dropping the future ends what it began, without a connection left open.
     ///
     /// # Errors
     /// [`Error::Request`], [`Error::Io`], [`Error::Proxy`], [`Error::Tls`], [`Error::Late`];
@@ -113,6 +115,7 @@ impl Client {
     }
 
     /// Opens a connection like [`connect`](Self::connect) and returns the head of the server's response.
+    /// Cancel-safe like it.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -161,6 +164,7 @@ impl Client {
 
     /// Does the opening handshake over a transport that is connected already, within
     /// [`Deadlines::handshake`](crate::Deadlines). The URL gives `Host` and the path; its scheme adds no TLS.
+    /// Dropping the future drops the transport.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), except [`Error::Tls`].
@@ -178,7 +182,8 @@ impl Client {
     }
 
     /// Opens a connection like [`connect_over`](Self::connect_over), with TLS on the transport: whatever
-    /// the scheme, it is done with the client's settings and the URL's host.
+    /// the scheme, it is done with the client's settings and the URL's host. Dropping the future drops the
+    /// transport.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).

@@ -271,7 +271,8 @@ impl WebSocket {
         self.inner().deflate()
     }
 
-    /// Returns the peer's address; `None` for a transport that was handed in.
+    /// Returns the peer's address; `None` for a transport that was handed in, a unix
+    /// socket, and behind a proxy.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.inner().peer_addr()
     }

@@ -116,7 +116,8 @@ impl Receiver {
         self.shared.agreed.deflate.as_ref()
     }
 
-    /// Returns the peer's address; `None` for a transport that was handed in.
+    /// Returns the peer's address; `None` for a transport that was handed in, a unix
+    /// socket, and behind a proxy.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.shared.peer_addr
     }

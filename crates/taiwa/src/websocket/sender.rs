@@ -293,7 +293,8 @@ impl Sender {
         self.shared.agreed.subprotocol.as_deref()
     }
 
-    /// Returns the peer's address; `None` for a transport that was handed in.
+    /// Returns the peer's address; `None` for a transport that was handed in, a unix
+    /// socket, and behind a proxy.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.shared.peer_addr
     }

@@ -157,12 +157,16 @@ async fn the_next_address_is_tried_after_a_quarter_of_a_second() {
 #[tokio::test]
 async fn the_next_address_is_tried_at_once_when_one_fails() {
     let (good, _listening) = listener().await;
-    let dead = [closed().await, closed().await, closed().await, closed().await];
+    let mut dead = Vec::new();
+    for _ in 0..12 {
+        dead.push(closed().await);
+    }
     let begun = Instant::now();
     let all = [&dead[..], &[good]].concat();
     let tcp = timeout(Duration::from_secs(10), connect(&all, None)).await.expect("in time");
     assert_eq!(tcp.unwrap().peer_addr().unwrap(), good);
-    assert!(begun.elapsed() < Duration::from_millis(250), "{:?}", begun.elapsed());
+    // Waiting for each would take three seconds; the machine may be busy.
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
