@@ -24,6 +24,7 @@ use super::{
     slow::HeldBack,
     timer::{Timer, now},
     transport::Transport,
+    two_tasks::TwoTasks,
 };
 use crate::{error::Error, io::BoxIo, scratch::with_scratch};
 
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     peer_addr: Option<SocketAddr>,
     /// Where a dropped connection goes to be closed.
     pub(super) home: Option<oneshot::Sender<Box<Inner>>>,
+    /// Who polls it as a stream and as a sink; made for the first one.
+    pub(super) tasks: Option<Arc<TwoTasks>>,
     /// The socket was dropped by a panic.
     pub(crate) panicked: bool,
 }
@@ -107,6 +110,7 @@ impl Inner {
             agreed,
             peer_addr,
             home: None,
+            tasks: None,
             panicked: false,
         }
     }

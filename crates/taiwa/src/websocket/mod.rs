@@ -7,6 +7,7 @@ mod receiving;
 mod sending;
 mod control;
 mod poll;
+mod stream;
 #[cfg(feature = "compat-axum")]
 mod queue;
 mod parts;

@@ -2,6 +2,7 @@
 
 mod halves;
 mod slow;
+mod stream;
 mod parts;
 
 use std::{

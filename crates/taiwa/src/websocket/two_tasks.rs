@@ -27,6 +27,12 @@ impl TwoTasks {
     pub(crate) fn writes(&self, waker: &Waker) {
         set(&self.writer, waker);
     }
+
+    /// Tells whether a task other than this one waits to read.
+    pub(crate) fn is_read_by_another(&self, waker: &Waker) -> bool {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        reader.as_ref().is_some_and(|it| !it.will_wake(waker))
+    }
 }
 
 fn set(slot: &Mutex<Option<Waker>>, waker: &Waker) {

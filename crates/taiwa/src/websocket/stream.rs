@@ -1,0 +1,94 @@
+//! [`WebSocket`] as the `Stream` and `Sink` of the futures crates.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use futures_core::{FusedStream, Stream};
+use futures_sink::Sink;
+use taiwa_proto::{CloseCode, Message};
+
+use super::{Outgoing, WebSocket, inner::Inner, now};
+use crate::error::Error;
+
+/// Gives the messages of the peer, as [`recv`](WebSocket::recv) does; the stream ends with the connection,
+/// or after an error. Dropping a future of `next` loses nothing.
+///
+/// ```no_run
+/// # async fn run(socket: taiwa::WebSocket) -> Result<(), taiwa::Error> {
+/// use futures_util::{SinkExt, StreamExt};
+///
+/// let (mut sink, mut stream) = StreamExt::split(socket);
+/// sink.send("hello".into()).await?;
+/// while let Some(message) = stream.next().await {
+///     sink.send(message?).await?;
+/// }
+/// # Ok(()) }
+/// ```
+impl Stream for WebSocket {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let inner = self.inner_mut();
+        let tasks = inner.tasks.get_or_insert_default();
+        tasks.reads(cx.waker());
+        let waker = Waker::from(Arc::clone(tasks));
+        inner.poll_recv(&mut Context::from_waker(&waker)).map(Result::transpose)
+    }
+}
+
+impl FusedStream for WebSocket {
+    /// Tells whether the connection is over and all of its messages were received.
+    fn is_terminated(&self) -> bool {
+        self.closed().is_some() && self.inner().kept.is_empty()
+    }
+}
+
+/// Sends messages, as [`send`](WebSocket::send) does. The sink is ready while less than
+/// [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) waits, and flushed when the kernel has
+/// everything.
+///
+/// Closing it sends a Close frame with 1000, and is ready when the kernel has it: what the peer still says,
+/// and the end, then come out of the stream. [`close`](WebSocket::close) with its own code waits for all
+/// of that.
+impl Sink<Message> for WebSocket {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        write(self.inner_mut(), cx, Inner::poll_reserve)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        self.inner_mut().queue_anyway(Outgoing::Message(&message), now())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        write(self.inner_mut(), cx, Inner::poll_written)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        // It does nothing if a Close frame is queued or sent already.
+        self.inner_mut().close(CloseCode::NORMAL, "")?;
+        match ready!(write(self.inner_mut(), cx, Inner::poll_written)) {
+            Err(Error::Closed(_)) => Poll::Ready(Ok(())),
+            written => Poll::Ready(written),
+        }
+    }
+}
+
+/// Polls for a task that writes; another one may read.
+fn write(
+    inner: &mut Inner,
+    cx: &mut Context<'_>,
+    poll: fn(&mut Inner, &mut Context<'_>) -> Poll<Result<(), Error>>,
+) -> Poll<Result<(), Error>> {
+    let tasks = inner.tasks.get_or_insert_default();
+    tasks.writes(cx.waker());
+    inner.others_read = tasks.is_read_by_another(cx.waker());
+    let waker = Waker::from(Arc::clone(tasks));
+    let polled = poll(inner, &mut Context::from_waker(&waker));
+    inner.others_read = false;
+    polled
+}
