@@ -169,8 +169,13 @@ impl State {
         self.phase.set(Phase::Closing);
         self.by.set(by);
         if let Some(within) = self.deadlines.close {
-            let state = Rc::clone(self);
-            let timer = Timer::after(within, move || state.abandon(Deadline::Close));
+            // A socket that is dropped meanwhile needs no end.
+            let state = Rc::downgrade(self);
+            let timer = Timer::after(within, move || {
+                if let Some(state) = state.upgrade() {
+                    state.abandon(Deadline::Close);
+                }
+            });
             *self.close_timer.borrow_mut() = Some(timer);
         }
         self.wake();
