@@ -65,7 +65,7 @@ async fn a_unix_socket_needs_no_resolver_and_no_proxy() {
     let proxy = Proxy::parse(&nobody().await.to_string()).unwrap();
     let client = Client::builder().proxy(proxy).resolver(|host, _| async move { panic!("{host}") });
     let url = format!("ws+unix:{}", path.display());
-    soon(client.build().unwrap().connect(&url)).await.unwrap();
+    drop(soon(client.build().unwrap().connect(&url)).await.unwrap());
 }
 
 /// What `path` says, percent-encoded, is no file: Linux has a namespace of its own for it.
