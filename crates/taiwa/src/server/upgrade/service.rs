@@ -152,8 +152,8 @@ where
     }
 }
 
-/// RFC 8441 §5: "The scheme of the target URI MUST be [...]", with CONNECT, and "[...] Sec-WebSocket-Version
-/// [...] is still used".
+/// Tells whether a request over HTTP/2 asks for a WebSocket: `Sec-WebSocket-Version` is in it as over HTTP/1.1
+/// (RFC 8441 §5), and in no other.
 fn is_over_http2<B>(request: &Request<B>) -> bool {
     request.version() > Version::HTTP_11 && request.headers().contains_key(SEC_WEBSOCKET_VERSION)
 }
