@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes};
 use taiwa_proto::{CloseCode, Fin, Kind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{found::Part, line::Line, receiving::NextPart};
+use super::{Inner, found::Part, line::Line, receiving::NextPart};
 use crate::error::Error;
 
 /// Bytes of one fragment of a message that is written.
@@ -128,7 +128,7 @@ fn cut_short(error: Error) -> io::Error {
 
 impl Drop for MessageReader<'_> {
     fn drop(&mut self) {
-        self.line.act(|inner| inner.amid_parts(false));
+        self.line.act(Inner::pass_over);
     }
 }
 

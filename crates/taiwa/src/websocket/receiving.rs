@@ -107,8 +107,14 @@ impl Inner {
         }
     }
 
+    /// Passes over the rest of a message whose parts came out.
+    pub(super) fn pass_over(&mut self) {
+        self.conn.take_in(Intake::Whole);
+        self.amid_parts(false);
+    }
+
     /// Notes whether parts of a message are being read. When they are not any more, others may read.
-    pub(super) fn amid_parts(&mut self, is_amid_parts: bool) {
+    fn amid_parts(&mut self, is_amid_parts: bool) {
         self.news.for_senders |= self.is_amid_parts && !is_amid_parts;
         self.is_amid_parts = is_amid_parts;
     }

@@ -1,5 +1,6 @@
 //! Tests of [`WebSocket`] over transports in memory, with a clock that stands still.
 
+mod cancel;
 mod halves;
 mod slow;
 mod stream;

@@ -1,0 +1,1 @@
+//! Opening handshakes that are given up at every poll.
