@@ -7,6 +7,7 @@ mod at_once;
 mod axum;
 mod authority;
 mod dial;
+mod cancel;
 mod echo;
 mod endings;
 mod examples;
@@ -26,6 +27,7 @@ mod refusals;
 mod reload;
 mod server;
 mod shutdown;
+mod split;
 mod tls;
 #[cfg(unix)]
 mod unix;

@@ -53,8 +53,7 @@ fn scenes() -> Vec<Scene> {
 }
 
 fn config(deflate: Option<&DeflateParams>) -> Config {
-    let limits =
-        Limits { outbox_bytes_max: 300, message_bytes_max: 200_000, ..Limits::default() };
+    let limits = Limits { outbox_bytes_max: 300, message_bytes_max: 200_000, ..Limits::default() };
     let deflate = deflate.map(|it| taiwa_proto::deflate::Deflate {
         keep_our_context: !it.client_no_context_takeover,
         keep_peer_context: !it.client_no_context_takeover,

@@ -143,7 +143,9 @@ fn content(number: u64) -> Message {
     } as usize;
     let head = format!("{number:020}");
     if dice.roll(2) == 0 {
-        return Message::from(head + &"対話 dialogue ".chars().cycle().take(len).collect::<String>());
+        return Message::from(
+            head + &"対話 dialogue ".chars().cycle().take(len).collect::<String>(),
+        );
     }
     let mut bytes = head.into_bytes();
     bytes.extend((0..len).map(|it| (it as u64 * 7 + number) as u8));

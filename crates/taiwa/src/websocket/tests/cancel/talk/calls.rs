@@ -211,12 +211,7 @@ impl Party {
     }
 
     /// Closes, as far as so many polls go.
-    pub(super) fn close(
-        &mut self,
-        code: CloseCode,
-        polls: u32,
-        dice: &mut Dice,
-    ) -> Option<Closed> {
+    pub(super) fn close(&mut self, code: CloseCode, polls: u32, dice: &mut Dice) -> Option<Closed> {
         let mut tries = Tries { count: &mut self.count, dice, between: None };
         match &mut self.end {
             End::Whole(socket) => tries.poll(polls, socket.close(code, "enough")),

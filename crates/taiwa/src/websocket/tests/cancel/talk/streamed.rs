@@ -49,8 +49,8 @@ pub(super) fn write_streamed(
     while !rest.is_empty() {
         let len = rest.len().min(1 + tries.dice.roll(5000) as usize);
         // Dropped, `write` has taken nothing.
-        rest = &rest[tries
-            .insist(|tries, polls| tries.poll(polls, writer.write_some(&rest[..len])))..];
+        rest = &rest
+            [tries.insist(|tries, polls| tries.poll(polls, writer.write_some(&rest[..len])))..];
         if tries.dice.roll(4) == 0 {
             tries.insist(|tries, polls| tries.poll(polls, writer.flush())).expect("open");
         }
