@@ -67,7 +67,7 @@
 //! |---|---|---|
 //! | [`connect`], [`Client`], [`ClientBuilder`]: `subprotocols`, `limits`, `deadlines`, `build` | yes | yes |
 //! | headers, compression, TLS, proxies, redirects, unix sockets, transports and resolvers of your own, reconnecting | yes | no: the browser decides |
-//! | [`WebSocket`]: `recv`, `send`, `try_send`, `reserve`, `send_prepared`, `start_close`, `close`, `closed`, `split`, `events`, `subprotocol`, `extensions`, `deflate`, `poll_recv`, `poll_room`, `poll_written` | yes | yes |
+//! | [`WebSocket`]: `recv`, `send`, `try_send`, `reserve`, `send_prepared`, `start_close`, `close`, `closed`, `split`, `events`, `subprotocol`, `extensions`, `deflate`, `poll_recv`, `poll_room`, `poll_written`, `Stream`, `Sink` | yes | yes |
 //! | `ping`, `pong`, `recv_stream`, `send_stream`, `stats`, `peer_addr` | yes | no |
 //! | [`Sender`], [`Receiver`], [`Permit`] | yes | yes, without policies for slow peers |
 //! | [`WebSocketStream`], [`events`] | yes | yes |

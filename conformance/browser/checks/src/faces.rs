@@ -1,6 +1,6 @@
 //! The other two faces: [`WebSocketStream`] and [`events`].
 
-use futures_util::{SinkExt, StreamExt, future::join};
+use futures_util::{SinkExt, StreamExt, future::join, stream::FusedStream};
 use taiwa::{
     CloseCode, Error, Limits, Message, Misuse, Opened, WebSocketStream,
     events::{self, BinaryType, Event, ReadyState},
@@ -40,6 +40,31 @@ pub(crate) async fn a_stream_and_a_sink_echo(here: Here) {
     let (sent, heard) = join(sent, heard).await;
     sent.unwrap();
     assert_eq!(heard, messages);
+}
+
+pub(crate) async fn a_socket_is_stream_and_sink(here: Here) {
+    let (mut sink, mut stream) = StreamExt::split(here.open("/echo").await);
+    let send = async {
+        for index in 0..300_u32 {
+            sink.send(vec![index as u8; 5000].into()).await.unwrap();
+        }
+        sink
+    };
+    let receive = async {
+        for index in 0..300_u32 {
+            let message = stream.next().await.unwrap().unwrap();
+            assert_eq!(message.as_bytes(), [index as u8; 5000]);
+        }
+        stream
+    };
+    let (sink, stream) = join(send, receive).await;
+    let mut socket = sink.reunite(stream).unwrap();
+    assert!(!socket.is_terminated());
+    SinkExt::close(&mut socket).await.unwrap();
+    SinkExt::close(&mut socket).await.unwrap();
+    assert!(socket.next().await.is_none() && socket.is_terminated());
+    assert_eq!(socket.closed().map(|it| it.code), Some(CloseCode::NORMAL));
+    assert!(matches!(SinkExt::send(&mut socket, "late".into()).await, Err(Error::Closed(_))));
 }
 
 pub(crate) async fn closing_the_sink_closes(here: Here) {

@@ -88,7 +88,7 @@ checks! {
     limits: a_message_over_the_limit_is_a_fault messages_that_nobody_receives_are_bounded
         a_slow_reader_makes_senders_wait a_reader_that_sleeps_is_late
         dropped_futures_lose_nothing;
-    faces: streams_have_two_ends a_stream_and_a_sink_echo closing_the_sink_closes
+    faces: streams_have_two_ends a_stream_and_a_sink_echo a_socket_is_stream_and_sink closing_the_sink_closes
         a_stream_that_is_given_up_does_not_open events_come_in_their_order
         events_of_a_failed_attempt_are_error_and_close a_handle_tells_the_state
         a_full_outbox_ends_an_event_socket;

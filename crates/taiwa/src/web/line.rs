@@ -113,6 +113,15 @@ impl Line {
         }
     }
 
+    /// Tells whether all messages were received that there will ever be.
+    pub(super) fn is_read(&self) -> bool {
+        let is_read = match &self.interface {
+            Interface::Events(_) => self.state.phase() == Phase::Ended,
+            Interface::Streams(it) => it.is_read() || self.is_given_up(),
+        };
+        is_read && self.state.keeps_nothing()
+    }
+
     fn is_given_up(&self) -> bool {
         self.state.phase() == Phase::Ended && self.state.has_failed()
     }
@@ -249,6 +258,17 @@ impl Line {
         }
         self.watch();
         Poll::Pending
+    }
+
+    /// Waits until the browser has what was queued before the Close frame.
+    pub(super) fn poll_handed_over(&self, cx: &mut Context<'_>, waiter: Waiter) -> Poll<()> {
+        match &self.interface {
+            Interface::Streams(it) if 0 < it.unsent_messages() && self.state.end().is_none() => {
+                self.state.waiting.note(waiter, cx);
+                Poll::Pending
+            }
+            Interface::Streams(_) | Interface::Events(_) => Poll::Ready(()),
+        }
     }
 
     /// Gives up when less and less is written for [`Deadlines::write`](crate::Deadlines::write).

@@ -2,6 +2,7 @@
 
 mod client;
 mod websocket;
+mod stream;
 mod permit;
 mod sender;
 mod receiver;

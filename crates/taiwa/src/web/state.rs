@@ -244,6 +244,10 @@ impl State {
         self.wake();
     }
 
+    pub(super) fn keeps_nothing(&self) -> bool {
+        self.inbox.borrow().is_empty()
+    }
+
     /// Tells whether messages should be kept that nobody has asked for yet.
     pub(super) fn keeps_more(&self) -> bool {
         self.inbox_bytes.get() <= self.limits.message_bytes_max

@@ -215,6 +215,14 @@ impl Streams {
         }
     }
 
+    /// Tells whether the stream is at its end.
+    pub(super) fn is_read(&self) -> bool {
+        match &*self.halves.borrow() {
+            Some(halves) => matches!(&*halves.reading.borrow(), Reading::Over),
+            None => true,
+        }
+    }
+
     fn begin_to_read(&self, halves: &Halves) {
         halves.reading.replace(Reading::Pending);
         let read = JsFuture::from(halves.reader.read());

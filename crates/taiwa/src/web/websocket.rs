@@ -98,6 +98,10 @@ impl WebSocket {
         (Sender::new(Rc::clone(&self.line)), Receiver::new(self.line))
     }
 
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+
     pub(super) fn reunited(line: Rc<Line>) -> Self {
         line.state.set_reader(Reader::Socket);
         Self { line }

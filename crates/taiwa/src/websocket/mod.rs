@@ -21,7 +21,6 @@ mod receiver;
 mod tests;
 mod timer;
 mod transport;
-#[cfg(any(feature = "compat-tungstenite", feature = "compat-axum"))]
 mod two_tasks;
 
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
