@@ -8,6 +8,8 @@ mod axum_ws;
 mod examples;
 #[cfg(any(feature = "compat-axum", feature = "compat-tungstenite"))]
 mod imports;
+#[cfg(feature = "compat-tungstenite")]
+mod over_tls;
 #[cfg(any(feature = "compat-axum", feature = "compat-tungstenite"))]
 mod published;
 #[cfg(feature = "compat-tungstenite")]
