@@ -11,6 +11,7 @@ mod imports;
 #[cfg(feature = "compat-tungstenite")]
 mod over_tls;
 #[cfg(any(feature = "compat-axum", feature = "compat-tungstenite"))]
+#[cfg_attr(not(feature = "compat-axum"), allow(dead_code))]
 mod published;
 #[cfg(feature = "compat-tungstenite")]
 #[path = "../all/tools.rs"]
