@@ -57,6 +57,7 @@ pub(crate) async fn run(args: Connect) -> Result<Exit, Failure> {
     let people = io::stdin().is_terminal() && io::stdout().is_terminal();
     let prompt =
         people && given.is_none() && args.count().is_none() && args.receiving.output.is_none();
+    let url = url::without_user(&url);
     let opened = Opened { socket, opened: Instant::now(), tell, url };
     if prompt {
         prompt::run(opened, &args, signals).await
@@ -175,12 +176,13 @@ pub(crate) fn keepalive(ping_after: Time, pong_within: Time) -> Option<Keepalive
 
 fn not_opened(opening: &Opening, url: &str, error: Error) -> Failure {
     let exit = exit::of_opening(&error);
+    let url = &url::without_user(url);
     let failed = || format!("{}: {error}", pretty::visible(url));
     let (response, mut message) = match &error {
         Error::Refused(response) => {
             // After redirects, it is another URL that refused.
             let url = match response.extensions().get() {
-                Some(FinalUrl(last)) if opening.location => last.to_string(),
+                Some(FinalUrl(last)) if opening.location => url::without_user(&last.to_string()),
                 _ => url.to_owned(),
             };
             let status = response.status();

@@ -28,9 +28,31 @@ pub(super) fn complete(url: &str) -> String {
     complete
 }
 
+/// Leaves out the user and the password: what is shown ends up in logs.
+pub(super) fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..authority].rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_sees_the_password() {
+        for (url, shown) in [
+            ("wss://me:secret@h:1/a@b?c=d@e", "wss://h:1/a@b?c=d@e"),
+            ("ws://me:a@b@h", "ws://h"),
+            ("ws://h/a@b", "ws://h/a@b"),
+            ("ws+unix:/run/a@b.sock:/x", "ws+unix:/run/a@b.sock:/x"),
+        ] {
+            assert_eq!(without_user(url), shown);
+        }
+    }
 
     #[test]
     fn urls_are_completed() {
