@@ -17,6 +17,26 @@ pub use proxy::{ProxyError, ProxyFault};
 /// Why a call did not do what it was asked to.
 ///
 /// A normal close is not an error: [`WebSocket::recv`](crate::WebSocket::recv) returns `None` for it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| it.reject(401, "token please")).into_future());
+/// use taiwa::Error;
+///
+/// match taiwa::connect(&url).await {
+///     Ok(socket) => println!("{socket:?}"),
+///     Err(Error::Refused(response)) => {
+///         assert_eq!(response.status(), 401);
+///         assert_eq!(&response.body()[..], b"token please");
+///     }
+///     Err(error) if error.is_retryable() => println!("later: {error}"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -58,21 +58,31 @@ pub enum BinaryType {
 /// Opens a connection to a `ws` or `wss` URL with the defaults of [`Client`], as `new WebSocket(url)` does in
 /// a browser. Polling the [`Events`] drives it.
 ///
-/// ```no_run
-/// # async fn run() {
-/// use std::{future::poll_fn, pin::Pin};
-/// use taiwa::events::{self, Event};
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     let mut socket = it.accept().await?;
+/// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+/// #     Ok::<_, taiwa::Error>(())
+/// # }).into_future());
+/// use taiwa::{CloseCode, events::{self, Event}};
 ///
-/// let (handle, mut events) = events::open("wss://example.org/feed");
+/// let (handle, mut events) = events::open(&url);
 /// while let Some(event) = events.next().await {
 ///     match event {
 ///         Event::Open => handle.send("hello").expect("it is open"),
-///         Event::Message(message) => println!("{message:?}"),
-///         Event::Error(error) => eprintln!("{error}"),
-///         Event::Close(closed) => println!("closed with {}", closed.code),
+///         Event::Message(message) => {
+///             assert_eq!(message.as_text(), Some("hello"));
+///             handle.close(CloseCode::NORMAL, "done")?;
+///         }
+///         Event::Error(error) => return Err(error),
+///         Event::Close(closed) => assert_eq!(closed.code, CloseCode::NORMAL),
 ///     }
 /// }
-/// # }
+/// # Ok(()) }
 /// ```
 pub fn open(url: &str) -> (Handle, Events) {
     let text = url.to_owned();
@@ -172,7 +182,7 @@ impl Handle {
         }
     }
 
-    /// Returns the state.
+    /// Returns the state: `readyState` of browsers.
     pub fn ready_state(&self) -> ReadyState {
         let line = self.lock();
         match &line.sender {

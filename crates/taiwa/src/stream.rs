@@ -29,17 +29,23 @@ pub(crate) fn opening(client: &Client, url: &str) -> Opening {
 /// A connection as a stream of messages to read and a sink to write, as the `WebSocketStream` of browsers
 /// has it. Who does not read makes the peer wait, and who writes more than the peer reads waits.
 ///
-/// ```no_run
-/// # async fn run() -> Result<(), taiwa::Error> {
-/// use taiwa::{Opened, WebSocketStream};
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     let mut socket = it.accept().await?;
+/// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+/// #     Ok::<_, taiwa::Error>(())
+/// # }).into_future());
+/// use taiwa::{CloseCode, Opened, WebSocketStream};
 ///
-/// let mut stream = WebSocketStream::new("wss://example.org/feed");
-/// let Opened { mut readable, mut writable, protocol, .. } = stream.opened().await?;
-/// println!("we speak {protocol:?}");
+/// let mut stream = WebSocketStream::new(&url);
+/// let Opened { mut readable, mut writable, .. } = stream.opened().await?;
 /// writable.write("hello").await?;
-/// while let Some(message) = readable.read().await? {
-///     println!("{message:?}");
-/// }
+/// assert_eq!(readable.read().await?, Some("hello".into()));
+/// stream.close(CloseCode::NORMAL, "done")?;
 /// let closed = stream.closed().await?;
 /// println!("closed with {} {:?}", closed.code, closed.reason);
 /// # Ok(()) }

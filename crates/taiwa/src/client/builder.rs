@@ -19,6 +19,26 @@ use super::{
 use crate::{error::Error, tls::ClientTls};
 
 /// Settings of a [`Client`]. What is wrong with them is told by [`build`](Self::build).
+///
+/// ```
+/// # fn main() -> Result<(), taiwa::Error> {
+/// use std::time::Duration;
+///
+/// use taiwa::{Client, Deadlines, Error, Keepalive, Limits, Proxy};
+///
+/// let client = Client::builder()
+///     .secret_header("x-api-key", "1234")
+///     .limits(Limits { message_bytes_max: 16 << 20, ..Limits::default() })
+///     .deadlines(Deadlines { handshake: Some(Duration::from_secs(3)), ..Deadlines::default() })
+///     .keepalive(Keepalive { ping_after: Duration::from_secs(60), ..Keepalive::default() })
+///     .proxy(Proxy::parse("socks5h://proxy.example")?)
+///     .redirects(2)
+///     .build()?;
+///
+/// let wrong = Client::builder().header("two words", "1234").build();
+/// assert!(matches!(wrong, Err(Error::Header(_))));
+/// # Ok(()) }
+/// ```
 #[must_use]
 pub struct ClientBuilder {
     config: Config,
@@ -48,7 +68,9 @@ impl Default for ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Adds a header to the request, for example `authorization`, `cookie`, `origin`.
+    /// Adds a header to the request, for example `authorization`, `cookie`, `origin`; a second one of the
+    /// same name is sent, too. Those of the handshake itself (`Host`, `Connection`, `Upgrade`,
+    /// `Sec-WebSocket-…`) and those that announce a body are refused by [`build`](Self::build).
     pub fn header(mut self, name: &str, value: &str) -> Self {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), Ok(value)) => _ = self.headers.append(name, value),
@@ -64,7 +86,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Offers permessage-deflate (RFC 7692). Default: not.
+    /// Offers permessage-deflate (RFC 7692); whether the server took it up tells
+    /// [`WebSocket::deflate`](crate::WebSocket::deflate). Default: not.
     pub fn compression(mut self, deflate: Deflate) -> Self {
         self.config.deflate = Some(deflate);
         self
@@ -78,13 +101,14 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the limits.
+    /// Sets the limits, in bytes and counts; each says what happens past it. Default:
+    /// [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
         self
     }
 
-    /// Sets the deadlines.
+    /// Sets the deadlines; each says what happens past it. Default: [`Deadlines::default`].
     pub fn deadlines(mut self, deadlines: Deadlines) -> Self {
         self.config.deadlines = deadlines;
         self
@@ -146,14 +170,24 @@ impl ClientBuilder {
     /// addresses are tried in the order in which it returns them, families by turns. Default:
     /// `getaddrinfo` of the system, on a thread of tokio's.
     ///
-    /// ```no_run
-    /// # async fn run() -> Result<(), taiwa::Error> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), taiwa::Error> {
+    /// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+    /// # let port = server.local_addr()?.port();
+    /// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+    /// #     let mut socket = it.accept().await?;
+    /// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+    /// #     Ok::<_, taiwa::Error>(())
+    /// # }).into_future());
     /// let client = taiwa::Client::builder()
     ///     .resolver(|host, port| async move {
-    ///         println!("who is {host}?");
-    ///         Ok(vec![([192, 0, 2, 7], port).into()])
+    ///         assert_eq!(host, "feed.example");
+    ///         Ok(vec![([127, 0, 0, 1], port).into()])
     ///     })
     ///     .build()?;
+    /// let socket = client.connect(&format!("ws://feed.example:{port}/")).await?;
+    /// # drop(socket);
     /// # Ok(()) }
     /// ```
     pub fn resolver<F, R>(mut self, resolve: F) -> Self

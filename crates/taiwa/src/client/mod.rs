@@ -52,17 +52,24 @@ pub async fn connect(url: &str) -> Result<WebSocket, Error> {
 
 /// Opens connections. Cloning is cheap and shares the settings.
 ///
-/// ```no_run
-/// # async fn run() -> Result<(), taiwa::Error> {
-/// use taiwa::{Client, Deflate};
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?.subprotocols(["v1.json"]);
+/// # let url = format!("ws://{}/feed", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     it.accept().await?.recv().await.map(drop)
+/// # }).into_future());
+/// use taiwa::{Client, CloseCode, Deflate};
 ///
 /// let client = Client::builder()
 ///     .header("authorization", "Bearer 1234")
 ///     .subprotocols(["v2.json", "v1.json"])
 ///     .compression(Deflate::default())
 ///     .build()?;
-/// let socket = client.connect("wss://example.org/feed").await?;
-/// println!("we speak {:?}", socket.subprotocol());
+/// let mut socket = client.connect(&url).await?;
+/// assert_eq!(socket.subprotocol(), Some("v1.json"));
+/// socket.close(CloseCode::NORMAL, "").await?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -96,6 +103,10 @@ impl Client {
     /// Of a host's addresses (the first 32) that one wins which connects first (RFC 8305): families take
     /// turns, and the next begins after 250 ms, or at once when one fails. A proxy of the environment is
     /// used: see [`ClientBuilder::proxy`].
+    ///
+    /// User and password in the URL, `wss://user:secret@example.org/`, become `Authorization: Basic`
+    /// (RFC 7617 §2), unless there is a [header](ClientBuilder::header) of that name. A fragment is an
+    /// error (RFC 6455 §3).
     ///
     /// `ws+unix:/run/app.sock:/chat?x=1` leads to a unix socket, in the form of npm's `ws`: the socket's
     /// path (absolute or relative, percent-encoded where it has a colon, a space or a percent sign), a

@@ -14,15 +14,23 @@ use crate::error::RedirectFault;
 /// response that [`Client::open`](crate::Client::open) returns, and of the one in
 /// [`Error::Refused`](crate::Error::Refused). User information is left out.
 ///
-/// ```no_run
-/// # async fn run() -> Result<(), taiwa::Error> {
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/old", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     if it.uri().path() == "/new" { return it.accept().await.map(drop) }
+/// #     let moved = http::Response::builder().status(302).header("location", "/new");
+/// #     it.reject_with(moved.body(Default::default()).unwrap()).await
+/// # }).into_future());
 /// use taiwa::{Client, FinalUrl};
 ///
 /// let client = Client::builder().redirects(3).build()?;
-/// let (socket, response) = client.open("wss://example.org/feed").await?;
-/// if let Some(FinalUrl(url)) = response.extensions().get() {
-///     println!("we are at {url}");
-/// }
+/// let (socket, response) = client.open(&url).await?;
+/// let FinalUrl(at) = response.extensions().get().expect("it is always there");
+/// assert_eq!(at.path(), "/new");
+/// # drop(socket);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

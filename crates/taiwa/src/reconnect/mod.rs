@@ -44,19 +44,25 @@ type Opened = (WebSocket, Response<()>);
 ///
 /// How long it waits, and when it gives up, is in [`Backoff`].
 ///
-/// ```no_run
-/// # async fn run() -> Result<(), taiwa::Error> {
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     it.accept().await?.send("news").await
+/// # }).into_future());
 /// use taiwa::Client;
 ///
 /// let client = Client::builder().build()?;
-/// let mut feed = client.reconnecting("wss://example.org/feed");
+/// let mut feed = client.reconnecting(&url);
 /// loop {
 ///     let mut socket = feed.next().await?;
 ///     while let Ok(Some(message)) = socket.recv().await {
 ///         println!("{message:?}");
 ///     }
 ///     if !feed.goes_on_after(&socket) {
-///         return Ok(());
+///         return Ok(()); // closed with 1000: the server has no more to say
 ///     }
 /// }
 /// # }

@@ -28,11 +28,20 @@ use crate::{
 /// back, or, when its future was dropped, the next [`Disconnected::unsent`] has it. Whether the peer
 /// received what the kernel took only an answer of the peer can tell.
 ///
-/// ```no_run
-/// # async fn run(client: taiwa::Client) -> Result<(), taiwa::Error> {
-/// use taiwa::ReconnectEvent;
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     let mut socket = it.accept().await?;
+/// #     assert_eq!(socket.recv().await?, Some("subscribe".into()));
+/// #     socket.send("news").await
+/// # }).into_future());
+/// use taiwa::{Client, ReconnectEvent};
 ///
-/// let mut socket = client.reconnecting("wss://example.org/feed").into_socket();
+/// let client = Client::builder().build()?;
+/// let mut socket = client.reconnecting(&url).into_socket();
 /// while let Some(event) = socket.recv().await {
 ///     match event {
 ///         ReconnectEvent::Connected(_) => _ = socket.send("subscribe").await,

@@ -11,7 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-/// The body of an ordinary request.
+/// The body of an ordinary request; see [`Server::http`](crate::Server::http). It has no limit of its own:
+/// read it by [`collect`](Self::collect), or frame by frame as an [`http_body::Body`].
 #[derive(Debug)]
 pub struct RequestBody {
     incoming: Incoming,

@@ -21,6 +21,17 @@ use crate::io::BoxIo;
 ///
 /// Made from the listeners of `std` and tokio by `try_into`, or by [`Listener::unix`].
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// use taiwa::{Listener, Server};
+///
+/// let listener: Listener = std::net::TcpListener::bind("127.0.0.1:0")?.try_into()?;
+/// println!("on {}", listener.local_addr()?);
+/// let server = Server::from_listener(listener)?;
+/// # drop(server); Ok(()) }
+/// ```
+///
 /// # Errors
 /// The conversions fail for a socket that does not listen, and outside of a tokio runtime.
 #[derive(Debug)]

@@ -63,6 +63,32 @@ struct Shared {
 /// Listens for connections and hands each opening handshake to a closure.
 ///
 /// Ordinary HTTP requests on the same port go to [`http`](Self::http).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// use taiwa::{Deflate, Error, Limits, Server, Upgrade};
+///
+/// let server = Server::bind("127.0.0.1:0")
+///     .await?
+///     .connections_max(1000)
+///     .limits(Limits { message_bytes_max: 64 << 10, ..Limits::default() })
+///     .compression(Deflate::default());
+/// let url = format!("ws://{}/", server.local_addr()?);
+/// let echo = |upgrade: Upgrade| async move {
+///     let mut socket = upgrade.accept().await?;
+///     while let Some(message) = socket.recv().await? {
+///         socket.send(message).await?;
+///     }
+///     Ok::<(), Error>(())
+/// };
+/// tokio::spawn(server.serve(echo).into_future());
+///
+/// let mut socket = taiwa::connect(&url).await?;
+/// socket.send("hello").await?;
+/// assert_eq!(socket.recv().await?, Some("hello".into()));
+/// # Ok(()) }
+/// ```
 pub struct Server {
     listeners: Vec<Listener>,
     config: Config,
@@ -116,14 +142,15 @@ impl Server {
         self
     }
 
-    /// Sets the limits.
+    /// Sets the limits of each connection, in bytes and counts; each says what happens past it. Default:
+    /// [`Limits::default`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
         self
     }
 
-    /// Sets the deadlines.
+    /// Sets the deadlines; each says what happens past it. Default: [`Deadlines::default`].
     #[must_use]
     pub fn deadlines(mut self, deadlines: Deadlines) -> Self {
         self.config.deadlines = deadlines;
@@ -164,6 +191,28 @@ impl Server {
 
     /// Answers requests that are not opening handshakes. Default: status 426. The peer's [`Addr`] is among
     /// the request's extensions, over TCP also as a [`SocketAddr`](std::net::SocketAddr).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// use http_body_util::Full;
+    /// use taiwa::{RequestBody, Server, Upgrade};
+    ///
+    /// let server = Server::bind("127.0.0.1:0").await?.http(
+    ///     |request: http::Request<RequestBody>| async move {
+    ///         http::Response::new(Full::from(format!("a page at {}", request.uri().path())))
+    ///     },
+    /// );
+    /// # let mut tcp = tokio::net::TcpStream::connect(server.local_addr()?).await?;
+    /// let serving = server.serve(|upgrade: Upgrade| async move { upgrade.accept().await.map(drop) });
+    /// # tokio::spawn(serving.into_future());
+    /// # tcp.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
+    /// # let mut answer = String::new();
+    /// # tcp.read_to_string(&mut answer).await?;
+    /// # assert!(answer.ends_with("\r\n\r\na page at /x"), "{answer}");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn http<F, A, B>(mut self, answer: F) -> Self
     where

@@ -20,6 +20,33 @@ use super::{Addr, Listener, Shared, connection, listener::Stream};
 use crate::{io::BoxIo, tls::Certificates};
 
 /// A server at work. Await it; dropping it drops all its connections.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// use taiwa::{CloseCode, Server, Upgrade};
+///
+/// let server = Server::bind("127.0.0.1:0").await?;
+/// let url = format!("ws://{}/", server.local_addr()?);
+/// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+/// let serving = server
+///     .serve(|upgrade: Upgrade| async move { upgrade.accept().await?.recv().await.map(drop) })
+///     .on_error(|peer, error| eprintln!("{peer:?}: {error}"))
+///     .with_shutdown(async { _ = stopped.await });
+/// let serving = tokio::spawn(serving.into_future());
+///
+/// let mut socket = taiwa::connect(&url).await?;
+/// stop.send(()).expect("it serves");
+/// assert_eq!(socket.recv().await?, None);
+/// assert_eq!(socket.closed().expect("recv returned None").code, CloseCode::GOING_AWAY);
+/// serving.await.expect("no panic")?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// Awaited, it fails with [`io::ErrorKind::InvalidInput`] if
+/// [`Server::client_certificates`](crate::Server::client_certificates) was asked for without TLS. Nothing
+/// else ends it: what fails later is told to [`on_error`](Self::on_error).
 #[must_use = "await it"]
 pub struct Serving {
     pub(super) listeners: Vec<Listener>,

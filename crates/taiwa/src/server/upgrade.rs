@@ -45,7 +45,7 @@ pub use service::{UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService};
 /// Dropped without an answer, the upper kind is refused with status 500.
 ///
 /// ```
-/// use taiwa::{Error, Upgrade};
+/// use taiwa::{Client, Error, Server, Upgrade};
 ///
 /// async fn answer(upgrade: Upgrade) -> Result<(), Error> {
 ///     if upgrade.headers().get("authorization").is_none() {
@@ -54,6 +54,18 @@ pub use service::{UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService};
 ///     let mut socket = upgrade.subprotocol(["v2.json", "v1.json"]).accept().await?;
 ///     socket.send("welcome").await
 /// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let server = Server::bind("127.0.0.1:0").await?;
+/// let url = format!("ws://{}/", server.local_addr()?);
+/// tokio::spawn(server.serve(answer).into_future());
+///
+/// let refused = taiwa::connect(&url).await;
+/// assert!(matches!(refused, Err(Error::Refused(response)) if response.status() == 401));
+/// let client = Client::builder().header("authorization", "Bearer 1234").build()?;
+/// assert_eq!(client.connect(&url).await?.recv().await?, Some("welcome".into()));
+/// # Ok(()) }
 /// ```
 #[must_use = "accept or reject it; dropping it answers with status 500"]
 pub struct Upgrade {
@@ -148,17 +160,20 @@ impl Upgrade {
         self.ends.certificates.iter().map(|it| it.as_ref())
     }
 
-    /// Returns host and port as the client named them.
+    /// Returns host and port as the client named them: in an absolute request target, else in `Host`
+    /// (RFC 9112 §3.2.2).
     pub fn host(&self) -> &str {
         self.opening.host()
     }
 
-    /// Returns the page that connects, if a browser does.
+    /// Returns the origin of the page that connects, if a browser does (RFC 6455 §10.2). Whether it may
+    /// has been decided already, by [`Origins`](crate::Origins).
     pub fn origin(&self) -> Option<&str> {
         self.opening.origin()
     }
 
-    /// Returns the subprotocols that the client offers, the most preferred first.
+    /// Returns the subprotocols that the client offers, the most preferred first (RFC 6455 §4.1); at most
+    /// 64, more are refused before the closure is asked.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.opening.subprotocols().iter().map(String::as_str)
     }
@@ -170,7 +185,7 @@ impl Upgrade {
     }
 
     /// Names the subprotocols that we speak. The first one of the client's list that is among them is
-    /// agreed on; none, if none is. It counts instead of
+    /// agreed on (RFC 6455 §4.2.2); none, if none is. It counts instead of
     /// [`Server::subprotocols`](crate::Server::subprotocols).
     pub fn subprotocol<S: AsRef<str>>(mut self, ours: impl IntoIterator<Item = S>) -> Self {
         let ours: Vec<S> = ours.into_iter().collect();

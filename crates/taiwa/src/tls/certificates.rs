@@ -31,16 +31,28 @@ use crate::error::Error;
 /// A client that resumes an earlier session (RFC 8446 §2.2) is not shown any certificate: for as long as its
 /// ticket is good, at most 12 hours, it sees a new one only if it wants to.
 ///
-/// ```no_run
-/// # async fn run() -> Result<(), taiwa::Error> {
-/// use taiwa::{Certificates, Server};
-/// let certificates = Certificates::from_files("chain.pem", "key.pem")?;
-/// let server = Server::bind("0.0.0.0:443").await?.tls_reloading(certificates.clone());
-/// // Later, in another task:
-/// if certificates.reload()? {
-///     println!("a new certificate");
-/// }
-/// # drop(server); Ok(()) }
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// use taiwa::{Certificates, Client, CloseCode, Server, Upgrade};
+///
+/// # let make = || {
+/// #     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+/// #     (made.cert.pem(), made.signing_key.serialize_pem())
+/// # };
+/// # let ((old, old_key), (new, new_key)) = (make(), make());
+/// // Or `Certificates::from_files`, with `reload` and `check_every`.
+/// let certificates = Certificates::new(old.as_bytes(), old_key.as_bytes())?;
+/// let server = Server::bind("127.0.0.1:0").await?.tls_reloading(certificates.clone());
+/// let url = format!("wss://{}/", server.local_addr()?);
+/// # let serve = |it: Upgrade| async move { it.accept().await?.recv().await.map(drop) };
+/// tokio::spawn(server.serve(serve).into_future());
+///
+/// certificates.replace(new.as_bytes(), new_key.as_bytes())?;
+/// let client = Client::builder().root_certificate_pem(new.as_bytes()).build()?;
+/// let mut socket = client.connect(&url).await?;
+/// socket.close(CloseCode::NORMAL, "").await?;
+/// # Ok(()) }
 /// ```
 #[derive(Clone)]
 pub struct Certificates {

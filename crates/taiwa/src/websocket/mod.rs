@@ -52,6 +52,27 @@ pub(crate) use two_tasks::TwoTasks;
 /// Each method that waits is cancel-safe: dropping its future loses no message, cuts none in two, and any
 /// method may be called next.
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     let mut socket = it.accept().await?;
+/// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+/// #     Ok::<_, taiwa::Error>(())
+/// # }).into_future());
+/// use taiwa::CloseCode;
+///
+/// let mut socket = taiwa::connect(&url).await?;
+/// socket.send("hello").await?;
+/// assert_eq!(socket.recv().await?, Some("hello".into()));
+/// println!("there and back in {:?}", socket.ping().await?);
+/// let closed = socket.close(CloseCode::NORMAL, "done").await?;
+/// assert!(closed.clean);
+/// # Ok(()) }
+/// ```
+///
 /// Dropping a `WebSocket` that a [`Server`](crate::Server) made hands the connection back to it, which
 /// closes it with the closing handshake: 1000, or 1011 if the closure failed or a panic dropped it.
 /// Dropping one that a [`Client`](crate::Client) made tries once, without waiting, to write what is queued
@@ -174,14 +195,29 @@ impl WebSocket {
     /// Splits the connection for tasks that send and receive at the same time. The halves need no task of
     /// their own and no queue in between: who sends writes, who receives reads.
     ///
-    /// ```no_run
-    /// # async fn run(socket: taiwa::WebSocket) -> Result<(), taiwa::Error> {
-    /// let (sender, mut receiver) = socket.split();
-    /// let ticker = sender.clone();
-    /// tokio::spawn(async move { while ticker.send("tick").await.is_ok() {} });
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), taiwa::Error> {
+    /// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+    /// # let url = format!("ws://{}/", server.local_addr()?);
+    /// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+    /// #     let mut socket = it.accept().await?;
+    /// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+    /// #     Ok::<_, taiwa::Error>(())
+    /// # }).into_future());
+    /// let (sender, mut receiver) = taiwa::connect(&url).await?.split();
+    /// tokio::spawn(async move {
+    ///     for number in 0..3 {
+    ///         sender.send(format!("tick {number}")).await?;
+    ///     }
+    ///     sender.start_close(taiwa::CloseCode::NORMAL, "")
+    /// });
+    /// let mut ticks = 0;
     /// while let Some(message) = receiver.recv().await? {
-    ///     sender.send(message).await?;
+    ///     assert_eq!(message.as_text(), Some(&*format!("tick {ticks}")));
+    ///     ticks += 1;
     /// }
+    /// assert_eq!(ticks, 3);
     /// # Ok(()) }
     /// ```
     pub fn split(self) -> (Sender, Receiver) {
@@ -189,7 +225,27 @@ impl WebSocket {
         (Sender::new(Arc::clone(&shared)), Receiver::new(shared))
     }
 
-    /// Returns counters, the last round trip and the bytes that wait.
+    /// Returns counters since the opening handshake, the last round trip and the bytes that wait.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), taiwa::Error> {
+    /// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+    /// # let url = format!("ws://{}/", server.local_addr()?);
+    /// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+    /// #     let mut socket = it.accept().await?;
+    /// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+    /// #     Ok::<_, taiwa::Error>(())
+    /// # }).into_future());
+    /// let mut socket = taiwa::connect(&url).await?;
+    /// socket.send("hello").await?;
+    /// socket.recv().await?;
+    /// let stats = socket.stats();
+    /// assert_eq!((stats.sent.messages, stats.sent.message_bytes), (1, 5));
+    /// assert_eq!((stats.received.frames, stats.received.wire_bytes), (1, 7));
+    /// assert_eq!((stats.outbox_bytes, stats.round_trip), (0, None));
+    /// # Ok(()) }
+    /// ```
     pub fn stats(&self) -> Stats {
         self.inner().stats()
     }

@@ -29,6 +29,27 @@ const FRAGMENT_LEN: usize = 32 << 10;
 /// A text is checked as it arrives; a chunk may end inside a code point.
 ///
 /// Dropping it passes over the rest of the message. All its methods are cancel-safe.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     let mut socket = it.accept().await?;
+/// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+/// #     Ok::<_, taiwa::Error>(())
+/// # }).into_future());
+/// let mut socket = taiwa::connect(&url).await?;
+/// socket.send(vec![7; 300_000]).await?;
+/// let mut message = socket.recv_stream().await?.expect("it is open");
+/// let mut bytes = 0;
+/// while let Some(chunk) = message.chunk().await? {
+///     bytes += chunk.len(); // at most 64 KiB at a time
+/// }
+/// assert_eq!(bytes, 300_000);
+/// # Ok(()) }
+/// ```
 pub struct MessageReader<'a> {
     line: Line<'a>,
     kind: Kind,
@@ -147,6 +168,29 @@ impl fmt::Debug for MessageReader<'_> {
 /// End it with [`finish`](Self::finish) (as an [`AsyncWrite`]: `shutdown`). Dropping it before that leaves a
 /// message that can never be whole: the connection is closed with 1011, unless nothing of it was
 /// sent yet. Text is checked; bytes that are none give [`Misuse::TextNotUtf8`](crate::Misuse::TextNotUtf8).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     let mut socket = it.accept().await?;
+/// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+/// #     Ok::<_, taiwa::Error>(())
+/// # }).into_future());
+/// use taiwa::Kind;
+///
+/// let mut socket = taiwa::connect(&url).await?;
+/// let mut message = socket.send_stream(Kind::Text);
+/// for line in 0..1000 {
+///     message.write(format!("line {line}\n").as_bytes()).await?;
+/// }
+/// message.finish().await?;
+/// let whole = socket.recv().await?.expect("it is open");
+/// assert!(whole.as_text().unwrap().ends_with("line 999\n"));
+/// # Ok(()) }
+/// ```
 pub struct MessageWriter<'a> {
     line: Line<'a>,
     kind: Kind,

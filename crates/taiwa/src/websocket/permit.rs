@@ -9,11 +9,21 @@ use crate::error::Error;
 
 /// Room for one message. Dropping it gives the room back.
 ///
-/// ```no_run
-/// # async fn run(mut socket: taiwa::WebSocket) -> Result<(), taiwa::Error> {
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     let mut socket = it.accept().await?;
+/// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+/// #     Ok::<_, taiwa::Error>(())
+/// # }).into_future());
+/// let mut socket = taiwa::connect(&url).await?;
 /// // Wait first, then look: what is sent is as fresh as can be.
 /// let permit = socket.reserve().await?;
 /// permit.send(format!("{:?}", std::time::SystemTime::now()))?;
+/// assert!(socket.recv().await?.is_some());
 /// # Ok(()) }
 /// ```
 #[must_use = "it is for sending a message"]

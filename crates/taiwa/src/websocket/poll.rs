@@ -13,11 +13,20 @@ impl WebSocket {
     /// Poll it with [`poll_room`](Self::poll_room) in one task to send and receive at the same time,
     /// [`poll_room`](Self::poll_room) first: two peers that both send a lot must both receive meanwhile.
     ///
-    /// ```no_run
-    /// # use std::{future::poll_fn, task::Poll};
-    /// # async fn run(mut socket: taiwa::WebSocket) -> Result<(), taiwa::Error> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), taiwa::Error> {
+    /// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+    /// # let url = format!("ws://{}/", server.local_addr()?);
+    /// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+    /// #     let mut socket = it.accept().await?;
+    /// #     for _ in 0..3 { socket.recv().await?; socket.send("heard").await?; }
+    /// #     Ok::<_, taiwa::Error>(())
+    /// # }).into_future());
+    /// use std::{future::poll_fn, task::Poll};
     /// use taiwa::{Message, TrySendError};
     ///
+    /// let mut socket = taiwa::connect(&url).await?;
     /// let mut unsent: Vec<Message> = vec!["c".into(), "b".into(), "a".into()];
     /// loop {
     ///     while let Some(message) = unsent.pop() {

@@ -25,6 +25,25 @@ use crate::error::Error;
 /// tasks could not.
 ///
 /// Dropping it drops the messages that come from then on; senders go on.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     let mut socket = it.accept().await?;
+/// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+/// #     Ok::<_, taiwa::Error>(())
+/// # }).into_future());
+/// let (sender, mut receiver) = taiwa::connect(&url).await?.split();
+/// sender.send("hello").await?;
+/// assert_eq!(receiver.recv().await?, Some("hello".into()));
+/// // One connection again:
+/// let mut socket = receiver.reunite(sender).expect("they are its only halves");
+/// socket.close(taiwa::CloseCode::NORMAL, "").await?;
+/// # Ok(()) }
+/// ```
 pub struct Receiver {
     shared: Arc<Shared>,
     is_reunited: bool,

@@ -38,6 +38,24 @@ const READS_MAX: usize = 32;
 /// keep its deadlines. Without a receiver the messages of the peer are dropped.
 ///
 /// All methods that wait are cancel-safe.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     let mut socket = it.accept().await?;
+/// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+/// #     Ok::<_, taiwa::Error>(())
+/// # }).into_future());
+/// let (sender, mut receiver) = taiwa::connect(&url).await?.split();
+/// let other = sender.clone();
+/// tokio::spawn(async move { other.send("from a task").await });
+/// assert_eq!(receiver.recv().await?, Some("from a task".into()));
+/// assert!(sender.close(taiwa::CloseCode::NORMAL, "").await?.clean);
+/// # Ok(()) }
+/// ```
 pub struct Sender {
     shared: Arc<Shared>,
     id: u64,

@@ -21,6 +21,30 @@ use super::sending::Outgoing;
 /// [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) bytes with what waits to be written.
 ///
 /// What the kernel has taken is out of reach of every policy: on loopback that can be megabytes.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     let mut socket = it.accept().await?;
+/// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+/// #     Ok::<_, taiwa::Error>(())
+/// # }).into_future());
+/// use taiwa::SlowPolicy;
+///
+/// let (sender, mut receiver) = taiwa::connect(&url).await?.split();
+/// let prices = sender.with_policy(SlowPolicy::KeepLatest);
+/// for price in 1..=1000 {
+///     prices.send(price.to_string()).await?; // never waits
+/// }
+/// // However many were dropped on the way, the last one comes.
+/// while receiver.recv().await?.expect("it is open").as_text() != Some("1000") {}
+/// let counters = prices.counters();
+/// assert_eq!(counters.sent + counters.dropped, 1000);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SlowPolicy {
     /// [`send`](crate::Sender::send) waits for room. The default.

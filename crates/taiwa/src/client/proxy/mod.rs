@@ -35,9 +35,11 @@ use exceptions::Exceptions;
 /// ```
 /// use taiwa::{Client, Proxy};
 /// # fn main() -> Result<(), taiwa::Error> {
-/// let proxy = Proxy::parse("socks5h://user:secret@proxy.example")?.except("localhost, .corp.example,
-/// 10.0.0.0/8"); let through = Client::builder().proxy(proxy).build()?; let direct =
-/// Client::builder().proxy(None).build()?;
+/// let proxy = Proxy::parse("socks5h://user:secret@proxy.example")?;
+/// assert!(!format!("{proxy:?}").contains("secret"));
+/// let proxy = proxy.except("localhost, .corp.example, 10.0.0.0/8");
+/// let through = Client::builder().proxy(proxy).build()?;
+/// let direct = Client::builder().proxy(None).build()?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]

@@ -82,11 +82,12 @@ impl super::Server {
     ///
     /// It holds for all listeners of the server; those on unix sockets need [`Network::UNIX`]. Default: off.
     ///
-    /// ```no_run
-    /// # async fn run() -> std::io::Result<()> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
     /// use taiwa::{Network, Server};
     /// let proxies = ["10.0.0.0/8", "::1"].map(|it| Network::parse(it).expect("a network"));
-    /// let server = Server::bind("0.0.0.0:8000").await?.proxy_protocol(proxies);
+    /// let server = Server::bind("127.0.0.1:0").await?.proxy_protocol(proxies);
     /// # drop(server); Ok(()) }
     /// ```
     #[must_use]

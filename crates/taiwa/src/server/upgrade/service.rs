@@ -84,7 +84,7 @@ impl<S: fmt::Debug, F> fmt::Debug for UpgradeService<S, F> {
     }
 }
 
-/// Makes [`UpgradeService`]s.
+/// Makes [`UpgradeService`]s, as a layer of tower; there is an example of it.
 pub struct UpgradeLayer<F> {
     sockets: Sockets,
     answer: Arc<F>,
