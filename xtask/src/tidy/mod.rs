@@ -3,6 +3,7 @@
 mod markdown;
 mod masked;
 mod names;
+mod promises;
 mod rust;
 mod tree;
 mod wings;
@@ -26,6 +27,7 @@ pub(crate) fn run(workspace: &Workspace) -> Outcome {
         ("a function has at most 70 lines", rust::long_functions(&texts)),
         ("a file says in its first line what it is for", rust::first_lines(&texts)),
         ("nothing is left to do, no test is silently ignored", rust::leftovers(&texts)),
+        ("who waits says what cancelling does", promises::cancellation(&texts)),
         ("names say what things are", names::faults(&texts)),
         ("no word of work left undone", words::unfinished(&texts)),
         ("no path or address of one machine", words::machine(&texts, &root)),
@@ -52,6 +54,6 @@ mod tests {
     fn house_is_tidy() {
         let outcome = run(&Workspace::find().unwrap());
         assert_eq!(outcome.failed, [""; 0]);
-        assert_eq!(outcome.passed, 11);
+        assert_eq!(outcome.passed, 12);
     }
 }

@@ -42,6 +42,8 @@ use redirect::{Hop, Standing};
 /// Opens a connection to a `ws` or `wss` URL with the defaults of [`Client`]: TLS by the roots of the
 /// platform, limits, deadlines and keepalive on, no compression.
 ///
+/// Dropping its future cancels the attempt and drops the transport.
+///
 /// # Errors
 /// See [`Client::connect`].
 pub async fn connect(url: &str) -> Result<WebSocket, Error> {
@@ -177,6 +179,8 @@ impl Client {
     /// [`Deadlines::handshake`](crate::Deadlines). The URL gives `Host` and the path; its scheme adds no TLS.
     /// Dropping the future drops the transport.
     ///
+    /// Dropping its future cancels the attempt and drops the transport.
+    ///
     /// # Errors
     /// As [`connect`](Self::connect), except [`Error::Tls`].
     pub async fn connect_over<T>(
@@ -195,6 +199,8 @@ impl Client {
     /// Opens a connection like [`connect_over`](Self::connect_over), with TLS on the transport: whatever
     /// the scheme, it is done with the client's settings and the URL's host. Dropping the future drops the
     /// transport.
+    ///
+    /// Dropping its future cancels the attempt and drops the transport.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).

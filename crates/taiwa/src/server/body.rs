@@ -25,6 +25,8 @@ impl RequestBody {
 
     /// Reads all of the body.
     ///
+    /// Not cancel-safe: what was read by then is lost.
+    ///
     /// # Errors
     /// When it has more than `bytes_max` bytes, or the connection fails.
     pub async fn collect(self, bytes_max: usize) -> io::Result<Bytes> {

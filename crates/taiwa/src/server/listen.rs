@@ -10,6 +10,8 @@ use super::{Addr, Listener, Server, Subprotocols};
 impl Server {
     /// Listens on an address; port 0 lets the system choose one, see [`local_addr`](Self::local_addr).
     ///
+    /// Cancel-safe: dropped, it listens on nothing.
+    ///
     /// # Errors
     /// As [`TcpListener::bind`].
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
@@ -17,6 +19,8 @@ impl Server {
     }
 
     /// Listens on a further address.
+    ///
+    /// Not cancel-safe: the server is dropped with its future.
     ///
     /// # Errors
     /// As [`TcpListener::bind`].
@@ -33,6 +37,8 @@ impl Server {
     /// [`Listener::unix_with_mode`] gives it a mode.
     ///
     /// ```
+    /// Cancel-safe: dropped, it listens on nothing.
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> std::io::Result<()> {
     /// use taiwa::{Listener, Server};
@@ -58,6 +64,8 @@ impl Server {
     }
 
     /// Listens on a further unix socket, as [`bind_unix`](Self::bind_unix).
+    ///
+    /// Not cancel-safe: the server is dropped with its future.
     ///
     /// # Errors
     /// As [`bind_unix`](Self::bind_unix).

@@ -58,6 +58,8 @@ impl Listener {
 
     /// Listens on a unix socket at `path`, as [`Server::bind_unix`](crate::Server::bind_unix) does.
     ///
+    /// Cancel-safe: dropped, it listens on nothing.
+    ///
     /// # Errors
     /// As [`Server::bind_unix`](crate::Server::bind_unix).
     #[cfg(unix)]
@@ -67,6 +69,8 @@ impl Listener {
 
     /// Listens on a unix socket at `path` whose file has this `mode`, as `0o660`: who may connect needs the
     /// right to write. The mode is set before the first connection is let in.
+    ///
+    /// Cancel-safe: dropped, it listens on nothing.
     ///
     /// # Errors
     /// As [`Server::bind_unix`](crate::Server::bind_unix), and when the mode can't be set.

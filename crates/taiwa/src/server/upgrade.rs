@@ -201,7 +201,7 @@ impl Upgrade {
 
     /// Accepts: answers with status 101.
     ///
-    /// Dropping its future closes the connection.
+    /// Not cancel-safe: dropping its future closes the connection.
     ///
     /// # Errors
     /// [`Error::Lost`] if the client is gone; [`Error::ResponseExpected`] where the answer is a response to
@@ -235,6 +235,8 @@ impl Upgrade {
     /// Refuses with a status and a text. A status below 200 or above 599 is sent as 500. The connection
     /// closes, or serves further requests, once the closure has returned.
     ///
+    /// Cancel-safe: it does not wait. A future that is never polled refuses with status 500.
+    ///
     /// # Errors
     /// [`Error::ResponseExpected`] where the answer is a response to return. None otherwise; it returns a
     /// `Result` to stand at the end of a closure.
@@ -250,6 +252,8 @@ impl Upgrade {
     }
 
     /// Refuses with a response. A status of 1xx is sent as 500.
+    ///
+    /// Cancel-safe, as [`reject`](Self::reject).
     ///
     /// # Errors
     /// As [`reject`](Self::reject).

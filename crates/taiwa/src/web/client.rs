@@ -22,6 +22,8 @@ use crate::error::Error;
 
 /// Opens a connection to a `ws` or `wss` URL with the defaults of [`Client`].
 ///
+/// Dropping its future cancels the attempt.
+///
 /// # Errors
 /// See [`Client::connect`].
 pub async fn connect(url: &str) -> Result<WebSocket, Error> {

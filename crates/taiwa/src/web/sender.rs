@@ -46,6 +46,8 @@ impl Sender {
 
     /// Sends a message that is shared with others, as [`send`](Self::send).
     ///
+    /// Cancel-safe: the message is queued whole or not at all.
+    ///
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, prepared: &Prepared) -> Result<(), Error> {

@@ -101,6 +101,8 @@ impl Sender {
 
     /// Sends a message that is framed and compressed once for many connections, as [`send`](Self::send).
     ///
+    /// Cancel-safe: the message is queued whole or not at all.
+    ///
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, prepared: &Prepared) -> Result<(), Error> {

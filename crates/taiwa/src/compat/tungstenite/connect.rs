@@ -45,6 +45,8 @@ where
 
 /// Connects like [`connect_async`], with limits; `disable_nagle` sets `TCP_NODELAY`.
 ///
+/// Dropping its future cancels the attempt and drops the transport.
+///
 /// # Errors
 /// As [`connect_async`].
 pub async fn connect_async_with_config<R>(
@@ -59,6 +61,8 @@ where
 }
 
 /// Connects like [`connect_async_with_config`], with TLS by `connector`.
+///
+/// Dropping its future cancels the attempt and drops the transport.
 ///
 /// # Errors
 /// As [`connect_async`].
@@ -90,6 +94,8 @@ async fn connect(
 
 /// Does the opening handshake over a connected transport, after TLS if the URL asks for it.
 ///
+/// Dropping its future cancels the attempt and drops the transport.
+///
 /// # Errors
 /// As [`connect_async`].
 pub async fn client_async_tls<R, S>(
@@ -104,6 +110,8 @@ where
 }
 
 /// Does the same as [`client_async_tls`], with limits and with TLS by `connector`.
+///
+/// Dropping its future cancels the attempt and drops the transport.
 ///
 /// # Errors
 /// As [`connect_async`].
@@ -126,6 +134,8 @@ where
 
 /// Does the opening handshake over a connected transport. The URL gives `Host` and the path.
 ///
+/// Dropping its future cancels the attempt and drops the transport.
+///
 /// # Errors
 /// As [`connect_async`].
 pub async fn client_async<R, S>(request: R, stream: S) -> Result<(WebSocketStream<S>, Response)>
@@ -137,6 +147,8 @@ where
 }
 
 /// Does the same as [`client_async`], with limits.
+///
+/// Dropping its future cancels the attempt and drops the transport.
 ///
 /// # Errors
 /// As [`connect_async`].
@@ -170,6 +182,8 @@ where
 
 /// Does the same as [`accept_async`], with limits.
 ///
+/// Dropping its future cancels the attempt and drops the transport.
+///
 /// # Errors
 /// As [`accept_async`].
 pub async fn accept_async_with_config<S>(
@@ -184,6 +198,8 @@ where
 
 /// Does the same as [`accept_async`]; `callback` sees the request and decides.
 ///
+/// Dropping its future cancels the attempt and drops the transport.
+///
 /// # Errors
 /// As [`accept_async`]; [`Error::Http`] with what the callback refused with.
 pub async fn accept_hdr_async<S, C>(stream: S, callback: C) -> Result<WebSocketStream<S>>
@@ -195,6 +211,8 @@ where
 }
 
 /// Does the same as [`accept_hdr_async`], with limits.
+///
+/// Dropping its future cancels the attempt and drops the transport.
 ///
 /// # Errors
 /// As [`accept_hdr_async`].

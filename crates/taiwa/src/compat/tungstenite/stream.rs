@@ -47,6 +47,8 @@ impl<S> WebSocketStream<S> {
 
     /// Takes a transport on which the opening handshake is done.
     ///
+    /// Cancel-safe: it does not wait.
+    ///
     /// # Panics
     /// If the limits in `config` contradict each other.
     pub async fn from_raw_socket(stream: S, role: Role, config: Option<WebSocketConfig>) -> Self
@@ -57,6 +59,8 @@ impl<S> WebSocketStream<S> {
     }
 
     /// Takes a transport on which the opening handshake is done, and what was read behind it.
+    ///
+    /// Cancel-safe: it does not wait.
     ///
     /// # Panics
     /// If the limits in `config` contradict each other.
@@ -99,6 +103,8 @@ impl<S> WebSocketStream<S> {
     }
 
     /// Sends a Close frame. The peer's comes out of the stream, and then its end.
+    ///
+    /// Cancel-safe: the frame is queued whole or not at all, and goes out with the next call.
     ///
     /// # Errors
     /// As sending any message.
