@@ -64,7 +64,7 @@ impl<'a> Permit<'a> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if let Line::Shared(turn) = &mut self.line {
-            turn.act_on_state(|state| {
+            turn.act_on_state(|state, _| {
                 state.permits -= 1;
                 state.inner().news.for_senders = true;
             });

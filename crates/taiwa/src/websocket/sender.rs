@@ -10,6 +10,7 @@ use std::{
 };
 
 use taiwa_proto::{CloseCode, Closed, Kind, Message, Misuse, Prepared, Stats};
+use tokio::task::coop;
 
 use super::{
     Inner,
@@ -112,7 +113,11 @@ impl Sender {
     async fn send_outgoing(&self, message: Outgoing<'_>) -> Result<(), Error> {
         match self.policy {
             SlowPolicy::Wait => self.send_waiting(message).await,
-            _ => self.send_by_policy(message),
+            _ => {
+                // A task that sends to thousands lets others have a turn in between.
+                coop::consume_budget().await;
+                self.send_by_policy(message)
+            }
         }
     }
 
@@ -138,7 +143,7 @@ impl Sender {
 
     /// Sends without waiting, by a policy that is not [`SlowPolicy::Wait`].
     fn send_by_policy(&self, message: Outgoing<'_>) -> Result<(), Error> {
-        self.shared.turn().act_on_state(|state| {
+        self.shared.turn().act_on_state(|state, now| {
             let inner = state.inner();
             inner.check_may_send()?;
             let held_back = inner.held_back.get_or_insert_with(Box::<HeldBack>::default);
@@ -156,7 +161,7 @@ impl Sender {
                 return Ok(());
             }
             if has_room {
-                inner.queue_anyway(message, now())?;
+                inner.queue_anyway(message, now)?;
                 count(&self.tally.sent);
                 return Ok(());
             }

@@ -1,11 +1,14 @@
 //! The sending half of a connection: messages, parts, control frames.
 
 use std::{
+    future::{Future, poll_fn},
+    pin::pin,
     task::{Context, Poll, Waker, ready},
     time::Instant,
 };
 
 use taiwa_proto::{CloseCode, Connection, Fin, Kind, Message, Misuse, Prepared, Step};
+use tokio::task::coop;
 
 use super::{inner::Inner, timer::now};
 use crate::{error::Error, scratch::with_scratch};
@@ -138,7 +141,14 @@ impl Inner {
 
     /// Writes what the kernel takes at once.
     pub(crate) fn write_some(&mut self) {
-        let _ = self.poll_write(&mut Context::from_waker(Waker::noop()), now());
+        let _ = self.poll_write_once(&mut Context::from_waker(Waker::noop()), now());
+    }
+
+    /// [`poll_write`](Self::poll_write) for who does not wait and is not polled again: it writes even if the task
+    /// has used up what tokio lets it do in one go, or the bytes would be left to a task of another connection's.
+    pub(crate) fn poll_write_once(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let writing = poll_fn(|cx| self.poll_write(cx, now));
+        pin!(coop::unconstrained(writing)).poll(cx)
     }
 
     /// Queues a ping.

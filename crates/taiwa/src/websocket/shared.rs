@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Instant,
 };
 
 use taiwa_proto::{Closed, handshake::Agreed};
@@ -190,14 +191,16 @@ impl Turn<'_> {
     /// Does something that does not wait, writes what the kernel takes, and leaves the rest to whoever
     /// waits: all of them are woken when the kernel takes more.
     pub(super) fn act<R>(&mut self, act: impl FnOnce(&mut Inner) -> R) -> R {
-        self.act_on_state(|state| act(state.inner()))
+        self.act_on_state(|state, _| act(state.inner()))
     }
 
-    pub(super) fn act_on_state<R>(&mut self, act: impl FnOnce(&mut State) -> R) -> R {
+    /// [`act`](Self::act) with what belongs to all halves, and the time.
+    pub(super) fn act_on_state<R>(&mut self, act: impl FnOnce(&mut State, Instant) -> R) -> R {
         let mut state = self.shared.lock();
-        let result = act(&mut state);
+        let now = now();
+        let result = act(&mut state, now);
         let (inner, cx) = (state.inner(), &mut Context::from_waker(&self.shared.waker));
-        if inner.poll_write(cx, now()).is_pending() {
+        if inner.poll_write_once(cx, now).is_pending() {
             // The deadline of the write is one that nobody has set a timer for.
             let _ = inner.poll_time(cx);
         }

@@ -56,6 +56,29 @@ async fn stalled(policy: SlowPolicy, count: u64) -> (SlowCounters, Vec<u64>) {
 }
 
 #[test]
+fn who_sends_to_many_leaves_no_message_behind() {
+    run(async {
+        // More than tokio lets a task do before it has others go on.
+        let pairs: Vec<_> = (0..1000).map(|_| pair(1000, &config())).collect();
+        let sent = |socket: &Sender| socket.stats().sent.wire_bytes;
+        let (senders, _peers): (Vec<_>, Vec<_>) =
+            pairs.into_iter().map(|(ours, peer)| (ours.split(), peer)).unzip();
+        let prepared = Prepared::new(message(1));
+        for (sender, _receiver) in &senders {
+            sender.try_send(message(0)).unwrap();
+            assert_eq!(sent(sender), 106, "nobody else has to be woken for it");
+            let sender = sender.with_policy(SlowPolicy::DropNewest);
+            sender.send_prepared(&prepared).await.unwrap();
+            assert_eq!(sent(&sender), 212);
+        }
+        for (mut socket, _peer) in (0..1000).map(|_| pair(1000, &config())) {
+            socket.try_send(message(0)).unwrap();
+            assert_eq!(socket.stats().sent.wire_bytes, 106);
+        }
+    });
+}
+
+#[test]
 fn drop_newest_drops_what_does_not_fit() {
     run(async {
         let (counters, got) = stalled(SlowPolicy::DropNewest, 1000).await;
