@@ -25,6 +25,7 @@ use crate::{
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// The pause after which the loop looks whether it was interrupted.
 const TURN_MAX: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+const NO_TIME: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 const READ_BYTES: usize = 256 * 1024;
 /// Connections come from 127.1.0.1 and its neighbours: one source address has too few ports for a row of
 /// handshakes, each of which leaves its port unusable for a minute.
@@ -65,6 +66,17 @@ enum Outstanding {
     ToAll,
 }
 
+/// What the load does while nothing comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// It sleeps. The server's kernel wakes it.
+    Sleep,
+    /// It looks again and again. Where each message is a short piece of work for the server, one that is a little
+    /// slower than the load would otherwise pay for waking it with each message, and one that is a little faster
+    /// never.
+    Look,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Close {
     No,
@@ -81,6 +93,7 @@ pub(crate) struct Clients<'a> {
     happened: Vec<(usize, Happened)>,
     to_all: ToAll,
     compression: Compression,
+    rest: Rest,
     pool: Pool,
     noise: Noise,
     path: &'a str,
@@ -107,6 +120,7 @@ impl<'a> Clients<'a> {
             happened: vec![],
             to_all: ToAll::default(),
             compression,
+            rest: Rest::Sleep,
             pool: Pool::new(message_bytes_max, &mut noise),
             noise,
             path,
@@ -114,6 +128,11 @@ impl<'a> Clients<'a> {
             connected: 0,
             interrupted,
         })
+    }
+
+    /// Changes what is done while nothing comes; at first that is [`Rest::Sleep`].
+    pub(crate) fn rest(&mut self, rest: Rest) {
+        self.rest = rest;
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -209,12 +228,16 @@ impl<'a> Clients<'a> {
         mut then: impl FnMut(&mut Self, usize, Happened) -> Result<(), String>,
     ) -> Result<(), String> {
         let silent_since = Instant::now();
+        let timeout = match self.rest {
+            Rest::Sleep => TURN_MAX,
+            Rest::Look => NO_TIME,
+        };
         loop {
             if self.interrupted.load(Ordering::Relaxed) {
                 return Err("interrupted".into());
             }
             self.events.clear();
-            match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&TURN_MAX)) {
+            match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(why) => return Err(told(why)),
             }

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use crate::{
-    clients::{Clients, Happened},
+    clients::{Clients, Happened, Rest},
     fan_out,
     handshake::Compression,
     large::Line,
@@ -181,6 +181,7 @@ impl Row {
             Kind::FanOut { message_bytes, compression } => {
                 let (mut clients, mut noise) = (clients(0, compression)?, Noise::new(1));
                 open(&mut clients, self.connections / effort.divisor)?;
+                clients.rest(Rest::Look);
                 let mut run =
                     |window| fan_out::run(&mut clients, message_bytes, window, &mut noise);
                 run(WARM_UP.min(effort.window))?;
