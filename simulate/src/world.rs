@@ -38,6 +38,9 @@ impl World {
 
     /// Runs until both ends are over, checks at each turn what must always hold, and returns client and
     /// server.
+    ///
+    /// # Panics
+    /// If neither party has ended after so many turns that something hangs.
     pub fn run(mut self) -> [Party; 2] {
         for _ in 0..TURNS_MAX {
             if self.ends.iter().all(Party::is_over) {

@@ -60,6 +60,9 @@ pub fn echo(connection: &mut Connection, read: &mut [u8], now: Instant, pool: &m
 }
 
 /// Sends, asks whether the peer lives, says goodbye.
+///
+/// # Errors
+/// As [`Connection::send`].
 #[unsafe(no_mangle)]
 pub fn speak(
     connection: &mut Connection,

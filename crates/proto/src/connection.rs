@@ -252,6 +252,7 @@ impl Connection {
 
     /// Acts on the time: keepalive pings, deadlines. Read what the transport has before you call it,
     /// or the peer is blamed for bytes that only wait to be read.
+    #[expect(clippy::missing_panics_doc, reason = "what it expects is an invariant")]
     pub fn timeout(&mut self, now: Instant, pool: &mut Pool) {
         match &mut self.phase {
             Phase::Ending(it) => {

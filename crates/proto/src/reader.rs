@@ -100,6 +100,7 @@ impl Reader {
     ///
     /// # Errors
     /// The first rule that the peer broke. The reader is then of no more use.
+    #[expect(clippy::missing_panics_doc, reason = "what it expects is an invariant")]
     pub fn read<'b>(
         &mut self,
         input: &mut Input<'b>,

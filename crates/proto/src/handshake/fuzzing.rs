@@ -1,4 +1,5 @@
 //! Entry points for fuzzers: each takes any bytes, calls a parser and asserts what must hold.
+#![expect(clippy::missing_panics_doc, reason = "to panic at what must not be is their purpose")]
 
 use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use http::{HeaderMap, Request, Response};

@@ -68,7 +68,11 @@ impl Opening {
         Self::read_by(request, Grammar::Strict)
     }
 
-    /// As [`Opening::read`], with subprotocols by `grammar`.
+    /// Reads a request as [`Opening::read`] does, with subprotocols by `grammar`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Opening::read`].
     pub fn read_by<B>(request: &Request<B>, grammar: Grammar) -> Result<Self, Rejection> {
         let headers = request.headers();
         // RFC 6455 §4.1: "The method of the request MUST be GET, and the HTTP version MUST be at least 1.1."
@@ -150,6 +154,7 @@ impl Opening {
     ///
     /// A `subprotocol` that the client did not ask for is left out. `None` for `deflate` declines
     /// compression. The caller may add headers to the response.
+    #[expect(clippy::missing_panics_doc, reason = "what it expects is an invariant")]
     pub fn accept(
         &self,
         subprotocol: Option<&str>,

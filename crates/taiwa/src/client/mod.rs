@@ -46,6 +46,7 @@ use redirect::{Hop, Standing};
 ///
 /// # Errors
 /// See [`Client::connect`].
+#[expect(clippy::missing_panics_doc, reason = "what it expects is an invariant")]
 pub async fn connect(url: &str) -> Result<WebSocket, Error> {
     static DEFAULT: LazyLock<Result<Client, Error>> = LazyLock::new(|| Client::builder().build());
     let client = DEFAULT.as_ref().expect("the defaults are valid");

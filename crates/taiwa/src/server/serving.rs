@@ -71,6 +71,7 @@ impl Serving {
     /// Hears of closures that returned an error or panicked, of TLS handshakes that failed, of wrong PROXY
     /// headers, of certificates in files that are no good, and of listeners that fail to accept. Default:
     /// nobody does.
+    #[expect(clippy::missing_panics_doc, reason = "what it expects is an invariant")]
     pub fn on_error(
         mut self,
         listen: impl Fn(Option<&Addr>, &dyn Display) + Send + Sync + 'static,

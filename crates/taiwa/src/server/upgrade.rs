@@ -240,6 +240,7 @@ impl Upgrade {
     /// # Errors
     /// [`Error::ResponseExpected`] where the answer is a response to return. None otherwise; it returns a
     /// `Result` to stand at the end of a closure.
+    #[expect(clippy::missing_panics_doc, reason = "what it expects is an invariant")]
     pub async fn reject(self, status: u16, body: impl Into<Bytes>) -> Result<(), Error> {
         let mut response = Response::new(body.into());
         *response.status_mut() = match status {

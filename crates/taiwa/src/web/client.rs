@@ -26,6 +26,7 @@ use crate::error::Error;
 ///
 /// # Errors
 /// See [`Client::connect`].
+#[expect(clippy::missing_panics_doc, reason = "what it expects is an invariant")]
 pub async fn connect(url: &str) -> Result<WebSocket, Error> {
     let client = ClientBuilder::default().build().expect("the defaults are valid");
     client.connect(url).await

@@ -140,6 +140,7 @@ impl WebSocket {
     /// [`Error::Misuse`] for a code other than 1000 and 3000 to 4999, which are all that a browser sends for
     /// a page, or a reason of more than 123 bytes, with the connection unharmed; as [`recv`](Self::recv)
     /// if the closing handshake fails.
+    #[expect(clippy::missing_panics_doc, reason = "what it expects is an invariant")]
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<Closed, Error> {
         self.line.close(code, reason)?;
         poll_fn(|cx| self.line.poll_end(cx)).await?;

@@ -299,6 +299,7 @@ impl WebSocket {
     /// # Errors
     /// [`Error::Misuse`] for a code that may not be sent or a reason of more than 123 bytes, with the
     /// connection unharmed; as [`recv`](Self::recv) if the closing handshake fails.
+    #[expect(clippy::missing_panics_doc, reason = "what it expects is an invariant")]
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<Closed, Error> {
         let inner = self.inner_mut();
         inner.close(code, reason)?;

@@ -102,6 +102,7 @@ impl Receiver {
     ///
     /// # Errors
     /// Gives both back if they are not halves of one connection, or if there are more senders.
+    #[expect(clippy::missing_panics_doc, reason = "what it expects is an invariant")]
     pub fn reunite(mut self, sender: Sender) -> Result<WebSocket, (Self, Sender)> {
         if !Arc::ptr_eq(&self.shared, sender.shared()) || Arc::strong_count(&self.shared) != 2 {
             return Err((self, sender));
