@@ -9,3 +9,8 @@ pub mod violations;
 
 pub use ends::Ends;
 pub use frames::Sender;
+
+/// The programs in the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
