@@ -128,7 +128,9 @@ impl ClosePayload {
     /// Writes `code` and `reason`; [`CloseCode::NO_STATUS`] writes nothing.
     ///
     /// # Errors
-    /// A code that may not be sent, a reason of more than 123 bytes, a reason without a code.
+    /// [`Misuse::CloseCode`] for a code that may not be sent, or a reason with
+    /// [`CloseCode::NO_STATUS`]; [`Misuse::ReasonTooLong`] past 123 bytes, which with the code fill a
+    /// control frame (RFC 6455 §5.5).
     pub fn new(code: CloseCode, reason: &str) -> Result<Self, Misuse> {
         let mut bytes = [0; 125];
         if code == CloseCode::NO_STATUS && reason.is_empty() {

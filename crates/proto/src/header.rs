@@ -48,7 +48,7 @@ impl Opcode {
     }
 }
 
-/// The header of one frame.
+/// The header of one frame (RFC 6455 §5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The last fragment of its message.
@@ -71,7 +71,9 @@ impl Header {
     /// all there yet.
     ///
     /// # Errors
-    /// What a header alone can break. Whether its mask, RSV1 and place in a message are right is
+    /// What a header alone can break: [`Fault::ReservedBit`] (RSV2, RSV3), [`Fault::ReservedOpcode`],
+    /// [`Fault::ControlTooLong`], [`Fault::ControlFragmented`], [`Fault::LengthTopBit`],
+    /// [`Fault::LengthNotMinimal`]. Whether its mask, RSV1 and place in a message are right is
     /// up to the [`Reader`](crate::reader::Reader). A fault in the first two bytes is found as soon
     /// as these are there.
     ///

@@ -104,7 +104,8 @@ impl Default for Keepalive {
     }
 }
 
-/// Everything that is set once for many connections. Share it in an `Arc`.
+/// Everything that is set once for many connections. Share it in an `Arc`. Its default has the limits and
+/// deadlines on, keepalive and compression off.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Bounds.

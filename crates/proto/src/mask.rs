@@ -1,6 +1,7 @@
 //! Masking (RFC 6455 §5.3): one function does and undoes it.
 
-/// Applies `key` to `bytes`, whose first byte meets the key's first.
+/// Applies `key` to `bytes`, whose first byte meets the key's first: masks them, or unmasks them
+/// (RFC 6455 §5.3).
 ///
 /// A plain loop over words: compiled, it runs at the speed of memory.
 ///

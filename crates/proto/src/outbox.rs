@@ -9,7 +9,8 @@ use crate::pool::Pool;
 /// Bytes up to which frames are copied together, so that many small ones are one slice.
 const OWN_LEN_MAX: usize = 64 << 10;
 
-/// Bytes in the order in which they go out. Empty, it holds no memory.
+/// Bytes in the order in which they go out. Empty, it holds no memory. Whether there is room for more asks
+/// [`Connection::has_room`](crate::Connection::has_room).
 #[derive(Debug, Default)]
 pub struct Outbox {
     /// Bytes copied together; the first `written` are gone.

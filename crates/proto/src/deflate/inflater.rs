@@ -65,8 +65,8 @@ pub struct Inflater {
 }
 
 impl Inflater {
-    /// Makes an inflater with an empty window of `window_bits` (8 to 15; what is outside is brought to
-    /// the nearest end).
+    /// Makes an inflater with an empty window of `window_bits` (9 to 15; what is outside is brought to
+    /// the nearest end, as by [`Window::new`]).
     ///
     /// A peer that points back further than its window is not always found out: what it points to
     /// may still be here.

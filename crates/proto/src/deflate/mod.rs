@@ -22,7 +22,14 @@ use crate::limits::Role;
 /// receivers put it back (RFC 7692 §7.2.1, §7.2.2).
 const SYNC_TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// How we want to compress.
+/// How we want to compress. A number outside of its range counts as the nearest one inside.
+///
+/// ```
+/// use taiwa_proto::deflate::Deflate;
+/// // Better ratio, for some 200 KiB of memory a connection:
+/// let dear = Deflate { level: 6, keep_our_context: true, keep_peer_context: true, ..Deflate::default() };
+/// assert_eq!(dear.window_bits, 12);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deflate {
     /// zlib's level, 1 to 9. Default 1: two to four times as fast as 6, for up to a third more bytes.

@@ -14,8 +14,8 @@ const CLIENT_NO_CONTEXT_TAKEOVER: &str = "client_no_context_takeover";
 const SERVER_MAX_WINDOW_BITS: &str = "server_max_window_bits";
 const CLIENT_MAX_WINDOW_BITS: &str = "client_max_window_bits";
 
-/// Server: takes the first offer that we can serve; returns what is agreed and the value for
-/// `Sec-WebSocket-Extensions`. A bad or unknown offer is declined, never an error.
+/// Answers a client's offers, as a server: takes the first one that we can serve, and returns what is agreed
+/// and the value for `Sec-WebSocket-Extensions`. A bad or unknown offer is declined, never an error.
 ///
 /// Extensions of other names are passed over. `server_max_window_bits` is answered only when offered,
 /// though §7.1.2.1 allows more: some clients fail at parameters that they did not name. Contexts that
@@ -62,7 +62,19 @@ fn accepted(config: &Deflate, offer: &Named) -> Option<(Params, Named)> {
     Some((answer.params(), answer))
 }
 
-/// Client: the value of `Sec-WebSocket-Extensions` that offers what `config` wants.
+/// Returns a client's value of `Sec-WebSocket-Extensions` that offers what `config` wants.
+///
+/// ```
+/// use taiwa_proto::{
+///     deflate::{Deflate, negotiate},
+///     handshake::extensions::parse_extensions,
+/// };
+/// let offer = negotiate::offer(&Deflate::default());
+/// let offers = parse_extensions([offer.as_bytes()]).unwrap();
+/// let (ours, answer) = negotiate::accept(&Deflate::default(), &offers).unwrap();
+/// let answer = parse_extensions([answer.as_bytes()]).unwrap();
+/// assert_eq!(negotiate::agreed(&Deflate::default(), &answer[0]), Some(ours));
+/// ```
 ///
 /// What a server might not be able to grant stands in a first offer; a second one does without.
 /// `client_max_window_bits` always goes along, without a value: a server that needs our window to be
@@ -92,7 +104,7 @@ fn wanted(config: &Deflate) -> Named {
     }
 }
 
-/// Client: reads the server's answer to [`offer`]. `None`: the answer is not one that RFC 7692 allows
+/// Reads a server's answer to [`offer`], as a client. `None`: the answer is not one that RFC 7692 §7.1 allows
 /// to our offer, so the handshake fails.
 ///
 /// A server may ask for a window of 8 bits from us, which our compressor does not have: agreed, and

@@ -14,7 +14,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// Makes an empty window of `window_bits` (8 to 15; what is outside is brought to the nearest end).
+    /// Makes an empty window of `window_bits` (9 to 15; what is outside is brought to the nearest
+    /// end: 8 keeps what 9 does, because zlib's compressors use 9 when asked for 8).
     pub fn new(window_bits: u8) -> Self {
         // zlib has no 8-bit window: its compressors use 9 bits when asked for 8, and say 8 all the same.
         Self { bytes: Vec::new(), oldest: 0, bits: window_bits.clamp(9, 15) }

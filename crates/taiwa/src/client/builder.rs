@@ -80,7 +80,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Offers subprotocols, the most preferred first (RFC 6455 §1.9). Default: none.
+    /// Offers subprotocols, the most preferred first (RFC 6455 §1.9). Default: none. A server may choose
+    /// none of them: see [`WebSocket::subprotocol`](crate::WebSocket::subprotocol). One that chooses
+    /// another fails the handshake:
+    /// [`HandshakeFault::SubprotocolNotOffered`](crate::HandshakeFault::SubprotocolNotOffered).
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.subprotocols = names.into_iter().map(Into::into).collect();
         self

@@ -28,7 +28,7 @@ impl RequestBody {
     /// Not cancel-safe: what was read by then is lost.
     ///
     /// # Errors
-    /// When it has more than `bytes_max` bytes, or the connection fails.
+    /// An [`io::Error`] when it has more than `bytes_max` bytes, or when the connection fails.
     pub async fn collect(self, bytes_max: usize) -> io::Result<Bytes> {
         let body = Limited::new(self.incoming, bytes_max);
         Ok(BodyExt::collect(body).await.map_err(io::Error::other)?.to_bytes())

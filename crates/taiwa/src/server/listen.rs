@@ -8,7 +8,8 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use super::{Addr, Listener, Server, Subprotocols};
 
 impl Server {
-    /// Listens on an address; port 0 lets the system choose one, see [`local_addr`](Self::local_addr).
+    /// Listens on an address; port 0 lets the system choose one, see [`local_addr`](Self::local_addr). Of
+    /// a name with several addresses it is the first that can be bound.
     ///
     /// Cancel-safe: dropped, it listens on nothing.
     ///
@@ -94,7 +95,8 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// When the socket does not listen, or there is no tokio runtime here.
+    /// [`io::ErrorKind::InvalidInput`] when the socket does not listen; [`io::ErrorKind::Other`] when there
+    /// is no tokio runtime here.
     pub fn from_listener<L>(listener: L) -> io::Result<Self>
     where
         L: TryInto<Listener>,

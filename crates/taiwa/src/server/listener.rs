@@ -33,7 +33,8 @@ use crate::io::BoxIo;
 /// ```
 ///
 /// # Errors
-/// The conversions fail for a socket that does not listen, and outside of a tokio runtime.
+/// The conversions fail with [`io::ErrorKind::InvalidInput`] for a socket that does not listen, and with
+/// [`io::ErrorKind::Other`] outside of a tokio runtime.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
