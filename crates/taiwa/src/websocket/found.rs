@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use taiwa_proto::{Connection, Event, Input, Kind, Message, Pool};
+use tokio::io::ReadBuf;
 
 /// Something that the peer sent.
 pub(crate) enum Found {
@@ -63,17 +64,27 @@ impl Found {
     }
 }
 
-/// Takes the next thing out of `input`; `None` when all of it is consumed.
+/// Takes the next thing out of `input`; `None` when all of it is consumed. A part of a message goes into `buffer`
+/// if it fits.
 pub(crate) fn next_found(
     conn: &mut Connection,
     input: &mut Input<'_>,
     now: Instant,
     pool: &mut Pool,
     pings: Pings,
+    mut buffer: Option<&mut ReadBuf<'_>>,
 ) -> Option<Found> {
     loop {
-        if let Some(found) = Found::from_event(conn.receive(input, now, pool)?, pings) {
-            return Some(found);
+        match (conn.receive(input, now, pool)?, buffer.as_deref_mut()) {
+            (Event::Part(part), Some(buffer)) if part.as_slice().len() <= buffer.remaining() => {
+                buffer.put_slice(part.as_slice());
+                return Some(Found::Filled { is_last: part.is_last });
+            }
+            (event, _) => {
+                if let Some(found) = Found::from_event(event, pings) {
+                    return Some(found);
+                }
+            }
         }
     }
 }

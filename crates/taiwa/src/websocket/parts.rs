@@ -243,6 +243,11 @@ impl<'a> MessageWriter<'a> {
         if FRAGMENT_LEN <= self.buffer.len() {
             ready!(self.poll_part(cx))?;
         }
+        // A whole fragment needs no copy in between.
+        if self.buffer.is_empty() && FRAGMENT_LEN <= bytes.len() {
+            ready!(self.poll_queue(cx, &bytes[..FRAGMENT_LEN], Fin::More))?;
+            return Poll::Ready(Ok(FRAGMENT_LEN));
+        }
         let len = bytes.len().min(FRAGMENT_LEN - self.buffer.len());
         self.buffer.extend_from_slice(&bytes[..len]);
         Poll::Ready(Ok(len))
@@ -250,34 +255,41 @@ impl<'a> MessageWriter<'a> {
 
     /// Queues what is in the buffer as a fragment, when there is room.
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let (kind, buffer) = (self.kind, &self.buffer);
-        let is_begun = self.state == Written::Begun;
+        let buffer = std::mem::take(&mut self.buffer);
+        let queued = self.poll_queue(cx, &buffer, Fin::More);
+        self.buffer = buffer;
+        ready!(queued)?;
+        self.buffer.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_queue(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        fin: Fin,
+    ) -> Poll<Result<(), Error>> {
+        let (kind, is_begun) = (self.kind, self.state == Written::Begun);
         ready!(self.line.poll(cx, |inner, cx| {
             if !is_begun {
                 // Another sender's message may be unfinished.
                 ready!(inner.poll_room(cx))?;
             }
             ready!(inner.poll_part_room(cx))?;
-            Poll::Ready(inner.queue_part(kind, buffer, Fin::More))
+            Poll::Ready(inner.queue_part(kind, bytes, fin))
         }))?;
-        self.state = Written::Begun;
-        self.buffer.clear();
+        self.state = if fin == Fin::Last { Written::Finished } else { Written::Begun };
         Poll::Ready(Ok(()))
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.state != Written::Finished {
-            let (kind, buffer) = (self.kind, &self.buffer);
-            let is_begun = self.state == Written::Begun;
-            ready!(self.line.poll(cx, |inner, cx| {
-                if !is_begun {
-                    ready!(inner.poll_room(cx))?;
-                }
-                ready!(inner.poll_part_room(cx))?;
-                Poll::Ready(inner.queue_part(kind, buffer, Fin::Last))
-            }))?;
-            self.state = Written::Finished;
-            self.buffer = Vec::new();
+            let buffer = std::mem::take(&mut self.buffer);
+            let queued = self.poll_queue(cx, &buffer, Fin::Last);
+            if !matches!(queued, Poll::Ready(Ok(()))) {
+                self.buffer = buffer;
+            }
+            ready!(queued)?;
         }
         self.line.poll(cx, |inner, cx| inner.poll_written(cx))
     }

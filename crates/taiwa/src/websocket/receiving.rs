@@ -242,7 +242,7 @@ impl Inner {
                 return Poll::Ready(self.untold.take().map_or(Ok(None), Err));
             }
             self.poll_going_away(cx);
-            if let Some(found) = self.next_leftover(now, pings) {
+            if let Some(found) = self.next_leftover(now, pings, buffer.as_deref_mut()) {
                 return Poll::Ready(Ok(Some(self.leave_with(found, cx, now))));
             }
             let _ = self.poll_write(cx, now);
@@ -258,9 +258,9 @@ impl Inner {
                         (Some(buffer), Some(room)) => {
                             transport.poll_read_part(&mut self.conn, buffer, room, cx, now)
                         }
-                        _ => {
-                            let leftover = &mut self.leftover;
-                            transport.poll_read(&mut self.conn, leftover, cx, now, pings)
+                        (buffer, _) => {
+                            let (conn, leftover) = (&mut self.conn, &mut self.leftover);
+                            transport.poll_read(conn, leftover, cx, now, pings, buffer)
                         }
                     }
                 }
@@ -311,13 +311,18 @@ impl Inner {
         }
     }
 
-    fn next_leftover(&mut self, now: Instant, pings: Pings) -> Option<Found> {
+    fn next_leftover(
+        &mut self,
+        now: Instant,
+        pings: Pings,
+        buffer: Option<&mut ReadBuf<'_>>,
+    ) -> Option<Found> {
         if self.leftover.is_empty() && !self.conn.is_holding() {
             return None;
         }
         let mut input = Input::new(&mut self.leftover);
         let found = with_scratch(|scratch| {
-            next_found(&mut self.conn, &mut input, now, &mut scratch.pool, pings)
+            next_found(&mut self.conn, &mut input, now, &mut scratch.pool, pings, buffer)
         });
         match input.len() {
             0 => self.leftover = BytesMut::new(),

@@ -98,7 +98,8 @@ impl Transport {
         Poll::Ready(())
     }
 
-    /// Reads once and returns the first thing found; what lies behind it goes to `leftover`.
+    /// Reads once and returns the first thing found; what lies behind it goes to `leftover`. A part of a message
+    /// goes into `buffer` if it fits.
     pub(crate) fn poll_read(
         &mut self,
         conn: &mut Connection,
@@ -106,10 +107,11 @@ impl Transport {
         cx: &mut Context<'_>,
         now: Instant,
         pings: Pings,
+        buffer: Option<&mut ReadBuf<'_>>,
     ) -> Poll<Option<Found>> {
         let read = match self.poll_read_message(conn, cx, now) {
             Some(read) => ready!(read),
-            None => ready!(self.poll_read_frames(conn, leftover, cx, now, pings)),
+            None => ready!(self.poll_read_frames(conn, leftover, cx, now, pings, buffer)),
         };
         Poll::Ready(match read {
             Ok(Read::End) => {
@@ -189,16 +191,17 @@ impl Transport {
         cx: &mut Context<'_>,
         now: Instant,
         pings: Pings,
+        buffer: Option<&mut ReadBuf<'_>>,
     ) -> Poll<io::Result<Read>> {
         with_scratch(|scratch| {
-            let mut buffer = ReadBuf::new(&mut scratch.buffer);
-            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
-            let bytes = buffer.filled_mut();
+            let mut read = ReadBuf::new(&mut scratch.buffer);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
+            let bytes = read.filled_mut();
             if bytes.is_empty() {
                 return Poll::Ready(Ok(Read::End));
             }
             let mut input = Input::new(bytes);
-            let found = next_found(conn, &mut input, now, &mut scratch.pool, pings);
+            let found = next_found(conn, &mut input, now, &mut scratch.pool, pings, buffer);
             leftover.extend_from_slice(input.into_rest());
             Poll::Ready(Ok(Read::Bytes(found)))
         })

@@ -263,3 +263,49 @@ fn who_waits_for_a_pong_is_not_held_up_by_a_reader_at_its_end() {
         assert!(message.chunk().await.unwrap().is_none());
     });
 }
+
+#[test]
+fn pieces_and_buffers_of_any_size_give_the_same_message() {
+    run(async {
+        let said = text(200_000);
+        for agreed in [(Config::default(), None), compressed(false), compressed(true)] {
+            for (piece, buffer) in [(1000, 300_000), (32 << 10, 64 << 10), (100_000, 1000)] {
+                let [mut client, mut server] = pair_with(100_000, &agreed);
+                let writing = async {
+                    let mut message = client.send_stream(Kind::Text);
+                    for piece in said.as_bytes().chunks(piece) {
+                        message.write(piece).await.unwrap();
+                    }
+                    message.finish().await.unwrap();
+                };
+                let reading = async {
+                    let mut message = server.recv_stream().await.unwrap().unwrap();
+                    let (mut buffer, mut got) = (vec![0; buffer], vec![]);
+                    loop {
+                        let n = message.read(&mut buffer).await.unwrap();
+                        if n == 0 {
+                            return got;
+                        }
+                        got.extend_from_slice(&buffer[..n]);
+                    }
+                };
+                let ((), got) = tokio::join!(writing, reading);
+                assert!(got == said.as_bytes(), "pieces of {piece}, a buffer of {}", buffer);
+                assert_eq!(server.stats().received.messages, 1);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_text_that_may_not_end_can_not_be_ended_by_asking_again() {
+    run(async {
+        let (mut client, _server) = pair(1000, &Config::default());
+        let mut message = client.send_stream(Kind::Text);
+        message.write(&"対".as_bytes()[..2]).await.unwrap();
+        for _ in 0..2 {
+            let ended = message.shutdown().await;
+            assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+    });
+}
