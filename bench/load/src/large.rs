@@ -3,11 +3,12 @@
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, TcpStream},
+    ops::Range,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use bench_pattern::{PART_MAX, pattern};
+use bench_pattern::{PERIOD, pattern};
 
 use crate::{
     handshake::{Compression, Handshake},
@@ -18,8 +19,8 @@ use crate::{
 /// How long nothing at all may happen.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 const READ_BYTES: usize = 256 << 10;
-/// Frames of one write.
-const FRAMES: usize = 4;
+/// Periods of the pattern in one write.
+const PERIODS: u64 = 2;
 
 /// A connection for large messages.
 #[derive(Debug)]
@@ -56,23 +57,37 @@ impl<'a> Line<'a> {
 
     /// Sends one message of many fragments, and waits until the server tells how long it was.
     pub(crate) fn give(&mut self, bytes: u64) -> Result<(), String> {
-        let mut sent = 0;
-        let mut out = Vec::with_capacity(FRAMES * (PART_MAX + 14));
+        // What stands in the middle is made once, or the server would wait for its masking.
+        let (period, mut middle) = (PERIOD as u64, vec![]);
+        for at in 0..PERIODS {
+            self.fragments(&mut middle, period * (1 + at)..period * (2 + at), u64::MAX);
+        }
+        let (mut sent, mut out) = (0, vec![]);
         while sent < bytes {
-            out.clear();
-            for _ in 0..FRAMES {
-                let opcode = if sent == 0 { wire::BINARY } else { wire::CONTINUATION };
-                let part = pattern().at(sent, bytes - sent);
-                sent += part.len() as u64;
-                let fin = if sent == bytes { wire::FIN } else { 0 };
-                wire::fragment(&mut out, fin | opcode, part, self.noise.key());
-                if sent == bytes {
-                    break;
-                }
+            if 0 < sent && sent + period * PERIODS < bytes {
+                self.write(&middle)?;
+                sent += period * PERIODS;
+                continue;
             }
+            let end = bytes.min(sent + period);
+            out.clear();
+            self.fragments(&mut out, sent..end, bytes);
             self.write(&out)?;
+            sent = end;
         }
         self.wait_for(Expected::Bytes(bytes.to_string().as_bytes()))
+    }
+
+    /// Appends the frames of a part of a message that has `bytes` in all.
+    fn fragments(&mut self, out: &mut Vec<u8>, part: Range<u64>, bytes: u64) {
+        let mut at = part.start;
+        while at < part.end {
+            let opcode = if at == 0 { wire::BINARY } else { wire::CONTINUATION };
+            let payload = pattern().at(at, part.end - at);
+            at += payload.len() as u64;
+            let fin = if at == bytes { wire::FIN } else { 0 };
+            wire::fragment(out, fin | opcode, payload, self.noise.key());
+        }
     }
 
     /// Asks for one message, and waits until all of it is there.

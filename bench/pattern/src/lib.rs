@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 /// After how many bytes the content repeats. A prime: no part of a message that is lost, doubled or moved by the
 /// length of some buffer passes unnoticed.
-pub const PERIOD: usize = 65_521;
+pub const PERIOD: usize = 131_071;
 
 /// The most bytes that [`Pattern::at`] lends.
 pub const PART_MAX: usize = 64 << 10;

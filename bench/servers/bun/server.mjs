@@ -2,7 +2,7 @@
 // a task asks for. The first argument is the task; without one it echoes.
 
 // As in pattern/src/lib.rs.
-const PERIOD = 65521;
+const PERIOD = 131071;
 const pattern = Buffer.alloc(PERIOD);
 for (let state = 1, at = 0; at < PERIOD; at += 1) {
   state = (Math.imul(state, 1664525) + 1013904223) | 0;
