@@ -37,9 +37,9 @@ impl Server {
     /// [shutdown](crate::Serving::with_shutdown) begins. It is as open as the process's umask lets it be;
     /// [`Listener::unix_with_mode`] gives it a mode.
     ///
-    /// ```
     /// Cancel-safe: dropped, it listens on nothing.
     ///
+    /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> std::io::Result<()> {
     /// use taiwa::{Listener, Server};

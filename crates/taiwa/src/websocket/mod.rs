@@ -161,11 +161,21 @@ impl WebSocket {
     /// Waits for the next message and reads it as it arrives; see [`MessageReader`]. `None` when the
     /// connection is closed.
     ///
-    /// ```no_run
-    /// # async fn run(mut socket: taiwa::WebSocket) -> Result<(), Box<dyn std::error::Error>> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), taiwa::Error> {
+    /// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+    /// # let url = format!("ws://{}/", server.local_addr()?);
+    /// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+    /// #     let mut socket = it.accept().await?;
+    /// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+    /// #     Ok::<_, taiwa::Error>(())
+    /// # }).into_future());
+    /// let mut socket = taiwa::connect(&url).await?;
+    /// socket.send(vec![7; 300_000]).await?;
     /// if let Some(mut message) = socket.recv_stream().await? {
-    ///     let mut file = tokio::fs::File::create("large.bin").await?;
-    ///     tokio::io::copy(&mut message, &mut file).await?;
+    ///     let mut file = tokio::io::sink(); // or a tokio::fs::File
+    ///     assert_eq!(tokio::io::copy(&mut message, &mut file).await?, 300_000);
     /// }
     /// # Ok(()) }
     /// ```
@@ -180,12 +190,23 @@ impl WebSocket {
 
     /// Begins a message that is written as a stream of bytes; see [`MessageWriter`].
     ///
-    /// ```no_run
-    /// # async fn run(mut socket: taiwa::WebSocket) -> Result<(), Box<dyn std::error::Error>> {
-    /// let mut file = tokio::fs::File::open("large.bin").await?;
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), taiwa::Error> {
+    /// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+    /// # let url = format!("ws://{}/", server.local_addr()?);
+    /// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+    /// #     let mut socket = it.accept().await?;
+    /// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+    /// #     Ok::<_, taiwa::Error>(())
+    /// # }).into_future());
+    /// # use tokio::io::AsyncReadExt;
+    /// let mut socket = taiwa::connect(&url).await?;
+    /// let mut file = tokio::io::repeat(7).take(300_000); // or a tokio::fs::File
     /// let mut message = socket.send_stream(taiwa::Kind::Binary);
     /// tokio::io::copy(&mut file, &mut message).await?;
     /// message.finish().await?;
+    /// assert_eq!(socket.recv().await?, Some(vec![7; 300_000].into()));
     /// # Ok(()) }
     /// ```
     pub fn send_stream(&mut self, kind: Kind) -> MessageWriter<'_> {

@@ -16,14 +16,23 @@ use crate::error::Error;
 /// Gives the messages of the peer, as [`recv`](WebSocket::recv) does; the stream ends with the connection,
 /// or after an error. Dropping a future of `next` loses nothing.
 ///
-/// ```no_run
-/// # async fn run(socket: taiwa::WebSocket) -> Result<(), taiwa::Error> {
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), taiwa::Error> {
+/// # let server = taiwa::Server::bind("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr()?);
+/// # tokio::spawn(server.serve(|it: taiwa::Upgrade| async move {
+/// #     let mut socket = it.accept().await?;
+/// #     while let Some(it) = socket.recv().await? { socket.send(it).await? }
+/// #     Ok::<_, taiwa::Error>(())
+/// # }).into_future());
 /// use futures_util::{SinkExt, StreamExt};
 ///
-/// let (mut sink, mut stream) = StreamExt::split(socket);
+/// let (mut sink, mut stream) = StreamExt::split(taiwa::connect(&url).await?);
 /// sink.send("hello".into()).await?;
+/// sink.close().await?;
 /// while let Some(message) = stream.next().await {
-///     sink.send(message?).await?;
+///     assert_eq!(message?, "hello".into());
 /// }
 /// # Ok(()) }
 /// ```

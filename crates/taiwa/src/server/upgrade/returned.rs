@@ -133,7 +133,7 @@ impl Upgrade {
     /// WebSocket is closed with 1008 before anybody has it. Behind TLS, where names are proved, and behind a
     /// proxy it does not matter.
     ///
-    /// ```no_run
+    /// ```
     /// use std::convert::Infallible;
     ///
     /// use bytes::Bytes;
@@ -142,9 +142,12 @@ impl Upgrade {
     /// use hyper_util::rt::TokioIo;
     /// use taiwa::{Error, Sockets};
     ///
-    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let sockets = Sockets::default();
     /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// # let url = format!("ws://{}/", listener.local_addr()?);
+    /// # let client = tokio::spawn(async move { taiwa::connect(&url).await?.recv().await });
     /// let (tcp, _) = listener.accept().await?;
     /// let service = service_fn(async |mut request: Request<Incoming>| {
     ///     let response: Response<Full<Bytes>> = match sockets.upgrade(&mut request) {
@@ -156,6 +159,7 @@ impl Upgrade {
     ///     Ok::<_, Infallible>(response)
     /// });
     /// http1::Builder::new().serve_connection(TokioIo::new(tcp), service).with_upgrades().await?;
+    /// # assert_eq!(client.await??, Some("welcome".into()));
     /// # Ok(()) }
     /// ```
     ///
