@@ -1,4 +1,7 @@
 //! The event face: the browser's first interface, [`Event`]s and a [`Handle`].
+//!
+//! A connection comes from [`open`], where there is an example, [`open_with`] the settings of a client, or
+//! [`WebSocket::events`] from one that is open. Polling the [`Events`] drives it.
 
 use std::{
     collections::VecDeque,

@@ -45,6 +45,8 @@ use crate::server::{
 /// use axum::{Router, routing::get};
 /// use taiwa::{Error, Sockets, Upgrade, UpgradeLayer};
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
 /// let sockets = Sockets::default();
 /// let app: Router = Router::new()
 ///     .route("/", get("a page"))
@@ -58,6 +60,16 @@ use crate::server::{
 ///         }
 ///         Ok::<(), Error>(())
 ///     }));
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let url = format!("ws://{}/echo", listener.local_addr()?);
+/// tokio::spawn(axum::serve(listener, app).into_future());
+///
+/// let mut socket = taiwa::connect(&url).await?;
+/// socket.send("hello").await?;
+/// assert_eq!(socket.recv().await?, Some("hello".into()));
+/// let (still_open, received) = tokio::join!(sockets.shut_down(), socket.recv());
+/// assert_eq!((still_open, received?), (0, None)); // closed with 1001
+/// # Ok(()) }
 /// ```
 pub struct UpgradeService<S, F> {
     inner: S,
