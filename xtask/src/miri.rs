@@ -9,8 +9,18 @@ use crate::{
 };
 
 const RUN_MAX: Duration = Duration::from_secs(15 * 60);
-/// Tests that make texts in every way, and those of the code that hands bytes in place; a minute under Miri.
-const TESTS: [&str; 5] = ["message::", "header::", "mask::", "close::", "reader::tests::a_frame"];
+/// Tests that make texts in every way, and those of the code that hands bytes in place, whole and in
+/// parts; a minute under Miri. Those that compress take many.
+const TESTS: [&str; 8] = [
+    "message::",
+    "header::",
+    "mask::",
+    "close::",
+    "reader::tests::a_frame",
+    "parts::tests::bytes_can_be_read",
+    "parts::tests::text_that_is_thrown",
+    "parts::tests::a_message_may_not_come",
+];
 
 /// Skipped where no nightly compiler with Miri is installed.
 pub(crate) fn run(workspace: &Workspace) -> Outcome {

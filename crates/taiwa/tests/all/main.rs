@@ -28,6 +28,8 @@ mod reload;
 mod server;
 mod shutdown;
 mod split;
+#[cfg(target_os = "linux")]
+mod streamed;
 mod tls;
 #[cfg(unix)]
 mod unix;
