@@ -88,3 +88,19 @@ fn a_lie_never_counts() {
         assert!(seen.is_err(), "lie {at}: {seen:?}");
     }
 }
+
+#[test]
+fn a_compressed_delivery_counts_if_it_inflates_to_what_was_said() {
+    let message = b"what was said ".repeat(20);
+    let deflate = |message: &[u8]| miniz_oxide::deflate::compress_to_vec(message, 1);
+    let mut to_all = ToAll { message: message.clone(), compressed: None };
+    let right = deflate(&message);
+    for wrong in [deflate(&message[1..]), deflate(&message.repeat(2)), right[1..].into(), vec![]] {
+        assert!(to_all.check(wrong).is_err());
+    }
+    assert_eq!(to_all.check(right.clone()), Ok(()));
+    assert_eq!(to_all.check(right.clone()), Ok(()), "as before");
+    assert!(to_all.check(deflate(&message[1..])).is_err(), "not as before");
+    let mut next = ToAll { message: message.repeat(2), compressed: None };
+    assert!(next.check(right).is_err(), "the one before");
+}
