@@ -153,7 +153,9 @@ impl Connection {
             self.received.wire_bytes += (waiting - input.len()) as u64;
             match read {
                 Ok(None) => {
-                    self.clocks.amid(self.reader.is_amid(), false, now);
+                    // What is thrown away is never finished: each piece of it begins the time anew.
+                    let is_progress = self.reader.is_skipping();
+                    self.clocks.amid(self.reader.is_amid(), is_progress, now);
                     return None;
                 }
                 Ok(Some(found)) => {

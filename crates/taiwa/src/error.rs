@@ -54,8 +54,9 @@ pub enum Error {
     /// The answer to a ping did not come before the messages that came ahead of it filled
     /// [`Limits::message_bytes_max`](crate::Limits::message_bytes_max). Receive them first.
     Busy,
-    /// [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) bytes waited, one more message came
-    /// by a [`Handle`](crate::events::Handle), and the connection was closed for it.
+    /// More than [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) bytes wait for the peer to
+    /// read them. Of a [`Handle`](crate::events::Handle): one more message came, and the connection was
+    /// closed for it. Of a Ping or Pong: it was not queued, and the connection is unharmed.
     OutboxFull,
     /// In a browser: messages were not received in time and filled
     /// [`Limits::inbox_bytes_max`](crate::Limits::inbox_bytes_max). The connection was closed with 4008.

@@ -92,6 +92,11 @@ impl Reader {
         }
     }
 
+    /// Tells whether the rest of a message is being thrown away.
+    pub(crate) fn is_skipping(&self) -> bool {
+        self.partial.as_ref().is_some_and(|it| it.is_skipped)
+    }
+
     /// Tells whether there is more to come out without more bytes: call [`Reader::read`], with an empty
     /// input if there is none.
     pub fn is_holding(&self) -> bool {

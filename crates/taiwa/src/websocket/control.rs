@@ -30,7 +30,9 @@ impl WebSocket {
     /// what is left goes out with the next call of any method. Pings are answered without it.
     ///
     /// # Errors
-    /// [`Error::Misuse`] for a payload of more than 125 bytes, [`Error::Closed`] after the end.
+    /// [`Error::Misuse`] for a payload of more than 125 bytes, [`Error::Closed`] after the end,
+    /// [`Error::OutboxFull`] when 64 KiB more than
+    /// [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) wait.
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.inner_mut().pong(payload)?;
         self.write_some();

@@ -41,6 +41,7 @@ pub(crate) struct Inner {
     pub(super) kept: VecDeque<Message>,
     pub(super) kept_bytes: usize,
     pub(super) kept_bytes_max: usize,
+    pub(super) outbox_bytes_max: usize,
     /// Pings whose Pongs somebody waits for, and the number of the last one.
     pub(super) asked: Vec<Asked>,
     pub(super) pings: u64,
@@ -90,6 +91,7 @@ impl Inner {
         let Opened { io, leftover, agreed, peer_addr } = opened;
         Self {
             kept_bytes_max: config.limits.message_bytes_max,
+            outbox_bytes_max: config.limits.outbox_bytes_max,
             conn: Connection::new(role, config, agreed.deflate, now()),
             transport: Some(Transport::new(io)),
             closed: None,

@@ -303,6 +303,8 @@ impl WebSocket {
     /// # Errors
     /// As [`recv`](Self::recv); [`Error::Closed`] if the connection closes first; [`Error::Busy`] if more
     /// messages come first than a connection may hold.
+    /// [`Error::OutboxFull`] when 64 KiB more than
+    /// [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) wait already.
     pub async fn ping(&mut self) -> Result<Duration, Error> {
         let payload = self.inner_mut().pings.to_be_bytes();
         self.ping_with(&payload).await

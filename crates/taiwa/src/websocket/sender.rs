@@ -264,7 +264,9 @@ impl Sender {
     /// Queues a Pong that answers no Ping (RFC 6455 §5.5.3).
     ///
     /// # Errors
-    /// [`Error::Misuse`] for a payload of more than 125 bytes, [`Error::Closed`] after the end.
+    /// [`Error::Misuse`] for a payload of more than 125 bytes, [`Error::Closed`] after the end,
+    /// [`Error::OutboxFull`] when 64 KiB more than
+    /// [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) wait.
     pub fn pong(&self, payload: &[u8]) -> Result<(), Error> {
         self.shared.turn().act(|inner| inner.pong(payload))
     }

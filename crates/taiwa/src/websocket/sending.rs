@@ -16,6 +16,9 @@ use crate::{error::Error, scratch::with_scratch};
 /// Bytes of a streamed message that wait to be written, at most, beside one part.
 pub(crate) const STREAM_OUTBOX_MAX: usize = 64 << 10;
 
+/// Bytes of control frames that may wait beyond the limit of the outbox.
+const CONTROL_SURPLUS: usize = 64 << 10;
+
 /// A message on its way out.
 #[derive(Clone, Copy)]
 pub(crate) enum Outgoing<'m> {
@@ -151,16 +154,25 @@ impl Inner {
         pin!(coop::unconstrained(writing)).poll(cx)
     }
 
+    /// Control frames may pass the limit of the outbox a little, so that a Ping can be sent behind
+    /// messages that wait. A loop of them can't go on for ever.
+    fn check_control_room(&self) -> Result<(), Error> {
+        self.check_open()?;
+        let waiting = self.conn.outbox().len().saturating_sub(CONTROL_SURPLUS);
+        let is_full = self.outbox_bytes_max <= waiting;
+        if is_full { Err(Error::OutboxFull) } else { Ok(()) }
+    }
+
     /// Queues a ping.
     pub(crate) fn ping_with(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.check_open()?;
+        self.check_control_room()?;
         with_scratch(|scratch| self.conn.ping(payload, now(), &mut scratch.pool))?;
         Ok(())
     }
 
     /// Queues a pong that nobody asked for.
     pub(crate) fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.check_open()?;
+        self.check_control_room()?;
         with_scratch(|scratch| self.conn.pong(payload, now(), &mut scratch.pool))?;
         Ok(())
     }

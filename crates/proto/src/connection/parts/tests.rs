@@ -342,3 +342,25 @@ fn a_message_of_which_nothing_was_seen_in_parts_comes_out_whole() {
         }
     }
 }
+
+#[test]
+fn what_is_thrown_away_may_take_its_time_while_it_comes() {
+    let mut pair = Pair::new(Role::Server, plain());
+    pair.to.take_in(Intake::Parts);
+    pair.part(Kind::Binary, b"first", Fin::More).expect("open");
+    let mut wire = pair.wire();
+    assert_eq!(pair.receive(&mut wire), [Seen::Part(b"first".to_vec(), false)]);
+    pair.to.take_in(Intake::Whole);
+    // Ten pieces, 50 s apart: each is within the 60 s that one may take.
+    for _ in 0..10 {
+        pair.now += std::time::Duration::from_secs(50);
+        pair.part(Kind::Binary, b"more", Fin::More).expect("open");
+        let mut wire = pair.wire();
+        assert_eq!(pair.receive(&mut wire), []);
+        pair.to.timeout(pair.now, &mut pair.pool);
+        assert!(pair.to.is_open());
+    }
+    pair.now += std::time::Duration::from_secs(61);
+    pair.to.timeout(pair.now, &mut pair.pool);
+    assert!(!pair.to.is_open(), "silence is not");
+}

@@ -265,3 +265,23 @@ fn what_waits_for_a_message_under_way_is_bounded_by_the_outbox() {
         assert!(matches!(refused, Err(Error::Misuse(Misuse::Closing))));
     });
 }
+
+#[test]
+fn a_loop_of_pongs_to_a_peer_that_does_not_read_ends() {
+    run(async {
+        let (mut socket, _peer) = pair(16, &config());
+        let mut queued = 0;
+        let full = loop {
+            match socket.pong(&[7; 100]) {
+                Ok(()) => queued += 1,
+                Err(error) => break error,
+            }
+            assert!(queued < 1000, "pongs without end");
+        };
+        assert!(matches!(full, Error::OutboxFull), "{full:?}");
+        assert!(socket.stats().outbox_bytes < OUTBOX + (64 << 10) + 106);
+        let ping = socket.ping().await;
+        assert!(matches!(ping, Err(Error::OutboxFull)), "{ping:?}");
+        assert!(socket.closed().is_none(), "no harm is done");
+    });
+}
