@@ -278,11 +278,26 @@ impl WebSocket {
     /// [`TrySendError::Full`] and [`TrySendError::Closing`] give the message back.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
         let message = message.into();
-        let inner = self.inner_mut();
-        match inner.queue(Outgoing::Message(&message), now()) {
+        self.try_send_outgoing(Outgoing::Message(&message)).map_err(|full| full(message))
+    }
+
+    /// Queues a prepared message if there is room, as [`try_send`](Self::try_send).
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_prepared(&mut self, prepared: &Prepared) -> Result<(), TrySendError> {
+        self.try_send_outgoing(Outgoing::Prepared(prepared))
+            .map_err(|full| full(prepared.message().clone()))
+    }
+
+    fn try_send_outgoing(
+        &mut self,
+        message: Outgoing<'_>,
+    ) -> Result<(), fn(Message) -> TrySendError> {
+        match self.inner_mut().queue(message, now()) {
             Ok(true) => {}
-            Ok(false) => return Err(TrySendError::Full(message)),
-            Err(_) => return Err(TrySendError::Closing(message)),
+            Ok(false) => return Err(TrySendError::Full),
+            Err(_) => return Err(TrySendError::Closing),
         }
         self.write_some();
         Ok(())

@@ -146,17 +146,25 @@ impl Sender {
         self.shared.turn().act_on_state(|state, now| {
             let inner = state.inner();
             inner.check_may_send()?;
-            let held_back = inner.held_back.get_or_insert_with(Box::<HeldBack>::default);
+            let held_back = inner.held_back.as_deref();
             // Behind what waits already, and not into the middle of a message.
-            let mut waits = inner.conn.is_sending_parts() || held_back.has(self.id);
+            let mut waits =
+                inner.conn.is_sending_parts() || held_back.is_some_and(|it| it.has(self.id));
             let mut has_room = true;
             let len_max = self.policy.queue_len_max();
             match len_max {
-                Some(_) => waits |= !inner.conn.outbox().is_empty() || !held_back.is_empty(),
-                None => has_room = inner.conn.has_room_beside(held_back.bytes()),
+                Some(_) => {
+                    waits |= !inner.conn.outbox().is_empty()
+                        || held_back.is_some_and(|it| !it.is_empty());
+                }
+                None => {
+                    let bytes = held_back.map_or(0, HeldBack::bytes);
+                    has_room = inner.conn.has_room_beside(bytes);
+                }
             }
             if has_room && waits {
                 let len_max = len_max.unwrap_or(usize::MAX);
+                let held_back = inner.held_back.get_or_insert_with(Box::<HeldBack>::default);
                 held_back.push(self.id, &self.tally, message.into(), len_max);
                 return Ok(());
             }
@@ -181,15 +189,26 @@ impl Sender {
     /// [`TrySendError::Full`] and [`TrySendError::Closing`] give the message back.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
         let message = message.into();
-        let queued =
-            self.shared.turn().act(|inner| inner.queue(Outgoing::Message(&message), now()));
-        match queued {
+        self.try_send_outgoing(Outgoing::Message(&message)).map_err(|full| full(message))
+    }
+
+    /// Queues a prepared message if there is room, as [`try_send`](Self::try_send).
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_prepared(&self, prepared: &Prepared) -> Result<(), TrySendError> {
+        self.try_send_outgoing(Outgoing::Prepared(prepared))
+            .map_err(|full| full(prepared.message().clone()))
+    }
+
+    fn try_send_outgoing(&self, message: Outgoing<'_>) -> Result<(), fn(Message) -> TrySendError> {
+        match self.shared.turn().act(|inner| inner.queue(message, now())) {
             Ok(true) => {
                 count(&self.tally.sent);
                 Ok(())
             }
-            Ok(false) => Err(TrySendError::Full(message)),
-            Err(_) => Err(TrySendError::Closing(message)),
+            Ok(false) => Err(TrySendError::Full),
+            Err(_) => Err(TrySendError::Closing),
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) enum Outgoing<'m> {
 impl Inner {
     /// Queues a message if there is room: `Ok(false)` if not.
     pub(crate) fn queue(&mut self, message: Outgoing<'_>, now: Instant) -> Result<bool, Error> {
-        self.check_open()?;
+        self.check_may_send()?;
         if !has_room(&self.conn, false) {
             return Ok(false);
         }

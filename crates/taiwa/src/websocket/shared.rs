@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
     time::Instant,
@@ -112,7 +112,8 @@ impl Shared {
         if news.for_receiver {
             self.alarm.wake_receiver();
         }
-        if news.for_senders {
+        // Who enrols holds the lock under which the news came: without senders now, none waits for it.
+        if news.for_senders && self.alarm.senders.load(Ordering::Relaxed) != 0 {
             self.alarm.wake_senders();
         }
     }
@@ -225,6 +226,8 @@ struct Alarm {
     /// How often it went off.
     rung: AtomicU64,
     waiting: Mutex<Vec<Waiting>>,
+    /// Those of them that are not the receiver.
+    senders: AtomicUsize,
 }
 
 struct Waiting {
@@ -242,7 +245,10 @@ impl Alarm {
                 enrolled.reads = reads;
                 enrolled.waker.clone_from(waker);
             }
-            None => waiting.push(Waiting { id, reads, waker: waker.clone() }),
+            None => {
+                waiting.push(Waiting { id, reads, waker: waker.clone() });
+                self.senders.fetch_add(usize::from(id != RECEIVER), Ordering::Relaxed);
+            }
         }
     }
 
@@ -254,6 +260,7 @@ impl Alarm {
         let mut waiting = self.lock();
         if let Some(at) = waiting.iter().position(|it| it.id == id) {
             waiting.swap_remove(at);
+            self.senders.fetch_sub(usize::from(id != RECEIVER), Ordering::Relaxed);
         }
     }
 

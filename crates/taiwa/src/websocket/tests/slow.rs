@@ -285,3 +285,22 @@ fn a_loop_of_pongs_to_a_peer_that_does_not_read_ends() {
         assert!(socket.closed().is_none(), "no harm is done");
     });
 }
+
+#[test]
+fn a_prepared_message_is_given_back_when_there_is_no_room() {
+    run(async {
+        let (mut client, _peer) = pair(16, &config());
+        let prepared = Prepared::new(message(1));
+        while client.try_send_prepared(&prepared).is_ok() {
+            assert!(client.stats().outbox_bytes < OUTBOX + 106);
+        }
+        let full = client.try_send_prepared(&prepared);
+        assert_eq!(full, Err(crate::TrySendError::Full(message(1))));
+        let (sender, _receiver) = client.split();
+        let full = sender.try_send_prepared(&prepared);
+        assert_eq!(full, Err(crate::TrySendError::Full(message(1))));
+        sender.start_close(CloseCode::NORMAL, "").unwrap();
+        let closing = sender.try_send_prepared(&prepared);
+        assert_eq!(closing, Err(crate::TrySendError::Closing(message(1))));
+    });
+}
