@@ -2,6 +2,7 @@
 //! hold. Public for `fuzz/` and the replay of its corpus, and for nobody else.
 
 mod conversation;
+mod parts;
 
 use bytes::BytesMut;
 
@@ -17,6 +18,7 @@ pub use crate::handshake::fuzzing::{
     subprotocols, uri,
 };
 pub use conversation::connection;
+pub use parts::parts;
 
 /// Bytes that inflating may take beyond what its limit says: zlib's chunks and `BytesMut`'s rounding.
 const CAPACITY_SURPLUS: usize = 4 << 10;

@@ -114,6 +114,7 @@ macro_rules! targets {
 
 targets! {
     connections_hold_whatever_comes connection(Instant::now()),
+    parts_are_the_message_that_is_read_whole parts,
     headers_are_read_as_they_are_written header,
     text_is_judged_alike_by_any_pieces utf8,
     anything_inflates_or_is_refused_in_bounds inflate,
