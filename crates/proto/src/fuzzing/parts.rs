@@ -27,9 +27,9 @@ pub fn parts(data: &[u8]) {
         client_max_window_bits: 9 + (bits & 15) % 7,
     };
     let direction = (deflate & 2 != 0).then(|| params.incoming(role));
-    let whole = Run::new(role, direction).through(wire, Dice::new(data), Turns::Never);
-    let parted = Run::new(role, direction).through(wire, Dice::new(data), Turns::Parts);
-    let turned = Run::new(role, direction).through(wire, Dice::new(data), Turns::ByTurns);
+    let whole = Run::new(role, direction).through(wire, Dice::new(data), Plan::Whole);
+    let parted = Run::new(role, direction).through(wire, Dice::new(data), Plan::Parts);
+    let turned = Run::new(role, direction).through(wire, Dice::new(data), Plan::ByTurns);
     let is_short = whole.fault == Some(Fault::MessageTooBig) || parted.gave_up || turned.gave_up;
     for run in [&parted, &turned] {
         for (expected, message) in whole.messages.iter().zip(&run.messages) {
@@ -53,8 +53,8 @@ pub fn parts(data: &[u8]) {
 
 /// When a run asks for parts.
 #[derive(Clone, Copy, PartialEq)]
-enum Turns {
-    Never,
+enum Plan {
+    Whole,
     Parts,
     ByTurns,
 }
@@ -86,15 +86,15 @@ impl Run {
         }
     }
 
-    fn through(mut self, wire: &[u8], mut dice: Dice, turns: Turns) -> Self {
-        if turns == Turns::Parts {
+    fn through(mut self, wire: &[u8], mut dice: Dice, plan: Plan) -> Self {
+        if plan == Plan::Parts {
             self.reader.take_in(Intake::Parts);
         }
         for piece in dice.pieces(wire) {
-            if turns == Turns::ByTurns {
+            if plan == Plan::ByTurns {
                 self.turn(&mut dice);
             }
-            let read = self.read(piece, turns, &mut dice);
+            let read = self.read(piece, plan, &mut dice);
             self.gave_up |= TOTAL_MAX < self.total;
             if let Err(fault) = read {
                 self.fault = Some(fault);
@@ -119,10 +119,10 @@ impl Run {
         }
     }
 
-    fn read(&mut self, piece: &[u8], turns: Turns, dice: &mut Dice) -> Result<(), Fault> {
+    fn read(&mut self, piece: &[u8], plan: Plan, dice: &mut Dice) -> Result<(), Fault> {
         let mut piece = piece.to_vec();
         let mut straight = 0;
-        if turns != Turns::Never
+        if plan != Plan::Whole
             && dice.below(2) == 0
             && self.current.is_some()
             && let Some(room) = self.reader.part_room()
