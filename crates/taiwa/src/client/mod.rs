@@ -178,7 +178,6 @@ impl Client {
 
     /// Does the opening handshake over a transport that is connected already, within
     /// [`Deadlines::handshake`](crate::Deadlines). The URL gives `Host` and the path; its scheme adds no TLS.
-    /// Dropping the future drops the transport.
     ///
     /// Dropping its future cancels the attempt and drops the transport.
     ///
@@ -198,8 +197,7 @@ impl Client {
     }
 
     /// Opens a connection like [`connect_over`](Self::connect_over), with TLS on the transport: whatever
-    /// the scheme, it is done with the client's settings and the URL's host. Dropping the future drops the
-    /// transport.
+    /// the scheme, it is done with the client's settings and the URL's host.
     ///
     /// Dropping its future cancels the attempt and drops the transport.
     ///
