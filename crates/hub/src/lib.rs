@@ -1,0 +1,1 @@
+//! Channels and who listens to them. Knows no dialect, no socket and no runtime.

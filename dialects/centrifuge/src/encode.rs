@@ -1,0 +1,1 @@
+//! Publications, written once for all.
