@@ -1,1 +1,32 @@
 //! The words that all parts of the house share: no I/O, no clock, no runtime.
+//!
+//! A [`Dialect`] turns what one kind of client says into [`Command`]s, and what the hub says into [`Message`]s. An
+//! [`App`] decides what the hub may do. Neither knows the other, a socket or a time that it was not given.
+
+mod channel;
+mod payload;
+mod publication;
+mod identity;
+mod delivery;
+mod command;
+mod conversation;
+mod dialect;
+mod refusal;
+mod app;
+
+pub use app::{Admission, Answer, App, Asked, Authorization, Later, Question};
+pub use channel::{CHANNEL_BYTES_MAX, Channel, Pattern, Syntax};
+pub use command::{
+    Command, Connect, Connected, Filter, History, Page, Publish, Published, Recovered, Reply,
+    Resume, Resumed, Subscribe, Subscribed, Target, Unsubscribed,
+};
+pub use conversation::{
+    Action, Actions, CallId, Conversation, Event, Exchange, Input, Line, Link, Message, Request,
+    Response, Token,
+};
+pub use delivery::{Delivery, Encoding, Said};
+pub use dialect::{Addressee, Dialect, Door, Knock, Transport};
+pub use identity::{Client, Member, Publisher, SessionId, User};
+pub use payload::{Mixed, Payload};
+pub use publication::{Position, Publication, Tags};
+pub use refusal::{Disconnect, Refusal, RefusalKind};

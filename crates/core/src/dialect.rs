@@ -1,0 +1,157 @@
+//! The one shape of all rooms.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::{Conversation, Refusal, Request};
+
+/// A language that some clients speak, such as Phoenix Channels or MQTT.
+pub trait Dialect: Send + Sync {
+    /// Returns the name under which it is configured, logged and measured.
+    fn name(&self) -> &'static str;
+
+    /// Returns where its clients come in.
+    fn doors(&self) -> &[Door];
+
+    /// Tells for which conversation an HTTP request is. WebSockets always begin a new one unless
+    /// [`Knock::request`] says otherwise through this.
+    fn addressee(&self, request: &Request) -> Addressee {
+        let _ = request;
+        Addressee::New
+    }
+
+    /// Begins a conversation with a client at one of the doors. It hears of its first line, or request, by
+    /// [`Conversation::receive`] next.
+    ///
+    /// # Errors
+    ///
+    /// A refusal is told as an HTTP response: 400, 401, 403, 404 or 503 by its kind.
+    fn open(&self, knock: &Knock<'_>, now: Instant) -> Result<Box<dyn Conversation>, Refusal>;
+}
+
+/// Where clients of a dialect come in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Door {
+    /// The path. If it ends with `*`, all that begin with the rest; of several doors the longest counts.
+    pub path: &'static str,
+    /// What the client must offer as subprotocol; an empty list takes everyone. The first one that was offered is agreed on.
+    pub subprotocols: &'static [&'static str],
+    /// How one comes in.
+    pub transports: &'static [Transport],
+}
+
+/// How bytes reach a client.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// A WebSocket, whatever the version of HTTP below it.
+    WebSocket,
+    /// HTTP requests, answered whole, as polls or as streams.
+    Http,
+}
+
+/// For whom a request is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Addressee {
+    /// For a new conversation.
+    New,
+    /// For the conversation that was given this [`Knock::address`].
+    Known(Box<str>),
+    /// For none: the server answers with this status and text.
+    Nobody(u16, &'static str),
+}
+
+/// A client at the door.
+pub struct Knock<'a> {
+    /// How it comes in.
+    pub transport: Transport,
+    /// The request that it came with; a WebSocket's has an empty body.
+    pub request: &'a Request,
+    /// The subprotocol that was agreed on.
+    pub subprotocol: Option<&'a str>,
+    /// The name by which later requests find this conversation, on whatever node they arrive: signed, of visible ASCII
+    /// characters without `"`, `&`, `\`, at most 128 of them. As secret as a token.
+    pub address: &'a str,
+    /// Random bits of this conversation's own, for identifiers of the dialect.
+    pub random: u128,
+}
+
+impl Knock<'_> {
+    /// Returns the value of a name in the query, with `+` and percent-encoding undone; the first if there are several.
+    /// What is not UTF-8 then is `None`.
+    pub fn query(&self, name: &str) -> Option<String> {
+        self.queries(name).next()
+    }
+
+    /// Returns all values of a name in the query, in order.
+    pub fn queries(&self, name: &str) -> impl Iterator<Item = String> {
+        self.request.query.split('&').filter_map(move |pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decoded(key)? == name).then(|| decoded(value))?
+        })
+    }
+
+    /// Returns the path with percent-encoding undone, if it is UTF-8 then.
+    pub fn path(&self) -> Option<String> {
+        undone(self.request.path.bytes())
+    }
+}
+
+fn decoded(text: &str) -> Option<String> {
+    undone(text.bytes().map(|it| if it == b'+' { b' ' } else { it }))
+}
+
+/// Undoes percent-encoding (RFC 3986 §2.1); a percent sign without two digits behind it stands for itself.
+fn undone(mut bytes: impl Iterator<Item = u8> + Clone) -> Option<String> {
+    let mut out = Vec::new();
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        let mut digit = || char::from(ahead.next()?).to_digit(16);
+        match (byte == b'%').then(|| Some(digit()? << 4 | digit()?)).flatten() {
+            Some(value) => {
+                out.push(value as u8);
+                bytes = ahead;
+            }
+            None => out.push(byte),
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+/// Makes a request without headers and body, for a WebSocket or for tests.
+impl Request {
+    /// Makes a `GET` of a path with its query.
+    pub fn get(target: &str) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Self {
+            method: "GET".into(),
+            path: path.into(),
+            query: query.into(),
+            headers: Box::default(),
+            body: Bytes::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(target: &str, name: &str, expected: &[&str]) {
+        let request = Request::get(target);
+        let (transport, subprotocol) = (Transport::WebSocket, None);
+        let knock = Knock { transport, request: &request, subprotocol, address: "", random: 0 };
+        assert_eq!(knock.queries(name).collect::<Vec<_>>(), expected, "{target}");
+    }
+
+    #[test]
+    fn queries_are_decoded() {
+        check("/x?channel=a&channel=b%20c+d&other=1", "channel", &["a", "b c d"]);
+        check("/x?%63hannel=%E5%AF%BE&&=", "channel", &["対"]);
+        check("/x?channel=%&channel=%4&channel=100%25", "channel", &["%", "%4", "100%"]);
+        check("/x?channel=%ff&channel", "channel", &[""]);
+        check("/x", "channel", &[]);
+    }
+}

@@ -1,0 +1,117 @@
+//! Who somebody is.
+
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
+
+use bytes::Bytes;
+
+/// A user's identifier, as the app gave it. One user may have many sessions.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct User(pub Arc<str>);
+
+impl User {
+    /// Returns the identifier.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for User {
+    fn from(id: &str) -> Self {
+        Self(id.into())
+    }
+}
+
+/// One session, unique in the cluster and not to be guessed: 128 bits, of which the lowest 16 name the shard.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SessionId(pub u128);
+
+impl SessionId {
+    /// Makes one out of random bits and the number of the shard on which the session lives.
+    pub fn new(random: u128, shard: u16) -> Self {
+        Self(random & !0xffff | u128::from(shard))
+    }
+
+    /// Returns the number of its shard on its node.
+    pub fn shard(self) -> u16 {
+        self.0 as u16
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = ();
+
+    /// Reads 32 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digits = text.len() == 32 && text.bytes().all(|it| it.is_ascii_hexdigit());
+        if !digits {
+            return Err(());
+        }
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| ())
+    }
+}
+
+/// One session, as the app is told of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Client {
+    /// Which session it is.
+    pub session: SessionId,
+    /// Whose it is; `None` for the anonymous, and before it was let in.
+    pub user: Option<User>,
+    /// What others see of the connection in presence, a JSON text.
+    pub info: Option<Bytes>,
+    /// What the app remembers about it, a JSON text; no client sees it.
+    pub meta: Option<Bytes>,
+    /// The address that it came from, if it has one.
+    pub address: Option<IpAddr>,
+    /// The name of the dialect that it speaks.
+    pub dialect: &'static str,
+}
+
+/// One entry of a channel's presence.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Member {
+    /// Which session it is.
+    pub session: SessionId,
+    /// Whose it is; `None` for the anonymous.
+    pub user: Option<User>,
+    /// What the app says about the connection, a JSON text.
+    pub info: Option<Bytes>,
+    /// What the app says about this subscription, a JSON text.
+    pub channel_info: Option<Bytes>,
+}
+
+/// Who said something.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Publisher {
+    /// The session, with what is known of it.
+    pub member: Member,
+    /// The name of the dialect that it speaks.
+    pub dialect: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_names_its_shard_and_survives_being_written() {
+        let id = SessionId::new(u128::MAX, 3);
+        assert_eq!(id.shard(), 3);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in ["", "3", "+0000000000000000000000000000003", &"f".repeat(33)] {
+            assert_eq!(text.parse::<SessionId>(), Err(()), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What a publisher said: its own bytes, which the hub never opens.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// The publisher's own bytes and what they are. ARCHITECTURE.md has the table of what each becomes in each dialect.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Payload {
+    /// A JSON text (RFC 8259), known to be well formed UTF-8.
+    Json(Bytes),
+    /// UTF-8 text, known to be well formed, that need not be JSON.
+    Text(Bytes),
+    /// Any bytes.
+    Binary(Bytes),
+    /// JSON with binary attachments.
+    Mixed(Arc<Mixed>),
+}
+
+/// A JSON text that refers to binary attachments, as Socket.IO's clients send it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mixed {
+    /// The JSON text in pieces, one more than there are attachments: where two pieces meet, the attachment of that
+    /// number stands as a value. So no placeholder of a dialect can be mistaken for what a user wrote.
+    pub pieces: Box<[Bytes]>,
+    /// The attachments, in order.
+    pub attachments: Box<[Bytes]>,
+}
+
+impl Payload {
+    /// Returns the JSON text `null`.
+    pub const fn null() -> Self {
+        Self::Json(Bytes::from_static(b"null"))
+    }
+
+    /// Returns how many bytes it takes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Json(bytes) | Self::Text(bytes) | Self::Binary(bytes) => bytes.len(),
+            Self::Mixed(mixed) => {
+                mixed.pieces.iter().chain(&mixed.attachments).map(Bytes::len).sum()
+            }
+        }
+    }
+
+    /// Tells whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
