@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use crate::{
-    Channel, Command, Connected, Disconnect, Member, Payload, Position, Publication, Refusal,
+    Change, Channel, Command, Connected, Disconnect, Payload, Position, Publication, Refusal,
     Reply, Target,
 };
 
@@ -166,12 +166,13 @@ pub struct CallId(pub u64);
 pub enum Event {
     /// The answer to a question.
     Reply(Token, Result<Reply, Refusal>),
-    /// A publication, to a subscription of [`Delivery::Personal`](crate::Delivery::Personal).
-    Said(Link, Target, Arc<Publication>),
+    /// A publication, to a subscription of [`Delivery::Personal`](crate::Delivery::Personal). The number is its place in
+    /// the session's log, from 1 on; 0 if the session keeps none ([`Command::Keep`]).
+    Said(Link, Target, Arc<Publication>, u64),
     /// Somebody came into a channel, to such a subscription.
-    Joined(Link, Channel, Arc<Member>),
+    Joined(Link, Arc<Change>),
     /// Somebody went.
-    Left(Link, Channel, Arc<Member>),
+    Left(Link, Arc<Change>),
     /// The server subscribed this client to a channel.
     Subscribed(Link, Channel, Box<crate::Subscribed>),
     /// The server ended a subscription of this client.

@@ -2,7 +2,7 @@
 
 use std::{fmt, ptr};
 
-use crate::{Channel, Member, Message, Publication};
+use crate::{Change, Message, Publication};
 
 /// How publications reach a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,9 +31,9 @@ pub enum Said<'a> {
     /// A publication to a subscriber who has the one before it and takes deltas: [`Publication::delta`] is there.
     Delta(&'a Publication),
     /// Somebody came.
-    Joined(&'a Channel, &'a Member),
+    Joined(&'a Change),
     /// Somebody went.
-    Left(&'a Channel, &'a Member),
+    Left(&'a Change),
 }
 
 impl fmt::Debug for Encoding {

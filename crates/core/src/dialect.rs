@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::{Conversation, Refusal, Request};
+use crate::{Conversation, Refusal, Request, SessionId};
 
 /// A language that some clients speak, such as Phoenix Channels or MQTT.
 pub trait Dialect: Send + Sync {
@@ -73,8 +73,8 @@ pub struct Knock<'a> {
     /// The name by which later requests find this conversation, on whatever node they arrive: signed, of visible ASCII
     /// characters without `"`, `&`, `\`, at most 128 of them. As secret as a token.
     pub address: &'a str,
-    /// Random bits of this conversation's own, for identifiers of the dialect.
-    pub random: u128,
+    /// The session's identifier.
+    pub session: SessionId,
 }
 
 impl Knock<'_> {
@@ -142,7 +142,8 @@ mod tests {
     fn check(target: &str, name: &str, expected: &[&str]) {
         let request = Request::get(target);
         let (transport, subprotocol) = (Transport::WebSocket, None);
-        let knock = Knock { transport, request: &request, subprotocol, address: "", random: 0 };
+        let knock =
+            Knock { transport, request: &request, subprotocol, address: "", session: SessionId(0) };
         assert_eq!(knock.queries(name).collect::<Vec<_>>(), expected, "{target}");
     }
 

@@ -4,6 +4,8 @@ use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 
+use crate::Channel;
+
 /// A user's identifier, as the app gave it. One user may have many sessions.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct User(pub Arc<str>);
@@ -79,26 +81,24 @@ pub struct Client {
     pub dialect: &'static str,
 }
 
-/// One entry of a channel's presence.
+/// A session in a channel: an entry of its presence, or the publisher of something.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Member {
-    /// Which session it is.
-    pub session: SessionId,
-    /// Whose it is; `None` for the anonymous.
-    pub user: Option<User>,
-    /// What the app says about the connection, a JSON text.
-    pub info: Option<Bytes>,
-    /// What the app says about this subscription, a JSON text.
+    /// The session.
+    pub client: Arc<Client>,
+    /// What others see of its subscription, a JSON text.
     pub channel_info: Option<Bytes>,
 }
 
-/// Who said something.
+/// Somebody came into a channel or went.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Publisher {
-    /// The session, with what is known of it.
-    pub member: Member,
-    /// The name of the dialect that it speaks.
-    pub dialect: &'static str,
+pub struct Change {
+    /// Which channel.
+    pub channel: Channel,
+    /// Who.
+    pub member: Arc<Member>,
+    /// Whether it is the first session of its user that came, or the last that went. Of the anonymous each is.
+    pub of_user: bool,
 }
 
 #[cfg(test)]

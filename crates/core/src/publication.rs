@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Channel, Payload, Publisher};
+use crate::{Channel, Member, Payload};
 
 /// A place in a channel's history: without the epoch an offset means nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -34,7 +34,7 @@ pub struct Publication {
     /// Short facts about it by which subscribers can choose.
     pub tags: Tags,
     /// Who said it; `None` for the server itself and for clients that stay unnamed.
-    pub publisher: Option<Arc<Publisher>>,
+    pub publisher: Option<Arc<Member>>,
     /// When it was said, in milliseconds of Unix time.
     pub at: u64,
 }
