@@ -1,1 +1,8 @@
 //! Channels and who listens to them. Knows no dialect, no socket and no runtime.
+
+pub mod dense;
+pub mod seeded;
+pub mod slab;
+
+#[cfg(test)]
+mod dice;
