@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Channel, Delivery, Link, Member, Pattern, Payload, Position, Publication, SessionId, Tags, User,
+    Channel, Delivery, Link, Member, Pattern, Payload, Position, Publication, ResumeKey, SessionId,
+    Tags, User,
 };
 
 /// What a client wants of the hub.
@@ -35,7 +36,7 @@ pub enum Command {
     /// End one link, with its subscriptions. Answered with [`Reply::Done`].
     Leave(Link),
     /// Keep the session, its subscriptions and what is said to it for a while after its last line has left, to be taken
-    /// up by [`Connect::resume`]. Answered with [`Reply::Done`].
+    /// up by [`Connect::resume`]. Answered with [`Reply::Kept`].
     Keep(Duration),
     /// What the client has read: publications up to this number of the session's log may be forgotten. Not answered.
     Read(u64),
@@ -63,8 +64,8 @@ pub struct Connect {
 /// Takes an earlier session up again.
 #[derive(Clone, Debug)]
 pub struct Resume {
-    /// Which one. Who knows it may have it: it is as secret as a token.
-    pub session: SessionId,
+    /// Which one.
+    pub key: ResumeKey,
     /// The number of the last publication of its log that the client has.
     pub read: u64,
 }
@@ -220,6 +221,8 @@ pub enum Reply {
     Connected(Box<Connected>),
     /// The subscription stands: what is said from now on arrives.
     Subscribed(Box<Subscribed>),
+    /// The session is kept; this takes it up again.
+    Kept(ResumeKey),
     /// The rights go on for so long, or for ever.
     Expires(Option<Duration>),
     /// It was said.
@@ -246,7 +249,7 @@ pub struct Connected {
     pub session: SessionId,
     /// Whose it is; `None` for the anonymous.
     pub user: Option<User>,
-    /// After which time the rights end unless they are refreshed; `None` means never.
+    /// After which time the rights end unless the client shows a fresh token; `None` if it need not.
     pub expires: Option<Duration>,
     /// What the app says to the client.
     pub data: Option<Payload>,
@@ -278,7 +281,7 @@ pub struct Subscribed {
     pub recovered: Recovered,
     /// Whether deltas will be used.
     pub delta: bool,
-    /// After which time the rights end unless they are refreshed.
+    /// After which time the rights end unless the client shows a fresh token; `None` if it need not.
     pub expires: Option<Duration>,
     /// What the app says about it.
     pub data: Option<Payload>,

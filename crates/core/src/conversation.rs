@@ -175,7 +175,7 @@ pub enum Event {
     Left(Link, Arc<Change>),
     /// The server subscribed this client to a channel.
     Subscribed(Link, Channel, Box<crate::Subscribed>),
-    /// The server ended a subscription of this client.
+    /// The server ended a subscription of this client, however it delivered.
     Unsubscribed(Link, Target, crate::Unsubscribed),
     /// Publications of this subscription were dropped, because the client reads too slowly or the history had a gap: so
     /// many, if it is known. The next one that arrives has this position at the least.

@@ -23,7 +23,7 @@ impl From<&str> for User {
     }
 }
 
-/// One session, unique in the cluster and not to be guessed: 128 bits, of which the lowest 16 name the shard.
+/// One session, unique in the cluster: 128 random bits, of which the lowest 16 name the shard. Others see it in presence.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId(pub u128);
 
@@ -61,6 +61,37 @@ impl FromStr for SessionId {
             return Err(());
         }
         u128::from_str_radix(text, 16).map(Self).map_err(|_| ())
+    }
+}
+
+/// Takes a session up again. As secret as a token: who has it has the session.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct ResumeKey {
+    /// Which session.
+    pub session: SessionId,
+    /// What proves that it was one's own.
+    pub secret: u128,
+}
+
+impl fmt::Display for ResumeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:032x}", self.session, self.secret)
+    }
+}
+
+impl fmt::Debug for ResumeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}…", self.session)
+    }
+}
+
+impl FromStr for ResumeKey {
+    type Err = ();
+
+    /// Reads 64 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (session, secret) = text.split_at_checked(32).ok_or(())?;
+        Ok(Self { session: session.parse()?, secret: secret.parse::<SessionId>()?.0 })
     }
 }
 
@@ -110,6 +141,9 @@ mod tests {
         let id = SessionId::new(u128::MAX, 3);
         assert_eq!(id.shard(), 3);
         assert_eq!(id.to_string().parse(), Ok(id));
+        let key = ResumeKey { session: id, secret: 5 };
+        assert_eq!(key.to_string().parse(), Ok(key));
+        assert!(!format!("{key:?}").contains("00005"), "secrets are not logged");
         for text in ["", "3", "+0000000000000000000000000000003", &"f".repeat(33)] {
             assert_eq!(text.parse::<SessionId>(), Err(()), "{text:?}");
         }

@@ -9,7 +9,7 @@ use crate::{Channel, Member, Payload};
 /// A place in a channel's history: without the epoch an offset means nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Position {
-    /// Which life of the history this is, random at its birth: another epoch means that everything before is lost.
+    /// Which life of the history this is, random at its birth and never 0: another epoch means that everything before is lost.
     pub epoch: u64,
     /// How many publications the epoch had up to and with this one; 0 is before the first. Below 2^53, so that a
     /// number of JavaScript holds it.
@@ -27,7 +27,8 @@ pub struct Publication {
     pub payload: Payload,
     /// Where it lies in the channel's history, if the channel has positions.
     pub position: Option<Position>,
-    /// The change from the publication before it, as a Fossil delta, if the channel makes them.
+    /// The change of the payload's bytes from the publication before it, as a Fossil delta, if the channel makes them and
+    /// both payloads are of one kind.
     pub delta: Option<Bytes>,
     /// What it is about: where only the latest of a key is kept, it replaces an older one of the same key.
     pub key: Option<Arc<str>>,
