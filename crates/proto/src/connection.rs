@@ -232,6 +232,13 @@ impl Connection {
         }
     }
 
+    /// Tells whether no Pong came yet for the last Ping that was sent, by [`Connection::ping`] or by
+    /// keepalive. When one came, all Pings before are answered, too: the peer may send a Pong for only
+    /// the newest of several (RFC 6455 §5.5.3).
+    pub fn awaits_pong(&self) -> bool {
+        self.pinged.is_some()
+    }
+
     /// Returns what the owner of the transport has to do next.
     pub fn step(&self) -> Step {
         match &self.phase {

@@ -42,7 +42,8 @@ pub(crate) struct Inner {
     pub(super) kept_bytes: usize,
     pub(super) kept_bytes_max: usize,
     pub(super) outbox_bytes_max: usize,
-    /// Pings whose Pongs somebody waits for, and the number of the last one.
+    /// Pings whose Pongs somebody waits for, in the order in which they were sent, and the number of the
+    /// last one.
     pub(super) asked: Vec<Asked>,
     pub(super) pings: u64,
     /// How the connection ended, met by a sender and not yet told to the receiver.

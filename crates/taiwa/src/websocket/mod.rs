@@ -309,6 +309,7 @@ impl WebSocket {
     }
 
     /// Sends a Ping and waits for its Pong; returns the time between.
+    /// The Pong for a later Ping counts, too: a peer may answer only the newest (RFC 6455 §5.5.3).
     ///
     /// Messages that arrive meanwhile come out of [`recv`](Self::recv) in their order. How long the answer
     /// may take is bounded by [`Keepalive`](crate::Keepalive) only; wrap it in a timeout if that is off.

@@ -290,10 +290,18 @@ impl Inner {
     }
 
     fn hear_pong(&mut self, payload: &Bytes, now: Instant) {
-        for asked in self.asked.iter_mut().filter(|it| it.payload == *payload) {
+        // RFC 6455 §5.5.3: "the endpoint MAY elect to send a Pong frame for only the most recently
+        // processed Ping frame." So a Pong answers all Pings before its own, too, and its own may be one
+        // that nobody waits for: of keepalive, say.
+        let answered = if self.conn.awaits_pong() {
+            self.asked.iter().rposition(|it| it.payload == *payload).map_or(0, |last| last + 1)
+        } else {
+            self.asked.len()
+        };
+        for asked in &mut self.asked[..answered] {
             asked.answered.get_or_insert(now);
-            self.news.for_senders = true;
         }
+        self.news.for_senders |= answered != 0;
     }
 
     /// Says that nobody reads, unless others do.

@@ -245,6 +245,7 @@ impl Sender {
     }
 
     /// Sends a Ping and waits for its Pong; returns the time between. Several may be under way.
+    /// The Pong for a later Ping counts, too: a peer may answer only the newest (RFC 6455 §5.5.3).
     ///
     /// Messages that come first are kept for the receiver. Cancel-safe.
     ///

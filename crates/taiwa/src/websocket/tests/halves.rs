@@ -184,6 +184,74 @@ fn without_a_receiver_what_the_peer_sends_is_dropped_by_every_method() {
 }
 
 #[test]
+fn all_pings_are_answered_though_the_peer_keeps_pongs_for_a_few() {
+    run(async {
+        let (client, mut server) = pair(100_000, &Config::default());
+        let (sender, _receiver) = client.split();
+        let mut pings = tokio::task::JoinSet::new();
+        let count = 10 * Limits::default().pongs_max;
+        for _ in 0..count {
+            let sender = sender.clone();
+            pings.spawn(async move { sender.ping().await });
+        }
+        let received = async { timeout(Duration::from_secs(1), server.recv()).await };
+        let (pinged, received) = tokio::join!(pings.join_all(), received);
+        assert!(pinged.iter().all(Result::is_ok) && received.is_err(), "{pinged:?}");
+        let pongs = server.stats().sent.frames;
+        assert!(pongs < count.into(), "all of {count} have a Pong of their own");
+    });
+}
+
+#[test]
+fn a_pong_answers_the_pings_before_its_own_and_none_behind_it() {
+    run(async {
+        let (server, mut bytes) = server_and_bytes(1024, &Config::default());
+        let (sender, _receiver) = server.split();
+        let peer = async {
+            let mut pings = [[0; 10]; 4];
+            for ping in &mut pings {
+                bytes.read_exact(ping).await.unwrap();
+            }
+            for answered in [2, 3] {
+                sleep(Duration::from_secs(1)).await;
+                bytes.write_all(&frame(PONG, &pings[answered][2..])).await.unwrap();
+            }
+        };
+        let ping = || async { sender.ping().await.unwrap().as_secs() };
+        let (a, b, c, d, ()) = tokio::join!(ping(), ping(), ping(), ping(), peer);
+        assert_eq!([a, b, c, d], [1, 1, 1, 2]);
+    });
+}
+
+#[test]
+fn a_pong_for_a_ping_that_nobody_waits_for_answers_those_before_it() {
+    run(async {
+        // By a sender that gave up.
+        let (server, mut bytes) = server_and_bytes(1024, &Config::default());
+        let (sender, _receiver) = server.split();
+        let given_up = async {
+            assert!(timeout(Duration::from_secs(1), sender.ping_with(b"given up")).await.is_err());
+            bytes.read_exact(&mut [0; 20]).await.unwrap();
+            bytes.write_all(&frame(PONG, b"given up")).await.unwrap();
+        };
+        let (pinged, ()) = tokio::join!(sender.ping(), given_up);
+        assert_eq!(pinged.unwrap().as_secs(), 1);
+
+        // By keepalive.
+        let config = Config { keepalive: Some(Keepalive::default()), ..Config::default() };
+        let (mut server, mut bytes) = server_and_bytes(1024, &config);
+        let peer = async {
+            let mut pings = [0; 12];
+            bytes.read_exact(&mut pings).await.unwrap();
+            assert_eq!(pings[10..], [PING, 0]);
+            bytes.write_all(&frame(PONG, b"")).await.unwrap();
+        };
+        let (pinged, ()) = tokio::join!(server.ping(), peer);
+        assert_eq!(pinged.unwrap().as_secs(), 20);
+    });
+}
+
+#[test]
 fn sixteen_permits_are_out_at_most_and_one_that_is_dropped_makes_room() {
     run(async {
         let (client, mut server) = pair(100_000, &Config::default());
@@ -313,17 +381,17 @@ fn pings_of_several_senders_are_answered_each_for_itself() {
             for ping in &mut pings {
                 bytes.read_exact(ping).await.unwrap();
             }
-            // Answered in another order, with time between.
-            for at in [1, 0, 2] {
+            // Answered with time between.
+            for ping in pings {
                 sleep(Duration::from_secs(1)).await;
-                bytes.write_all(&frame(PONG, &pings[at][2..])).await.unwrap();
+                bytes.write_all(&frame(PONG, &ping[2..])).await.unwrap();
             }
             bytes.write_all(&frame(TEXT, b"done")).await.unwrap();
         };
         let [a, b, c] = &senders;
         let pings = async { tokio::join!(a.ping(), b.ping(), c.ping()) };
         let ((a, b, c), received, ()) = tokio::join!(pings, receiver.recv(), peer);
-        assert_eq!([a, b, c].map(|it| it.unwrap().as_secs()), [2, 1, 3]);
+        assert_eq!([a, b, c].map(|it| it.unwrap().as_secs()), [1, 2, 3]);
         assert_eq!(received.unwrap(), Some("done".into()));
     });
 }
