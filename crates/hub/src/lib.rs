@@ -1,5 +1,7 @@
 //! Channels and who listens to them. Knows no dialect, no socket and no runtime.
 
+pub mod history;
+pub mod rate;
 pub mod dense;
 pub mod seeded;
 pub mod slab;
