@@ -5,6 +5,7 @@ pub mod rate;
 pub mod dense;
 pub mod seeded;
 pub mod slab;
+pub mod wheel;
 
 #[cfg(test)]
 mod dice;
