@@ -13,6 +13,8 @@ mod conversation;
 mod dialect;
 mod refusal;
 mod app;
+#[cfg(feature = "scenes")]
+pub mod scenes;
 
 pub use app::{Admission, Answer, App, Asked, Authorization, Later, Question};
 pub use channel::{CHANNEL_BYTES_MAX, Channel, Pattern, Syntax};

@@ -1,0 +1,463 @@
+//! A dialect's world in a scene: the server, the hub and the clock, as far as one client sees them.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use bytes::Bytes;
+
+use super::{
+    ADDRESS, SESSION,
+    asked::{shown, shown_answer, shown_refusal, target},
+    fields::{shown_quoted, time},
+    script::{Block, Kind, control, sent},
+    told::{Told, read},
+};
+use crate::{
+    Action, Actions, Addressee, Command, Conversation, Delivery, Dialect, Door, Event, Exchange,
+    Input, Knock, Line, Link, Message, Reply, Request, Response, Said, Target, Token, Transport,
+};
+
+/// A conversation's deadline that stays in the past so often is no progress.
+const TIMEOUTS_MAX: u32 = 100;
+
+pub(super) struct Stage<'a> {
+    dialect: &'a dyn Dialect,
+    now: Instant,
+    conversation: Option<Box<dyn Conversation>>,
+    lines: Vec<Fate>,
+    flow: Option<Line>,
+    waiting: Vec<Message>,
+    subscriptions: Vec<Heard>,
+    /// How each link wants what the server subscribes it to.
+    server_side: Vec<(Link, Delivery, Option<Delivery>)>,
+    asked: BTreeMap<Token, Asked>,
+    shown: Vec<String>,
+}
+
+/// What became of a line or an exchange.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fate {
+    Unanswered,
+    Open,
+    Poll { used: bool },
+    Gone,
+}
+
+/// How a subscription delivers.
+struct Heard {
+    link: Link,
+    target: Target,
+    whole: Delivery,
+    delta: Option<Delivery>,
+}
+
+/// What a reply may change.
+enum Asked {
+    Subscribe(Heard),
+    Connect(Link, Option<Delivery>, Option<Delivery>),
+    Unsubscribe(Link, Target),
+    Leave(Link),
+    Other,
+}
+
+impl<'a> Stage<'a> {
+    pub(super) fn new(dialect: &'a dyn Dialect, now: Instant) -> Self {
+        Self {
+            dialect,
+            now,
+            conversation: None,
+            lines: vec![],
+            flow: Some(Line(0)),
+            waiting: vec![],
+            subscriptions: vec![],
+            server_side: vec![],
+            asked: BTreeMap::new(),
+            shown: vec![],
+        }
+    }
+
+    /// Plays one input and returns what came of it.
+    pub(super) fn step(&mut self, block: &Block) -> Result<Vec<String>, String> {
+        match (block.mark, block.kind) {
+            ('>', Kind::Control) if block.text.trim_end() == "left" => {
+                self.leave(Line(block.line))?
+            }
+            ('>', Kind::Control) => self.knock(&block.text)?,
+            ('>', _) => {
+                let line = Line(block.line);
+                if !matches!(self.lines.get(block.line as usize), Some(Fate::Open)) {
+                    return Err("no such line is open".into());
+                }
+                self.input(Input::Message(line, block.message()?))?;
+            }
+            ('!', _) => self.told(read(&block.text)?)?,
+            ('@', _) => {
+                let text = block.text.trim_end().strip_prefix('+').ok_or("a time is +25s")?;
+                self.wait(self.now + time(text)?)?;
+            }
+            _ => return Err("no input".into()),
+        }
+        Ok(std::mem::take(&mut self.shown))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.conversation.is_none()
+    }
+
+    fn knock(&mut self, text: &str) -> Result<(), String> {
+        let (transport, request, offered) = request(text)?;
+        match self.dialect.addressee(&request) {
+            Addressee::Nobody(status, text) => {
+                self.shown.push(control(0, &format!("{status} {}", shown_quoted(text))));
+                Ok(())
+            }
+            Addressee::Known(address) if *address != *ADDRESS || self.is_over() => {
+                self.shown.push(control(0, "nobody"));
+                Ok(())
+            }
+            Addressee::Known(_) => self.arrive(transport, request),
+            Addressee::New if !self.is_over() => Err("the client is in already".into()),
+            Addressee::New => {
+                let doors = self.dialect.doors();
+                let fits = |it: &&Door| {
+                    let path = match it.path.strip_suffix('*') {
+                        Some(start) => request.path.starts_with(start),
+                        None => *request.path == *it.path,
+                    };
+                    let spoken = it.subprotocols.is_empty() || agreed(it, &offered).is_some();
+                    path && spoken && it.transports.contains(&transport)
+                };
+                let Some(door) = doors.iter().filter(fits).max_by_key(|it| it.path.len()) else {
+                    self.shown.push(control(0, "no door"));
+                    return Ok(());
+                };
+                let subprotocol = agreed(door, &offered);
+                let knock = Knock {
+                    transport,
+                    request: &request,
+                    subprotocol,
+                    address: ADDRESS,
+                    session: SESSION,
+                };
+                let opened = self.dialect.open(&knock, self.now);
+                *self = Self {
+                    shown: std::mem::take(&mut self.shown),
+                    ..Self::new(self.dialect, self.now)
+                };
+                match opened {
+                    Ok(conversation) => {
+                        self.conversation = Some(conversation);
+                        self.arrive(transport, request)
+                    }
+                    Err(refusal) => {
+                        let text = format!("refused {}", shown_refusal(&refusal));
+                        self.shown.push(control(0, &text));
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    fn arrive(&mut self, transport: Transport, request: Request) -> Result<(), String> {
+        let number = self.lines.len() as u32;
+        match transport {
+            Transport::WebSocket => {
+                self.lines.push(Fate::Open);
+                self.input(Input::Joined(Line(number)))
+            }
+            Transport::Http => {
+                self.lines.push(Fate::Unanswered);
+                self.input(Input::Request(Exchange(number), request))
+            }
+        }
+    }
+
+    fn leave(&mut self, line: Line) -> Result<(), String> {
+        match self.lines.get_mut(line.0 as usize) {
+            None | Some(Fate::Gone) => return Err("no such line is open".into()),
+            Some(state) => *state = Fate::Gone,
+        }
+        self.input(Input::Left(line))
+    }
+
+    fn input(&mut self, input: Input) -> Result<(), String> {
+        let mut out = vec![];
+        let conversation = self.conversation.as_mut().ok_or("there is no conversation")?;
+        conversation.receive(input, self.now, &mut out);
+        self.turn(out)
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), String> {
+        let mut out = vec![];
+        let conversation = self.conversation.as_mut().ok_or("there is no conversation")?;
+        conversation.deliver(event, self.now, &mut out);
+        self.turn(out)
+    }
+
+    fn wait(&mut self, until: Instant) -> Result<(), String> {
+        let mut timeouts = 0;
+        while let Some(conversation) = &mut self.conversation
+            && let Some(deadline) = conversation.deadline().filter(|it| *it <= until)
+        {
+            timeouts = if deadline > self.now { 0 } else { timeouts + 1 };
+            if timeouts > TIMEOUTS_MAX {
+                return Err("its deadline does not move".into());
+            }
+            self.now = self.now.max(deadline);
+            let mut out = vec![];
+            conversation.timeout(self.now, &mut out);
+            self.turn(out)?;
+        }
+        self.now = until;
+        Ok(())
+    }
+
+    fn told(&mut self, told: Told) -> Result<(), String> {
+        match told {
+            Told::Event(event) => {
+                self.remember(&event)?;
+                self.event(event)
+            }
+            Told::Said(link, target, it, number) => {
+                let heard = self.heard(link, &target)?;
+                let delta = heard.delta.filter(|_| it.delta.is_some());
+                match delta.unwrap_or(heard.whole) {
+                    Delivery::Personal => self.event(Event::Said(link, target, it, number)),
+                    Delivery::Shared(encoding) if delta.is_some() => {
+                        self.flow((encoding.encode)(&Said::Delta(&it)))
+                    }
+                    Delivery::Shared(encoding) => {
+                        self.flow((encoding.encode)(&Said::Publication(&it)))
+                    }
+                }
+            }
+            Told::Joined(link, it) => {
+                match self.heard(link, &Target::Channel(it.channel.clone()))?.whole {
+                    Delivery::Personal => self.event(Event::Joined(link, it)),
+                    Delivery::Shared(encoding) => self.flow((encoding.encode)(&Said::Joined(&it))),
+                }
+            }
+            Told::Left(link, it) => {
+                match self.heard(link, &Target::Channel(it.channel.clone()))?.whole {
+                    Delivery::Personal => self.event(Event::Left(link, it)),
+                    Delivery::Shared(encoding) => self.flow((encoding.encode)(&Said::Left(&it))),
+                }
+            }
+        }
+    }
+
+    fn heard(&self, link: Link, to: &Target) -> Result<&Heard, String> {
+        let found = self.subscriptions.iter().find(|it| it.link == link && it.target == *to);
+        found.ok_or_else(|| format!("this client is not subscribed to {}", target(to)))
+    }
+
+    /// Follows who is subscribed to what, as the hub does.
+    fn remember(&mut self, event: &Event) -> Result<(), String> {
+        let (token, reply) = match event {
+            Event::Reply(token, reply) => (token, reply),
+            Event::Subscribed(link, channel, _) => {
+                let (whole, delta) = self.asked_for_server_side(*link);
+                let target = Target::Channel(channel.clone());
+                self.subscriptions.push(Heard { link: *link, target, whole, delta });
+                return Ok(());
+            }
+            Event::Unsubscribed(link, target, _) => {
+                self.subscriptions.retain(|it| it.link != *link || it.target != *target);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        let asked = self.asked.remove(token).ok_or("nothing was asked with this token")?;
+        match (asked, reply) {
+            (Asked::Subscribe(heard), Ok(Reply::Subscribed(_))) => self.subscriptions.push(heard),
+            (Asked::Connect(link, whole, delta), Ok(Reply::Connected(connected))) => {
+                self.server_side.push((link, whole.unwrap_or(Delivery::Personal), delta));
+                for (channel, _) in &connected.subscribed {
+                    let (whole, delta) = self.asked_for_server_side(link);
+                    let target = Target::Channel(channel.clone());
+                    self.subscriptions.push(Heard { link, target, whole, delta });
+                }
+            }
+            (Asked::Unsubscribe(link, target), Ok(_)) => {
+                self.subscriptions.retain(|it| it.link != link || it.target != target);
+            }
+            (Asked::Leave(link), Ok(_)) => self.subscriptions.retain(|it| it.link != link),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn asked_for_server_side(&self, link: Link) -> (Delivery, Option<Delivery>) {
+        let found = self.server_side.iter().rev().find(|it| it.0 == link);
+        found.map_or((Delivery::Personal, None), |it| (it.1, it.2))
+    }
+
+    /// Sends what all hear.
+    fn flow(&mut self, message: Option<Message>) -> Result<(), String> {
+        self.conversation.as_ref().ok_or("there is no conversation")?;
+        if let Some(message) = message {
+            match self.flow {
+                Some(line) => self.send(line, &message)?,
+                None => self.waiting.push(message),
+            }
+        }
+        self.turn(vec![])
+    }
+
+    fn send(&mut self, line: Line, message: &Message) -> Result<(), String> {
+        match self.lines.get_mut(line.0 as usize) {
+            None | Some(Fate::Unanswered) => {
+                return Err(format!("it sends on line {}, which is not open", line.0));
+            }
+            Some(Fate::Gone) => return Ok(()),
+            Some(Fate::Poll { used }) => *used = true,
+            Some(Fate::Open) => {}
+        }
+        if let Message::Text(bytes) = message
+            && std::str::from_utf8(bytes).is_err()
+        {
+            return Err(format!("it sends a text that is not UTF-8: {bytes:?}"));
+        }
+        self.shown.push(sent(line.0, message));
+        Ok(())
+    }
+
+    /// Does what the conversation wants; then the turn is over, and with it each poll that was answered.
+    fn turn(&mut self, actions: Actions) -> Result<(), String> {
+        for action in actions {
+            if self.is_over() {
+                return Err(format!("behind its end it wants {action:?}"));
+            }
+            self.act(action)?;
+        }
+        let used = self.lines.iter().position(|it| *it == Fate::Poll { used: true });
+        match used.filter(|_| !self.is_over()) {
+            Some(line) => self.leave(Line(line as u32)),
+            None => Ok(()),
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), String> {
+        match action {
+            Action::Send(line, message) => self.send(line, &message)?,
+            Action::Flow(line) => {
+                let shown = line.map_or("none".into(), |it| it.0.to_string());
+                self.shown.push(format!("? flow {shown}"));
+                self.flow = line;
+                for message in line.map(|_| std::mem::take(&mut self.waiting)).unwrap_or_default() {
+                    self.send(line.expect("checked above"), &message)?;
+                }
+            }
+            Action::Respond(exchange, response) => self.respond(exchange, response)?,
+            Action::Ask(token, command) => {
+                self.shown.push(format!("? {token} {}", shown(&command)));
+                let unanswered = matches!(command, Command::Read(_));
+                if !unanswered && self.asked.insert(token, Asked::of(command)).is_some() {
+                    return Err(format!("it asks with token {token}, which waits for an answer"));
+                }
+            }
+            Action::Answer(id, answer) => {
+                self.shown.push(format!("? answer {}{}", id.0, shown_answer(&answer)));
+            }
+            Action::Close(line, code, reason) => {
+                match self.lines.get_mut(line.0 as usize) {
+                    Some(state @ (Fate::Open | Fate::Poll { .. })) => *state = Fate::Gone,
+                    _ => return Err(format!("it closes line {}, which is not open", line.0)),
+                }
+                self.shown.push(control(line.0, &ending("close", code, &reason)?));
+            }
+            Action::End(code, reason) => {
+                self.shown.push(control(0, &ending("end", code, &reason)?));
+                self.conversation = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn respond(&mut self, exchange: Exchange, response: Response) -> Result<(), String> {
+        let (state, head, headers, body) = match response {
+            Response::Whole { status, headers, body } => {
+                (Fate::Gone, status.to_string(), headers, body)
+            }
+            Response::Stream { headers } => (Fate::Open, "stream".into(), headers, Bytes::new()),
+            Response::Poll { headers, separator } => {
+                let separator = shown_quoted(&String::from_utf8_lossy(separator));
+                let head = format!("poll separator={separator}");
+                (Fate::Poll { used: false }, head, headers, Bytes::new())
+            }
+        };
+        match self.lines.get_mut(exchange.0 as usize) {
+            // A client that left before its answer: nobody reads it.
+            Some(Fate::Gone) => return Ok(()),
+            Some(it @ Fate::Unanswered) => *it = state,
+            _ => return Err(format!("request {} is answered, or was never made", exchange.0)),
+        }
+        let mut text = head;
+        for (name, value) in headers {
+            text += &format!("\n{name}: {value}");
+        }
+        if !body.is_empty() {
+            text += &format!("\n\n{}", String::from_utf8_lossy(&body).trim_end());
+        }
+        self.shown.push(control(exchange.0, &text));
+        Ok(())
+    }
+}
+
+impl Asked {
+    fn of(command: Command) -> Self {
+        match command {
+            Command::Subscribe(link, it) => Self::Subscribe(Heard {
+                link,
+                target: it.target,
+                whole: it.delivery,
+                delta: it.delta,
+            }),
+            Command::Connect(link, it) => Self::Connect(link, it.delivery, it.delta),
+            Command::Unsubscribe(link, target) => Self::Unsubscribe(link, target),
+            Command::Leave(link) => Self::Leave(link),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Shows a close code and reason, if a Close frame holds them (RFC 6455 §5.5, §7.4.1).
+fn ending(verb: &str, code: u16, reason: &str) -> Result<String, String> {
+    let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+    if !may_be_sent || reason.len() > 123 {
+        return Err(format!("no Close frame holds code {code} and reason {reason:?}"));
+    }
+    Ok(format!("{verb} {code} {}", shown_quoted(reason)))
+}
+
+fn agreed<'a>(door: &Door, offered: &'a [String]) -> Option<&'a str> {
+    let offered = offered.iter().map(String::as_str);
+    offered.into_iter().find(|it| door.subprotocols.contains(it))
+}
+
+/// Reads how a client comes in, its request, and the subprotocols that it offers.
+fn request(text: &str) -> Result<(Transport, Request, Vec<String>), String> {
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut lines = head.split('\n');
+    let first = lines.next().unwrap_or("").trim_end();
+    let (method, target) = first.split_once(' ').ok_or("it is WS, or a method, then a path")?;
+    let mut headers = vec![];
+    for line in lines {
+        let (name, value) = line.split_once(':').ok_or("a header has a colon")?;
+        let value = Bytes::copy_from_slice(value.trim().as_bytes());
+        headers.push((name.to_lowercase().into_boxed_str(), value));
+    }
+    let mut request = Request::get(target);
+    request.headers = headers.into();
+    request.body = Bytes::copy_from_slice(body.as_bytes());
+    let offered = request.header("sec-websocket-protocol").unwrap_or("");
+    let offered = offered.split(',').map(|it| it.trim().to_owned()).collect();
+    let transport = match method {
+        "WS" => Transport::WebSocket,
+        _ => {
+            request.method = method.into();
+            Transport::Http
+        }
+    };
+    Ok((transport, request, offered))
+}

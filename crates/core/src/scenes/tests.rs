@@ -1,0 +1,188 @@
+//! Scenes of a dialect made for them, as they should be and as they should not.
+
+use std::time::{Duration, Instant};
+
+use super::play;
+use crate::{
+    Action, Actions, Addressee, Channel, Command, Conversation, Delivery, Dialect, Disconnect,
+    Door, Encoding, Event, Exchange, Input, Knock, Line, Link, Message, Payload, Publish, Refusal,
+    RefusalKind, Reply, Request, Response, Said, Subscribe, Target, Transport,
+};
+
+/// Speaks to one channel, `a`; comes by WebSocket, or polls.
+struct Small;
+
+struct Talk {
+    silent_until: Option<Instant>,
+}
+
+static ENCODING: Encoding = Encoding {
+    name: "small",
+    encode: |said| match said {
+        Said::Publication(it) => match &it.payload {
+            Payload::Text(bytes) => Some(Message::Text(bytes.clone())),
+            Payload::Binary(bytes) => Some(Message::Binary(bytes.clone())),
+            _ => None,
+        },
+        Said::Joined(it) => {
+            let who = it.member.client.user.as_ref().map_or("?", |it| it.as_str());
+            Some(Message::Text(format!("{who} is in {}\r\n", it.channel).into()))
+        }
+        _ => None,
+    },
+};
+
+impl Dialect for Small {
+    fn name(&self) -> &'static str {
+        "small"
+    }
+
+    fn doors(&self) -> &[Door] {
+        &[
+            Door { path: "/s/*", subprotocols: &["small"], transports: &[Transport::WebSocket] },
+            Door { path: "/poll", subprotocols: &[], transports: &[Transport::Http] },
+        ]
+    }
+
+    fn addressee(&self, request: &Request) -> Addressee {
+        match &*request.query {
+            "" => Addressee::New,
+            "gone" => Addressee::Nobody(410, "too late"),
+            known => Addressee::Known(known.into()),
+        }
+    }
+
+    fn open(&self, knock: &Knock<'_>, now: Instant) -> Result<Box<dyn Conversation>, Refusal> {
+        if &*knock.request.path == "/s/no" {
+            return Err(Refusal::new(RefusalKind::Forbidden, "not here"));
+        }
+        Ok(Box::new(Talk { silent_until: Some(now + Duration::from_secs(25)) }))
+    }
+}
+
+impl Conversation for Talk {
+    fn receive(&mut self, input: Input, _: Instant, out: &mut Actions) {
+        let channel = Channel::parse("a").unwrap();
+        match input {
+            Input::Joined(_) => {
+                let target = Target::Channel(channel);
+                let wish = Subscribe::new(target, Delivery::Shared(&ENCODING));
+                out.push(Action::Ask(1, Command::Subscribe(Link(0), Box::new(wish))));
+            }
+            Input::Message(line, Message::Text(text)) if text == "twice" => {
+                out.push(Action::End(1000, "".into()));
+                out.push(Action::Send(line, Message::Text(text)));
+            }
+            Input::Message(_, Message::Text(text)) => {
+                let wish = Publish::new(channel, Payload::Text(text));
+                out.push(Action::Ask(2, Command::Publish(Link(0), Box::new(wish))));
+            }
+            Input::Message(line, it) => out.push(Action::Send(line, it)),
+            Input::Request(Exchange(0), _) => {
+                let headers = vec![("x", "y".to_owned())];
+                let response = Response::Poll { headers, separator: b"\x1e" };
+                out.push(Action::Respond(Exchange(0), response));
+            }
+            Input::Request(exchange, it) => {
+                let whole = Response::Whole { status: 200, headers: vec![], body: it.body };
+                out.push(Action::Respond(exchange, whole));
+                out.push(Action::Send(Line(0), Message::Text("polled".into())));
+            }
+            Input::Left(_) => out.push(Action::End(1000, "nobody is left".into())),
+        }
+    }
+
+    fn deliver(&mut self, event: Event, _: Instant, out: &mut Actions) {
+        match event {
+            Event::Reply(1, Ok(Reply::Subscribed(it))) => {
+                let text = format!("{:?} {:?}", it.position, it.recovered);
+                out.push(Action::Send(Line(0), Message::Text(text.into())));
+            }
+            Event::Disconnect(Disconnect::App { code, reason, .. }) => {
+                out.push(Action::End(code, reason));
+            }
+            _ => {}
+        }
+    }
+
+    fn timeout(&mut self, _: Instant, out: &mut Actions) {
+        self.silent_until = None;
+        out.push(Action::Send(Line(0), Message::Text("?".into())));
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.silent_until
+    }
+}
+
+const COMES: &str =
+    ">: WS /s/x\n>| Sec-WebSocket-Protocol: big, small\n? 1 subscribe a via=small\n";
+
+#[track_caller]
+fn check(scene: &str, fault: &str) {
+    let outcome = play(&Small, &format!("{COMES}{scene}"), Instant::now());
+    let text = outcome.err().unwrap_or_default();
+    assert!(text.contains(fault) && (text.is_empty() == fault.is_empty()), "{text}");
+}
+
+#[test]
+fn a_scene_as_it_is_played_passes() {
+    check(
+        "! 1 subscribed position=7:3 recoverable\n\
+         < Some(Position { epoch: 7, offset: 3 }) NotAsked\n\
+         > hello\n>|   world\n? 2 publish a text* hello\\n  world\n\
+         ! 2 published position=7:4 delivered=3\n\
+         ! said a position=7:4 user=ada text hello\n< hello\n\
+         ! said a json {}\n\
+         # what the mark says counts, not how it is written\n\
+         ! said a binary 00ff41\n<b \\x00\\xffA\n\
+         ! joined a user=ada\n<* ada is in a\\r\\n\n\
+         @ +24s\n@ +1s\n< ?\n@ +1h\n\
+         >x 68 69\n<b hi\n\
+         ! disconnect App code=4000 \"go\\n\"\n<: end 4000 \"go\\n\"\n\n\
+         = Another client\n>: WS /s/no\n>| sec-websocket-protocol: small\n\
+         <: refused Forbidden \"not here\"\n\
+         >: WS /s/x\n<: no door\n>: GET /s/x\n<: no door\n>: GET /poll?gone\n<: 410 \"too late\"\n\
+         >: GET /poll\n<: poll separator=\"\\u{1e}\"\n<| x: y\n\
+         >: POST /poll?nobody\n<: nobody\n\
+         >: POST /poll?address-of-the-scene\n>| a: b\n>|\n>| the body\n>| of it\n\
+         <1: 200\n<|\n<| the body\n<| of it\n< polled\n<: end 1000 \"nobody is left\"\n",
+        "",
+    );
+}
+
+#[test]
+fn a_scene_that_differs_is_told_with_its_line() {
+    check("> a\n? 2 publish b text a\n", "line 5: this differs\n  wanted ? 2 publish b text a\n");
+    check("> a\n", "line 4: more came of it\n  wanted nothing more\n     got ? 2 publish a text a");
+    check("! disconnect Done\n< a\n", "line 5: this differs\n  wanted < a\n     got nothing more");
+    check("@ +20s\n< ?\n", "line 5");
+    check(">b a\n<x 62\n", "got <b a");
+}
+
+#[test]
+fn what_no_dialect_may_do_is_told() {
+    check("> twice\n<: end 1000 \"\"\n", "behind its end it wants Send");
+    check("> a\n? 2 publish a text a\n> a\n", "token 2, which waits");
+    check("! disconnect App code=999 \"x\"\n", "no Close frame holds code 999");
+}
+
+#[test]
+fn a_scene_that_makes_no_sense_is_told() {
+    for (scene, fault) in [
+        ("! 3 done\n", "nothing was asked"),
+        ("! 1 nothing\n", "is no reply"),
+        ("! 1 done x\n", "means nothing here"),
+        ("! said b text x\n", "not subscribed to b"),
+        ("! said a text x\n", "not subscribed to a"),
+        ("hello\n", "no line begins with 'h'"),
+        (">{\n", "behind the mark means nothing"),
+        (">1 a\n", "no such line"),
+        ("= title\n< a\n", "nothing went in"),
+        ("@ 5s\n", "+25s"),
+        (">: WS /s/x\n", "is in already"),
+    ] {
+        check(scene, fault);
+    }
+    assert!(play(&Small, "# nothing\n", Instant::now()).is_err());
+}
