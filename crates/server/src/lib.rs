@@ -19,6 +19,7 @@ mod chat;
 mod connections;
 pub mod fanout;
 mod page;
+pub mod shard;
 pub mod outgoing;
 
 use std::{convert::Infallible, sync::Arc};

@@ -247,6 +247,9 @@ pub use server::{
     Handover, Outcome, Rejection, RequestBody, Server, Serving, Sockets, SocketsBuilder, Upgrade,
     UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
 };
+#[doc(hidden)]
+#[cfg(not(target_family = "wasm"))]
+pub use server::{RawConnection, RawIo, RawSeat, RawSocket, RawTransport};
 pub use stream::{Opened, Readable, WebSocketStream, Writable};
 pub use taiwa_proto::{
     CloseCode, Closed, Config, Deadline, Deadlines, Fault, Keepalive, Kind, Limits, Message,

@@ -42,7 +42,8 @@ pub use subprotocols::SubprotocolPolicy;
 use subprotocols::Subprotocols;
 use terms::Terms;
 pub use upgrade::{
-    Handover, Outcome, Rejection, Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
+    Handover, Outcome, RawConnection, RawIo, RawSeat, RawSocket, RawTransport, Rejection, Upgrade,
+    UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
 };
 
 type Answer = Box<dyn Fn(Upgrade) -> attend::Running + Send + Sync>;

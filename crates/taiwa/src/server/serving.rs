@@ -5,7 +5,7 @@ use std::{
     future::{Future, IntoFuture, pending, poll_fn},
     io,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::Poll,
     time::Duration,
 };
@@ -101,7 +101,7 @@ impl Serving {
                 Some(ended) = connections.join_next() => shared.hear_panic(ended),
                 Some(_) = turned_away.join_next() => {}
                 accepted = accept(&listeners, &mut turn) => match accepted {
-                    Ok(stream) if connections.len() < shared.connections_max => {
+                    Ok(stream) if connections.len() + shared.apart() < shared.connections_max => {
                         let shared = Arc::clone(&shared);
                         connections.spawn(connection::serve(shared, stream));
                     }
@@ -135,6 +135,10 @@ impl Serving {
 }
 
 impl Shared {
+    fn apart(&self) -> usize {
+        self.terms.apart.load(Ordering::Relaxed)
+    }
+
     /// Reads the files of certificates again and again; it has no end.
     async fn look_after_certificates(&self) {
         let certificates = self.certificates.as_ref();

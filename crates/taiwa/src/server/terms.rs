@@ -1,6 +1,10 @@
 //! [`Terms`]: what the closures and sockets of one server, or of one [`Sockets`](crate::Sockets), share.
 
-use std::{fmt::Display, future::pending, sync::Arc};
+use std::{
+    fmt::Display,
+    future::pending,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 use taiwa_proto::{Config, handshake::Origins};
 use tokio::time::sleep;
@@ -18,13 +22,16 @@ pub(super) struct Terms {
     pub(super) subprotocols: Subprotocols,
     pub(super) on_error: OnError,
     pub(super) going_away: Arc<GoingAway>,
+    /// Connections of the server that were handed out in pieces and have not ended.
+    pub(super) apart: Arc<AtomicUsize>,
 }
 
 impl Terms {
     pub(super) fn new(config: Config, origins: Origins, subprotocols: Subprotocols) -> Self {
         let config = Arc::new(config);
         let on_error: OnError = Box::new(|_, _| ());
-        Self { config, origins, subprotocols, on_error, going_away: Arc::default() }
+        let (going_away, apart) = Default::default();
+        Self { config, origins, subprotocols, on_error, going_away, apart }
     }
 
     /// Ends when the server goes away and what was not done by itself has to be ended.

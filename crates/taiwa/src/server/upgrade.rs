@@ -3,6 +3,7 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod handed;
+mod raw;
 mod rejection;
 mod returned;
 mod service;
@@ -31,6 +32,7 @@ use crate::{
     io::BoxIo,
     websocket::{Ear, Inner, Opened, WebSocket},
 };
+pub use raw::{RawConnection, RawIo, RawSeat, RawSocket, RawTransport};
 pub use rejection::Rejection;
 pub use returned::{Handover, Outcome};
 pub use service::{UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService};

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -256,7 +257,7 @@ impl Upgrade {
         Ok((response.map(|()| B::default()), Handover { opening: Box::pin(opening) }))
     }
 
-    fn take_place(self) -> Result<(Response<()>, Accepted), Rejection> {
+    pub(super) fn take_place(self) -> Result<(Response<()>, Accepted), Rejection> {
         let (response, agreed) = self.response();
         let Self { opening, ends, config, terms, road, .. } = self;
         let way = match road {
@@ -275,7 +276,7 @@ impl Upgrade {
 }
 
 /// An upgrade that was accepted; hyper, or who waits for the answer, still has the transport.
-struct Accepted {
+pub(super) struct Accepted {
     opening: Opening,
     ends: Arc<Ends>,
     config: Arc<Config>,
@@ -298,14 +299,25 @@ struct Open {
 }
 
 /// Says, when dropped, that the socket is no more.
-#[expect(dead_code, reason = "held to be dropped")]
-enum Kept {
+pub(super) enum Kept {
+    #[expect(dead_code, reason = "held to be dropped")]
     Home(oneshot::Sender<Box<Inner>>),
     Seat(Seat),
 }
 
+/// A transport that came, and what it is to carry.
+pub(super) struct Arrived {
+    pub(super) io: BoxIo,
+    pub(super) leftover: BytesMut,
+    pub(super) agreed: Agreed,
+    pub(super) config: Arc<Config>,
+    pub(super) terms: Arc<Terms>,
+    pub(super) kept: Kept,
+    peer_addr: Option<SocketAddr>,
+}
+
 impl Accepted {
-    async fn open(self) -> Result<Open, Error> {
+    pub(super) async fn arrive(self) -> Result<Arrived, Error> {
         let Self { opening, ends, config, terms, agreed, way } = self;
         let (io, leftover, tcp, kept) = match way {
             Way::Awaited { transferred, home } => {
@@ -318,6 +330,12 @@ impl Accepted {
             }
         };
         let peer_addr = ends.peer.tcp().or(tcp);
+        Ok(Arrived { io, leftover, agreed, config, terms, peer_addr, kept })
+    }
+
+    async fn open(self) -> Result<Open, Error> {
+        let Arrived { io, leftover, agreed, config, terms, peer_addr, kept } =
+            self.arrive().await?;
         let opened = Opened { io, leftover, agreed, peer_addr };
         let inner = Inner::new(Role::Server, config, opened);
         let ear = Ear::new(Arc::clone(&terms.going_away));

@@ -1,0 +1,334 @@
+//! One shard at work: turn after turn, each with a bounded amount of work.
+
+use std::{
+    io,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Poll, Token};
+use taiwa::{RawConnection, RawTransport};
+use taiwa_proto::{Event, Input, Step};
+
+use super::{
+    Above, Key, Lines,
+    lines::Settled,
+    post::{Inbound, Inbox},
+    transport::Transport,
+};
+
+/// Bytes of the one buffer that all lines of a shard are read into.
+const BUFFER_LEN: usize = 256 << 10;
+/// Events that are taken from the kernel in a turn, and lines that are read.
+const LINES_PER_TURN: usize = 256;
+/// Bytes that are read from one line in a turn.
+const BYTES_PER_LINE: usize = 64 << 10;
+/// Lines up to which each may fill the buffer: a batch costs the kernel less in one piece.
+const FEW_LINES: usize = 4;
+/// Messages of one line in a turn, and their bytes: more come out of 64 KiB that are compressed or empty.
+const MESSAGES_PER_LINE: usize = 1024;
+const MESSAGE_BYTES_PER_LINE: usize = 1 << 20;
+/// Letters and new lines that are taken in a turn.
+const LETTERS_PER_TURN: usize = 1024;
+/// Timers that are looked at in a turn.
+const TIMERS_PER_TURN: usize = 1024;
+/// Lines that are written in a turn; each costs a call of the kernel.
+const WRITES_PER_TURN: usize = 4096;
+/// Lines that are said goodbye to in a turn.
+const FAREWELLS_PER_TURN: usize = 512;
+
+/// Wakes the shard; all other tokens are places of lines.
+pub(super) const WAKER: Token = Token(usize::MAX);
+
+pub(super) struct Shard<A: Above> {
+    above: A,
+    lines: Lines,
+    poll: Poll,
+    events: Events,
+    inbox: Inbox<A>,
+    buffer: Box<[u8]>,
+    shutdown: Shutdown,
+}
+
+/// The way to the end.
+enum Shutdown {
+    Not,
+    Begun {
+        until: Instant,
+        /// Places whose lines were said goodbye to.
+        parted: usize,
+        /// All shards know that this one has no line left.
+        is_empty: bool,
+    },
+}
+
+/// What the shards of one server tell each other when they shut down: a shard without lines still answers letters of
+/// those that have some.
+pub(super) struct Company {
+    /// Shards that have lines left, or were not told to shut down.
+    pub(super) occupied: AtomicUsize,
+    pub(super) wake_all: Box<dyn Fn() + Send + Sync>,
+}
+
+impl<A: Above> Shard<A> {
+    pub(super) fn new(index: usize, above: A, poll: Poll, inbox: Inbox<A>) -> io::Result<Self> {
+        let lines = Lines::new(poll.registry().try_clone()?, index, Instant::now());
+        Ok(Self {
+            above,
+            lines,
+            poll,
+            events: Events::with_capacity(LINES_PER_TURN),
+            inbox,
+            buffer: vec![0; BUFFER_LEN].into_boxed_slice(),
+            shutdown: Shutdown::Not,
+        })
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be asked for events.
+    pub(super) fn run(&mut self, company: &Arc<Company>) -> io::Result<()> {
+        let mut letters_wait = false;
+        loop {
+            self.wait(letters_wait)?;
+            letters_wait = match self.take_letters() {
+                ControlFlow::Continue(more) => more,
+                ControlFlow::Break(()) => return Ok(()),
+            };
+            self.notice();
+            self.read_ready();
+            self.keep_time();
+            self.above.turn_ended(&mut self.lines);
+            self.say_farewell();
+            self.settle();
+            if self.is_over(company) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for events, or for the next time something is due; not at all while there is work.
+    fn wait(&mut self, letters_wait: bool) -> io::Result<()> {
+        let until = if letters_wait || self.lines.has_work() || self.is_parting() {
+            Some(Duration::ZERO)
+        } else {
+            self.lines.shrink();
+            let ends = match self.shutdown {
+                Shutdown::Begun { until, .. } => Some(until),
+                Shutdown::Not => None,
+            };
+            let times = [self.lines.timer_deadline(), self.above.deadline(), ends];
+            let next = times.into_iter().flatten().min();
+            next.map(|it| it.saturating_duration_since(Instant::now()))
+        };
+        if let Err(error) = self.poll.poll(&mut self.events, until)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            return Err(error);
+        }
+        // Once a turn: reading the clock costs as much as reading a small frame.
+        self.lines.now = Instant::now();
+        Ok(())
+    }
+
+    /// Takes what came from other threads; continues with whether there may be more.
+    fn take_letters(&mut self) -> ControlFlow<(), bool> {
+        self.inbox.open();
+        for _ in 0..LETTERS_PER_TURN {
+            match self.inbox.next() {
+                None => return ControlFlow::Continue(false),
+                Some(Inbound::Letter(letter)) => self.above.letter(letter, &mut self.lines),
+                Some(Inbound::Join(line)) => {
+                    let (raw, opening) = *line;
+                    self.join(raw, opening);
+                }
+                Some(Inbound::ShutDown(until)) => {
+                    self.shutdown = Shutdown::Begun { until, parted: 0, is_empty: false };
+                }
+                Some(Inbound::Look) => {}
+                Some(Inbound::Stop) => return ControlFlow::Break(()),
+            }
+        }
+        ControlFlow::Continue(true)
+    }
+
+    fn join(&mut self, raw: RawConnection, opening: A::Opening) {
+        let RawConnection { connection, transport, leftover, seat, .. } = raw;
+        let transport = match transport {
+            RawTransport::Plain(socket) => Transport::plain(socket),
+            RawTransport::Tls(socket, session) => Transport::tls(socket, session),
+            RawTransport::Other(_) => unreachable!("the post made a socket of it"),
+        };
+        match self.lines.join(connection, transport, leftover, seat) {
+            Ok(key) => {
+                self.above.joined(key, opening, &mut self.lines);
+                if let Shutdown::Begun { .. } = self.shutdown {
+                    self.above.farewell(key, &mut self.lines);
+                }
+            }
+            // The kernel has no room for one more; nobody above knows of the line.
+            Err(error) => tracing::warn!("a connection could not be polled: {error}"),
+        }
+    }
+
+    fn notice(&mut self) {
+        for event in &self.events {
+            if event.token() != WAKER {
+                self.lines.notice(event);
+            }
+        }
+    }
+
+    fn read_ready(&mut self) {
+        let count = self.lines.ready_len().min(LINES_PER_TURN);
+        let bytes_max = if count <= FEW_LINES { BUFFER_LEN } else { BYTES_PER_LINE };
+        for _ in 0..count {
+            let Some(key) = self.lines.next_ready() else { return };
+            self.read(key, bytes_max);
+        }
+    }
+
+    /// Reads a line until there is nothing to read or it has had its share; then it is read again in the next turn.
+    fn read(&mut self, key: Key, bytes_max: usize) {
+        let mut share = Share { messages: MESSAGES_PER_LINE, bytes: MESSAGE_BYTES_PER_LINE };
+        let Self { above, lines, buffer, .. } = self;
+        if let Some(mut leftover) = lines.take_leftover(key)
+            && take_in(above, lines, key, &mut leftover, &mut share).is_break()
+        {
+            return;
+        }
+        let mut left = bytes_max;
+        while 0 < left {
+            let Some((line, _)) = lines.get_mut(key) else { return };
+            if line.is_paused || matches!(line.conn.step(), Step::End(_)) {
+                return;
+            }
+            match line.transport.read(&mut buffer[..left]) {
+                Ok(0) => {
+                    line.conn.end_of_input();
+                    return lines.touch(key);
+                }
+                Ok(n) => {
+                    let was_all = n < left && line.transport.is_plain() && !line.end_is_near;
+                    let bytes = &mut buffer[..n];
+                    left -= n;
+                    if take_in(above, lines, key, bytes, &mut share).is_break() {
+                        return;
+                    }
+                    if was_all {
+                        return lines.drained(key);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return lines.drained(key);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    line.conn.end_of_input();
+                    return lines.touch(key);
+                }
+            }
+        }
+        lines.make_ready(key);
+    }
+
+    fn keep_time(&mut self) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some(key) = self.lines.next_due() else { break };
+            // A peer is not to be blamed for bytes that only wait to be read.
+            self.read(key, BYTES_PER_LINE);
+            let now = self.lines.now();
+            if let Some((line, pool)) = self.lines.get_mut(key) {
+                line.conn.timeout(now, pool);
+                self.lines.touch(key);
+            }
+        }
+        if self.above.deadline().is_some_and(|it| it <= self.lines.now()) {
+            self.above.timeout(&mut self.lines);
+        }
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..WRITES_PER_TURN {
+            let Some(key) = self.lines.next_touched() else { return };
+            match self.lines.settle(key) {
+                None => {}
+                Some(Settled::Room) => self.above.room(key, &mut self.lines),
+                Some(Settled::Left(left)) => self.above.left(key, left, &mut self.lines),
+            }
+        }
+    }
+
+    fn is_parting(&self) -> bool {
+        matches!(self.shutdown, Shutdown::Begun { parted, .. } if parted < self.lines.places())
+    }
+
+    fn say_farewell(&mut self) {
+        if let Shutdown::Begun { parted, .. } = &mut self.shutdown
+            && *parted < self.lines.places()
+        {
+            let keys = self.lines.keys(*parted, FAREWELLS_PER_TURN);
+            *parted += FAREWELLS_PER_TURN;
+            for key in keys {
+                self.above.farewell(key, &mut self.lines);
+            }
+        }
+    }
+
+    /// Tells whether this shard may end: no shard has lines, or time is up.
+    fn is_over(&mut self, company: &Company) -> bool {
+        let Shutdown::Begun { until, is_empty, .. } = &mut self.shutdown else { return false };
+        if !*is_empty && self.lines.is_empty() {
+            *is_empty = true;
+            if company.occupied.fetch_sub(1, Ordering::AcqRel) == 1 {
+                (company.wake_all)();
+            }
+        }
+        let all_are_empty = company.occupied.load(Ordering::Acquire) == 0;
+        all_are_empty || *until <= self.lines.now()
+    }
+}
+
+/// What a line may still have of a turn.
+struct Share {
+    messages: usize,
+    bytes: usize,
+}
+
+/// Gives bytes of a line to its connection, and what they make to above. Breaks when the line may not go on: what is
+/// left of the bytes is kept.
+fn take_in<A: Above>(
+    above: &mut A,
+    lines: &mut Lines,
+    key: Key,
+    bytes: &mut [u8],
+    share: &mut Share,
+) -> ControlFlow<()> {
+    let mut input = Input::new(bytes);
+    let now = lines.now();
+    lines.touch(key);
+    loop {
+        let Some((line, pool)) = lines.get_mut(key) else { return ControlFlow::Break(()) };
+        let is_over = share.messages == 0 || share.bytes == 0;
+        if line.is_paused || (is_over && !input.is_empty()) {
+            lines.keep_leftover(key, input.into_rest());
+            if is_over {
+                lines.make_ready(key);
+            }
+            return ControlFlow::Break(());
+        }
+        let Some(event) = line.conn.receive(&mut input, now, pool) else {
+            return ControlFlow::Continue(());
+        };
+        if let Event::Message(payload) = event {
+            share.messages = share.messages.saturating_sub(1);
+            share.bytes = share.bytes.saturating_sub(payload.as_slice().len());
+            above.received(key, payload, lines);
+        }
+    }
+}

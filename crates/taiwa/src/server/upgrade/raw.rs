@@ -1,0 +1,273 @@
+//! [`RawConnection`]: an accepted upgrade in pieces, for servers with an event loop of their own.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::{Buf, BytesMut};
+use http::Response;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use rustls::ServerConnection;
+use taiwa_proto::{Connection, Role};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::oneshot,
+};
+use tokio_rustls::server::TlsStream;
+
+use super::{
+    Rejection, Reply, Road, Upgrade,
+    returned::{Arrived, Kept},
+};
+use crate::{
+    error::Error,
+    io::{BoxIo, Io, downcast},
+    rewind::Rewind,
+    server::sockets::Seat,
+    websocket::now,
+};
+
+/// An accepted WebSocket in pieces: its protocol, its transport and what was read already. For servers that poll
+/// sockets themselves; everybody else takes [`Upgrade::accept`].
+///
+/// From here on nobody but its owner reads, writes, keeps time or closes it.
+pub struct RawConnection {
+    /// The protocol, open, with the settings of the server and what was agreed on.
+    pub connection: Connection,
+    /// What carries it. The response 101 is written.
+    pub transport: RawTransport,
+    /// Bytes of the peer that were read behind its request: the first for
+    /// [`Connection::receive`](taiwa_proto::Connection::receive). Decrypted, if it is over TLS.
+    pub leftover: BytesMut,
+    /// The subprotocol that was agreed on.
+    pub subprotocol: Option<String>,
+    /// Counts the connection where a number of them is allowed. Drop it when the connection has ended.
+    pub seat: RawSeat,
+}
+
+/// What carries a [`RawConnection`].
+pub enum RawTransport {
+    /// A socket without encryption.
+    Plain(RawSocket),
+    /// A socket with TLS. The session may hold bytes in either direction: read it before the socket.
+    Tls(RawSocket, Box<ServerConnection>),
+    /// No socket that is ours alone: of an HTTP server that is not ours, say, or in memory.
+    Other(Box<dyn RawIo>),
+}
+
+/// A socket that does not block and is registered nowhere.
+#[derive(Debug)]
+pub enum RawSocket {
+    /// Of TCP.
+    Tcp(std::net::TcpStream),
+    /// A unix socket.
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// Bytes in both directions over something that is no socket.
+pub trait RawIo: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> RawIo for T {}
+
+/// A place among the connections of a server; given back when dropped.
+#[derive(Default)]
+pub struct RawSeat {
+    #[expect(dead_code, reason = "held to be dropped")]
+    held: Held,
+}
+
+#[derive(Default)]
+#[expect(dead_code, reason = "held to be dropped")]
+enum Held {
+    #[default]
+    Nothing,
+    OfServer(Counted),
+    OfSockets(Seat),
+}
+
+impl RawSeat {
+    fn of_sockets(seat: Seat) -> Self {
+        Self { held: Held::OfSockets(seat) }
+    }
+
+    fn of_server(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self { held: Held::OfServer(Counted(Arc::clone(count))) }
+    }
+}
+
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Upgrade {
+    /// Accepts: answers with status 101 and gives the connection in pieces. The closure may return then: what
+    /// becomes of the connection is not the server's affair any more, but for its number.
+    ///
+    /// Not cancel-safe: dropping its future closes the connection.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept), and [`Error::Io`] if the runtime does not let go of the socket.
+    #[doc(hidden)]
+    pub async fn accept_raw(self) -> Result<RawConnection, Error> {
+        let (response, agreed) = self.response();
+        // Without a home to come to, who attends the closure waits for nothing but its return.
+        let Road::Awaited { reply, home: _ } = self.road else {
+            return Err(Error::ResponseExpected);
+        };
+        let (transfer, transferred) = oneshot::channel();
+        reply.send(Reply::Accept(response, transfer)).map_err(|_| Error::Lost)?;
+        let (io, leftover) = transferred.await.map_err(|_| Error::Lost)?;
+        let seat = RawSeat::of_server(&self.terms.apart);
+        let connection = Connection::new(Role::Server, self.config, agreed.deflate, now());
+        RawConnection::new(connection, io, leftover, agreed.subprotocol, seat)
+    }
+
+    /// Accepts as [`respond`](Self::respond) does: makes the response to return, and the future of the connection in
+    /// pieces. Await it in another task.
+    ///
+    /// # Errors
+    /// As [`respond`](Self::respond); of the future, as [`Handover`](crate::Handover) and
+    /// [`accept_raw`](Self::accept_raw).
+    #[doc(hidden)]
+    pub fn respond_raw<B: Default>(
+        self,
+    ) -> Result<(Response<B>, impl Future<Output = Result<RawConnection, Error>> + Send), Rejection>
+    {
+        let (response, accepted) = self.take_place()?;
+        let opening = async move {
+            let Arrived { io, leftover, agreed, config, terms, kept, .. } =
+                accepted.arrive().await?;
+            let seat = match kept {
+                Kept::Seat(seat) => RawSeat::of_sockets(seat),
+                Kept::Home(_) => RawSeat::of_server(&terms.apart),
+            };
+            let connection = Connection::new(Role::Server, config, agreed.deflate, now());
+            RawConnection::new(connection, io, leftover, agreed.subprotocol, seat)
+        };
+        Ok((response.map(|()| B::default()), opening))
+    }
+}
+
+impl RawConnection {
+    fn new(
+        connection: Connection,
+        io: BoxIo,
+        mut leftover: BytesMut,
+        subprotocol: Option<String>,
+        seat: RawSeat,
+    ) -> Result<Self, Error> {
+        let transport = unwrap(io, &mut leftover).map_err(Error::Io)?;
+        Ok(Self { connection, transport, leftover, subprotocol, seat })
+    }
+}
+
+/// Takes a transport out of its wrappings; what they hold of the peer's bytes comes behind `leftover`.
+fn unwrap(mut io: BoxIo, leftover: &mut BytesMut) -> io::Result<RawTransport> {
+    loop {
+        io = match downcast::<Rewind>(io) {
+            Ok(rewind) => {
+                leftover.extend_from_slice(&rewind.first);
+                rewind.io
+            }
+            Err(io) => match downcast::<TokioIo<Upgraded>>(io) {
+                // Of our own HTTP server, behind other requests on the same connection.
+                Ok(wrapped) => match wrapped.into_inner().downcast::<TokioIo<Rewind>>() {
+                    Ok(parts) => {
+                        leftover.extend_from_slice(&parts.read_buf);
+                        Box::new(parts.io.into_inner())
+                    }
+                    Err(upgraded) => {
+                        return Ok(RawTransport::Other(Box::new(TokioIo::new(upgraded))));
+                    }
+                },
+                Err(io) => return socket(io),
+            },
+        }
+    }
+}
+
+fn socket(io: BoxIo) -> io::Result<RawTransport> {
+    let io = match downcast::<TlsStream<BoxIo>>(io) {
+        Ok(tls) => {
+            if !is_socket(&**tls.get_ref().0) {
+                return Ok(RawTransport::Other(tls));
+            }
+            let (io, session) = tls.into_inner();
+            return match socket(bare(io))? {
+                RawTransport::Plain(socket) => Ok(RawTransport::Tls(socket, Box::new(session))),
+                _ => unreachable!("it is a socket"),
+            };
+        }
+        Err(io) => io,
+    };
+    let io = match downcast::<TcpStream>(io) {
+        Ok(tcp) => return Ok(RawTransport::Plain(RawSocket::Tcp(tcp.into_std()?))),
+        Err(io) => io,
+    };
+    #[cfg(unix)]
+    let io = match downcast::<tokio::net::UnixStream>(io) {
+        Ok(unix) => return Ok(RawTransport::Plain(RawSocket::Unix(unix.into_std()?))),
+        Err(io) => io,
+    };
+    Ok(RawTransport::Other(Box::new(io)))
+}
+
+/// Tells whether it is a socket, perhaps behind bytes put back that were all read.
+fn is_socket(io: &dyn Io) -> bool {
+    let any = io.as_any();
+    if let Some(rewind) = any.downcast_ref::<Rewind>() {
+        return !rewind.first.has_remaining() && is_socket(&*rewind.io);
+    }
+    #[cfg(unix)]
+    if any.is::<tokio::net::UnixStream>() {
+        return true;
+    }
+    any.is::<TcpStream>()
+}
+
+fn bare(io: BoxIo) -> BoxIo {
+    match downcast::<Rewind>(io) {
+        Ok(rewind) => bare(rewind.io),
+        Err(io) => io,
+    }
+}
+
+impl fmt::Debug for RawConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawConnection")
+            .field("connection", &self.connection)
+            .field("transport", &self.transport)
+            .field("subprotocol", &self.subprotocol)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RawTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(socket) => f.debug_tuple("Plain").field(socket).finish(),
+            Self::Tls(socket, _) => f.debug_tuple("Tls").field(socket).finish_non_exhaustive(),
+            Self::Other(_) => f.debug_tuple("Other").finish_non_exhaustive(),
+        }
+    }
+}
+
+impl fmt::Debug for RawSeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawSeat").finish_non_exhaustive()
+    }
+}
