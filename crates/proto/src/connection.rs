@@ -82,10 +82,12 @@ pub struct Connection {
     config: Arc<Config>,
     clocks: Clocks,
     phase: Phase,
-    /// Pongs in the outbox.
+    /// Pongs in the outbox, counted until the last of them is written.
     pongs: u32,
+    /// Bytes that are written when the last of them is.
+    pongs_end: u64,
     /// The newest Ping's payload, when the outbox has its fill of Pongs.
-    pong: Option<Bytes>,
+    pong: Option<Box<Bytes>>,
     role: Role,
     received: Traffic,
     sent_wire_bytes: u64,
@@ -119,6 +121,7 @@ impl Connection {
             clocks: Clocks::new(now),
             phase: Phase::Open,
             pongs: 0,
+            pongs_end: 0,
             pong: None,
             role,
             received: Traffic::default(),

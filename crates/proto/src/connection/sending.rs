@@ -132,10 +132,11 @@ impl Connection {
     pub fn wrote(&mut self, n: usize, now: Instant, pool: &mut Pool) {
         self.outbox.consume(n, pool);
         self.sent_wire_bytes += n as u64;
-        if self.outbox.is_empty() {
+        // Not when the outbox is empty: of a connection that always has something to send it never is.
+        if self.pongs_end <= self.sent_wire_bytes {
             self.pongs = 0;
             if let Some(payload) = self.pong.take() {
-                self.answer_ping(payload, pool);
+                self.answer_ping(*payload, pool);
             }
         }
         if n != 0 {
@@ -150,8 +151,9 @@ impl Connection {
         if self.pongs < self.config.limits.pongs_max.max(1) {
             self.pongs += 1;
             self.writer.control(Opcode::Pong, &payload, &mut self.outbox, pool);
+            self.pongs_end = self.sent_wire_bytes + self.outbox.len() as u64;
         } else {
-            self.pong = Some(payload);
+            **self.pong.get_or_insert_default() = payload;
         }
     }
 

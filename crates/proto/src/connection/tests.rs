@@ -167,6 +167,30 @@ fn of_pings_that_nobody_reads_the_answers_to_the_newest_wins() {
 }
 
 #[test]
+fn pings_are_answered_although_the_outbox_is_never_empty() {
+    let mut server = Peer::server();
+    let send = |server: &mut Peer| {
+        server.conn.send(&"more".into(), server.now, &mut server.pool).unwrap();
+    };
+    send(&mut server);
+    for i in 0..100 {
+        server.receive(&frame(0x89, &[i; 4]));
+        send(&mut server);
+        // One message and one Pong of two that wait, but for the last message.
+        assert_eq!(server.write(12), [b"\x81\x04more\x8a\x04", &[i; 4][..]].concat());
+    }
+    // Of more than 16 at once the newest has its answer behind the first ones, before messages that come later.
+    for i in 0..20 {
+        server.receive(&frame(0x89, &[i; 4]));
+    }
+    send(&mut server);
+    assert_eq!(server.write(6 + 16 * 6).len(), 6 + 16 * 6);
+    send(&mut server);
+    let rest = [b"\x81\x04more\x8a\x04", &[19; 4][..], b"\x81\x04more"].concat();
+    assert_eq!(server.write(usize::MAX), rest);
+}
+
+#[test]
 fn ten_pings_get_ten_pongs() {
     let mut server = Peer::server();
     server.receive(&frame(0x89, b"x").repeat(10));

@@ -134,7 +134,9 @@ impl Party {
             (_, End::Events { .. }) => None,
         });
         if let Some(pinged) = pinged {
-            assert!(matches!(pinged, Ok(_) | Err(Error::Busy)), "{pinged:?}");
+            // OutboxFull: of pings whose answers nobody waited for.
+            let all_is_well = matches!(pinged, Ok(_) | Err(Error::Busy | Error::OutboxFull));
+            assert!(all_is_well, "{pinged:?}");
         }
     }
 
