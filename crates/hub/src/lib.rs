@@ -2,6 +2,7 @@
 
 pub mod history;
 pub mod rate;
+pub mod wildcard;
 pub mod dense;
 pub mod seeded;
 pub mod slab;
