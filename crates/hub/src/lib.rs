@@ -4,6 +4,7 @@ pub mod history;
 pub mod rate;
 pub mod wildcard;
 pub mod idempotency;
+pub mod tags;
 pub mod dense;
 pub mod seeded;
 pub mod slab;
