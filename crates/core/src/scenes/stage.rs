@@ -126,7 +126,11 @@ impl<'a> Stage<'a> {
                     let spoken = it.subprotocols.is_empty() || agreed(it, &offered).is_some();
                     path && spoken && it.transports.contains(&transport)
                 };
-                let Some(door) = doors.iter().filter(fits).max_by_key(|it| it.path.len()) else {
+                let Some(door) = doors
+                    .iter()
+                    .filter(fits)
+                    .max_by_key(|it| (it.path.len(), it.subprotocols.len().min(1)))
+                else {
                     self.shown.push(control(0, "no door"));
                     return Ok(());
                 };

@@ -1,0 +1,225 @@
+//! One plain client.
+
+use std::{mem, time::Instant};
+
+use bytes::Bytes;
+use taiwa_core::{
+    Action, Actions, Channel, Command, Connect, Connected, Conversation, Delivery, Event, Input,
+    Line, Link, Message, Payload, Publish, Refusal, RefusalKind, Reply, Response, Subscribe,
+    Target, Token,
+};
+
+use crate::{
+    Settings,
+    encode::{ENCODING, message, missed},
+    wire::{Ending, Wish, disconnected, is_json, refused, unsubscribed},
+};
+
+/// A client from its arrival to its end.
+///
+/// ```text
+/// Arriving ── let in, all channels subscribed ──► Open
+///     │  └─── let in, no channel ───────────────► Echo
+///     └────── refused, sent away, gone ─────────► Over ◄── from Open and Echo too
+/// ```
+pub(crate) struct Talk {
+    state: State,
+    next: Token,
+}
+
+enum State {
+    Arriving(Box<Arrival>),
+    Open { channel: Channel, json: bool },
+    Echo,
+    Over,
+}
+
+/// What is forgotten once the client is in.
+struct Arrival {
+    wish: Wish,
+    json: bool,
+    /// How many subscriptions are not answered yet.
+    unanswered: usize,
+    /// What the client sent before it was in.
+    early: Vec<Message>,
+    /// How many bytes of that it may still send.
+    room: usize,
+}
+
+impl Talk {
+    pub(crate) fn new(wish: Wish, settings: &Settings) -> Self {
+        let json = wish.channels.first().is_some_and(|it| {
+            let namespace = it.namespace().unwrap_or("");
+            settings.json.iter().any(|it| **it == *namespace)
+        });
+        let (early, room) = (vec![], settings.early_bytes_max);
+        let arrival = Arrival { unanswered: wish.channels.len(), wish, json, early, room };
+        Self { state: State::Arriving(Box::new(arrival)), next: 0 }
+    }
+
+    fn ask(&mut self, command: Command, out: &mut Actions) {
+        out.push(Action::Ask(self.next, command));
+        self.next += 1;
+    }
+
+    fn end(&mut self, (code, reason): Ending, out: &mut Actions) {
+        self.state = State::Over;
+        out.push(Action::End(code, reason));
+    }
+
+    fn said(&mut self, line: Line, said: Message, out: &mut Actions) {
+        match &mut self.state {
+            State::Arriving(arrival) => {
+                let size = said.as_bytes().len() + size_of::<Message>();
+                match arrival.room.checked_sub(size) {
+                    Some(room) => {
+                        arrival.room = room;
+                        arrival.early.push(said);
+                    }
+                    None => self.end((4429, "too much before it was let in".into()), out),
+                }
+            }
+            State::Open { channel, json } => match payload(said, *json) {
+                Some(payload) => {
+                    let publish = Publish::new(channel.clone(), payload);
+                    self.ask(Command::Publish(Link(0), Box::new(publish)), out);
+                }
+                None => self.end((4400, "this channel takes JSON alone".into()), out),
+            },
+            State::Echo => out.push(Action::Send(line, said)),
+            State::Over => {}
+        }
+    }
+
+    /// Goes on from being let in to hearing channels.
+    fn let_in(&mut self, connected: &Connected, out: &mut Actions) {
+        let State::Arriving(arrival) = &self.state else { return };
+        let Wish { echo, last, .. } = arrival.wish;
+        let channels = arrival.wish.channels.clone();
+        for (_, subscribed) in &connected.subscribed {
+            tell_missed(subscribed, out);
+        }
+        for channel in channels {
+            let target = Target::Channel(channel);
+            let wish = Subscribe::new(target, Delivery::Shared(&ENCODING));
+            let wish = Subscribe { echo, last, ..wish };
+            self.ask(Command::Subscribe(Link(0), Box::new(wish)), out);
+        }
+        self.perhaps_open(out);
+    }
+
+    fn subscribed(&mut self, out: &mut Actions) {
+        if let State::Arriving(arrival) = &mut self.state {
+            arrival.unanswered = arrival.unanswered.saturating_sub(1);
+            self.perhaps_open(out);
+        }
+    }
+
+    /// Opens when nothing is left to wait for, and says what the client said too early.
+    fn perhaps_open(&mut self, out: &mut Actions) {
+        let State::Arriving(arrival) = &mut self.state else { return };
+        if arrival.unanswered > 0 {
+            return;
+        }
+        let early = mem::take(&mut arrival.early);
+        self.state = match arrival.wish.channels.first() {
+            Some(channel) => State::Open { channel: channel.clone(), json: arrival.json },
+            None => State::Echo,
+        };
+        for said in early {
+            self.said(Line(0), said, out);
+        }
+    }
+
+    fn replied(&mut self, reply: Result<Reply, Refusal>, out: &mut Actions) {
+        match reply {
+            Ok(Reply::Connected(connected)) => self.let_in(&connected, out),
+            Ok(Reply::Subscribed(subscribed)) => {
+                tell_missed(&subscribed, out);
+                self.subscribed(out);
+            }
+            // The server has subscribed it before it could ask.
+            Err(refusal) if refusal.kind == RefusalKind::AlreadySubscribed => self.subscribed(out),
+            Err(refusal) => self.end(refused(&refusal), out),
+            Ok(_) => {}
+        }
+    }
+}
+
+impl Conversation for Talk {
+    fn receive(&mut self, input: Input, _: Instant, out: &mut Actions) {
+        match (input, &mut self.state) {
+            (_, State::Over) => {}
+            (Input::Joined(_), State::Arriving(arrival)) => {
+                let token = arrival.wish.token.take();
+                let delivery = Some(Delivery::Shared(&ENCODING));
+                let connect = Connect { token, delivery, ..Connect::default() };
+                self.ask(Command::Connect(Link(0), Box::new(connect)), out);
+            }
+            (Input::Message(line, said), _) => self.said(line, said, out),
+            (Input::Request(exchange, _), _) => {
+                let (headers, body) = (vec![], Bytes::new());
+                out.push(Action::Respond(exchange, Response::Whole { status: 404, headers, body }));
+            }
+            (Input::Left(_), _) => self.end((1000, "".into()), out),
+            _ => {}
+        }
+    }
+
+    fn deliver(&mut self, event: Event, _: Instant, out: &mut Actions) {
+        if matches!(self.state, State::Over) {
+            return;
+        }
+        match event {
+            Event::Reply(_, reply) => self.replied(reply, out),
+            Event::Said(_, _, it, _) => out.push(Action::Send(Line(0), message(&it.payload))),
+            Event::Told(_, payload) => out.push(Action::Send(Line(0), message(&payload))),
+            Event::Subscribed(_, _, subscribed) => tell_missed(&subscribed, out),
+            Event::Unsubscribed(_, _, why) => self.end(unsubscribed(&why), out),
+            Event::Call(id, ..) => {
+                let text = "a plain client answers no calls";
+                let refusal = Refusal::new(RefusalKind::NotAvailable, text);
+                out.push(Action::Answer(id, Err(refusal)));
+            }
+            // It can show no fresh token.
+            Event::Expiring(_) => {
+                self.end(disconnected(&taiwa_core::Disconnect::Expired), out);
+            }
+            Event::Disconnect(why) => self.end(disconnected(&why), out),
+            // Nothing in this dialect could tell them: who comes and goes, that something is missing.
+            _ => {}
+        }
+    }
+
+    fn timeout(&mut self, _: Instant, _: &mut Actions) {}
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+}
+
+fn tell_missed(subscribed: &taiwa_core::Subscribed, out: &mut Actions) {
+    for it in missed(&subscribed.recovered) {
+        out.push(Action::Send(Line(0), message(&it.payload)));
+    }
+}
+
+/// Makes a payload of what a client sent; `None` if it had to be JSON and is not.
+fn payload(said: Message, json: bool) -> Option<Payload> {
+    match (said, json) {
+        (Message::Text(text), true) => is_json(&text).then_some(Payload::Json(text)),
+        (Message::Binary(_), true) => None,
+        (Message::Text(text), false) => Some(Payload::Text(text)),
+        (Message::Binary(bytes), false) => Some(Payload::Binary(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_in_and_silent_costs_little() {
+        assert!(size_of::<Talk>() <= 48, "{}", size_of::<Talk>());
+    }
+}
