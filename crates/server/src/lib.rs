@@ -20,6 +20,7 @@ mod connections;
 pub mod fanout;
 mod page;
 pub mod shard;
+pub mod auth;
 pub mod outgoing;
 
 use std::{convert::Infallible, sync::Arc};
