@@ -26,7 +26,12 @@ impl FromStr for Listen {
             Some("") => Err("a unix socket is unix:PATH"),
             Some(path) => Ok(Self::Unix(path.into())),
             None if text == "activation" => Ok(Self::Activation),
-            None => Ok(Self::Tcp(text.to_owned())),
+            None => match text.rsplit_once(':') {
+                Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+                    Ok(Self::Tcp(text.to_owned()))
+                }
+                _ => Err("an address is HOST:PORT, unix:PATH or activation"),
+            },
         }
     }
 }
@@ -54,6 +59,12 @@ impl FromStr for Mode {
             Ok(mode) if is_octal && mode <= 0o777 => Ok(Self(mode)),
             _ => Err("a mode is three octal digits, as 660"),
         }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:03o}", self.0)
     }
 }
 
@@ -97,6 +108,9 @@ mod tests {
             ("unix:chat.sock", Some(Listen::Unix("chat.sock".into()))),
             ("activation", Some(Listen::Activation)),
             ("unix:", None),
+            ("8000", None),
+            (":8000", None),
+            ("localhost:http", None),
         ] {
             assert_eq!(text.parse().ok(), expected, "{text}");
             assert!(expected.is_none_or(|it| it.to_string() == text), "{text}");
@@ -107,6 +121,8 @@ mod tests {
     fn modes_are_octal() {
         for (text, expected) in [("660", Some(0o660)), ("0600", Some(0o600)), ("0", Some(0))] {
             assert_eq!(text.parse().ok(), expected.map(Mode), "{text}");
+            let shown = expected.map(|it| Mode(it).to_string());
+            assert!(shown.is_none_or(|it| it.parse().ok() == expected.map(Mode)), "{text}");
         }
         for bad in ["", "888", "1777", "+660", "-1", "0o660", "rw", "77777777777777777777"] {
             assert!(bad.parse::<Mode>().is_err(), "{bad}");

@@ -1,6 +1,7 @@
 //! The binary `taiwa`: reads the arguments and runs one command.
 
 mod args;
+mod config;
 mod connect;
 mod exit;
 mod listen;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Serve(serve) => on_runtime(serve::run(*serve)),
         Verb::Connect(connect) => on_runtime(connect::run(*connect)),
+        Verb::Config(config) => config::verbs::run(*config),
         Verb::Completions(completions) => manual::print_completions(completions.shell),
         Verb::Man(man) => manual::write_pages(&man.dir),
     };

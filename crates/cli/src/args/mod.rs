@@ -5,11 +5,10 @@ mod values;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use taiwa::{Deadlines, Deflate, Keepalive, Limits};
-use taiwa_server::FanoutLimits;
+use taiwa::{Deadlines, Keepalive};
 
-use crate::listen::{Listen, Mode};
-pub(crate) use values::{Allow, Level, Proxies, Size, Time};
+use crate::config::{flags::Flags, verbs::Config};
+pub(crate) use values::{Allow, Proxies, Size, Time};
 
 /// A WebSocket server and client
 #[derive(Debug, Parser)]
@@ -23,6 +22,7 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     Serve(Box<Serve>),
     Connect(Box<Connect>),
+    Config(Box<Config>),
     Completions(Completions),
     Man(Man),
 }
@@ -39,125 +39,8 @@ pub(crate) enum Verb {
 #[derive(Args, Debug)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct Serve {
-    /// Where to listen: HOST:PORT, and port 0 lets the system choose one; unix:PATH; or `activation`, the
-    /// sockets that systemd has opened. Repeat for more; the line with the URL names the first HOST:PORT
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
-    pub(crate) listen: Vec<Listen>,
-    /// Mode of the files of unix sockets, as 660; without it the umask decides
-    #[arg(long, value_name = "MODE")]
-    pub(crate) unix_mode: Option<Mode>,
-    /// Take connections from proxies in this network alone, as 10.0.0.0/8 or `unix`, each with a header
-    /// of the PROXY protocol. Repeat for more
-    #[arg(long, value_name = "NETWORK")]
-    pub(crate) proxy_protocol: Vec<Proxies>,
-    /// Chain of certificates in PEM: speak TLS (https and wss). SIGHUP has this file and that of the key
-    /// read again, for new connections
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// Private key in PEM
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// Origin of pages that may connect beside those of this very host, as https://app.example;
-    /// `any` lets all. Repeat for more. Others get status 403
-    #[arg(long, value_name = "ORIGIN")]
-    pub(crate) origin: Vec<Allow>,
-    /// How much to log to stderr
-    #[arg(long, value_enum, default_value_t = Level::Info, env = "TAIWA_LOG")]
-    pub(crate) log: Level,
-
-    #[command(flatten, next_help_heading = "Limits (sizes: 1MiB, 64KiB, 1000)")]
-    pub(crate) limits: ServeLimits,
-    #[command(flatten, next_help_heading = "Times (30s, 500ms, 1m 30s; off for no limit)")]
-    pub(crate) times: ServeTimes,
-    #[command(flatten, next_help_heading = "Compression (permessage-deflate, RFC 7692)")]
-    pub(crate) compression: ServeCompression,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ServeLimits {
-    /// Bytes of a message from a client, after inflating; past it: close code 1009
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().message_bytes_max))]
-    pub(crate) message_max: Size,
-    /// Frames of a message from a client; past it: close code 1008
-    #[arg(long, value_name = "N", default_value_t = Limits::default().fragments_max)]
-    pub(crate) fragments_max: u32,
-    /// Bytes that wait for one client to read them; past it the next message waits in its queue
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().outbox_bytes_max))]
-    pub(crate) outbox_max: Size,
-    /// Bytes that wait in front of the outbox of one client; past it: close code 1013
-    #[arg(long, value_name = "SIZE", default_value_t = Size(FanoutLimits::default().queue_bytes_max))]
-    pub(crate) queue_max: Size,
-    /// Pongs that wait for one client to read them; past it the newest replaces the last
-    #[arg(long, value_name = "N", default_value_t = Limits::default().pongs_max)]
-    pub(crate) pongs_max: u32,
-    /// Bytes of a request's head; past it: status 431
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().handshake_bytes_max))]
-    pub(crate) handshake_max: Size,
-    /// Header lines of a request; past it: status 431
-    #[arg(long, value_name = "N", default_value_t = Limits::default().headers_max)]
-    pub(crate) headers_max: usize,
-    /// Connections at the same time; past it: status 503
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    pub(crate) connections_max: usize,
-    /// Channels at the same time; past it: status 503
-    #[arg(long, value_name = "N", default_value_t = FanoutLimits::default().channels_max)]
-    pub(crate) channels_max: usize,
-    /// Bytes of a channel's name, which is the path of the URL; past it: status 414
-    #[arg(long, value_name = "SIZE", default_value_t = Size(FanoutLimits::default().channel_name_bytes_max))]
-    pub(crate) channel_name_max: Size,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ServeTimes {
-    /// From a connection to its whole request; past it: status 408
-    #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().handshake))]
-    pub(crate) handshake_timeout: Time,
-    /// From a Close frame to the end of the connection; past it the connection is dropped
-    #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().close))]
-    pub(crate) close_timeout: Time,
-    /// Without one byte read by a client that has bytes to read; past it the connection is dropped
-    #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().write))]
-    pub(crate) write_timeout: Time,
-    /// From the first byte of a message to its last; past it: close code 1008
-    #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().message))]
-    pub(crate) message_timeout: Time,
-    /// How long a client that reads too slowly may hold up a channel; past it: close code 1013
-    #[arg(long, value_name = "TIME", default_value_t = Time(Some(FanoutLimits::default().slow_after)))]
-    pub(crate) slow_after: Time,
-    /// Silence after which a client is pinged; `off` pings nobody
-    #[arg(long, value_name = "TIME", default_value_t = Time(Some(Keepalive::default().ping_after)))]
-    pub(crate) ping_after: Time,
-    /// From a ping to any byte from the client; past it: close code 1011
-    #[arg(long, value_name = "TIME", default_value_t = Time(Some(Keepalive::default().pong_within)))]
-    pub(crate) pong_within: Time,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ServeCompression {
-    /// Whether to accept compression, and who has a compressor
-    #[arg(long, value_enum, default_value_t = Compress::Shared)]
-    pub(crate) compress: Compress,
-    /// Messages of fewer bytes go out as they are
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Deflate::default().message_bytes_min))]
-    pub(crate) compress_min: Size,
-    /// Effort, 1 (fast) to 9 (small)
-    #[arg(long, value_name = "N", default_value_t = Deflate::default().level,
-          value_parser = clap::value_parser!(u8).range(1..=9))]
-    pub(crate) compress_level: u8,
-    /// Window of the compressor as a power of two, 9 to 15
-    #[arg(long, value_name = "BITS", default_value_t = Deflate::default().window_bits,
-          value_parser = clap::value_parser!(u8).range(9..=15))]
-    pub(crate) compress_window: u8,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Compress {
-    /// Not accepted
-    Off,
-    /// One compressor for many connections: no memory per connection, each message for itself
-    Shared,
-    /// One for each connection, which remembers earlier messages: smaller, about 200 KiB each
-    Dedicated,
+    #[command(flatten)]
+    pub(crate) flags: Flags,
 }
 
 /// Connect to a WebSocket: a terminal gets a prompt, pipes get the payloads

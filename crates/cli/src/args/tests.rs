@@ -56,20 +56,6 @@ fn times_are_read_as_they_are_shown() {
 }
 
 #[test]
-fn the_defaults_of_serve_are_those_of_the_library() {
-    let Verb::Serve(serve) = Cli::try_parse_from(["taiwa", "serve"]).unwrap().verb else {
-        panic!("serve is serve");
-    };
-    assert_eq!(serve.listen, [Listen::Tcp("127.0.0.1:8000".into())]);
-    let config = serve.config();
-    assert_eq!(config.limits, Limits::default());
-    assert_eq!(config.deadlines, Deadlines::default());
-    assert_eq!(config.keepalive, Some(Keepalive::default()));
-    assert_eq!(config.deflate, Some(Deflate::default()));
-    assert_eq!(serve.fanout(), FanoutLimits::default());
-}
-
-#[test]
 fn contradictions_are_refused() {
     for args in [
         &["ws://x", "--hex", "--base64"][..],

@@ -2,7 +2,6 @@
 
 use std::{fmt, num::ParseIntError, str::FromStr, time::Duration};
 
-use clap::ValueEnum;
 use taiwa::{Network, Origin};
 
 /// A number of bytes, written `1MiB`, `64KiB`, `1MB` or `1000`.
@@ -95,6 +94,15 @@ impl FromStr for Allow {
     }
 }
 
+impl fmt::Display for Allow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("any"),
+            Self::Of(origin) => origin.fmt(f),
+        }
+    }
+}
+
 /// Where proxies are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Proxies(pub(crate) Network);
@@ -109,19 +117,8 @@ impl FromStr for Proxies {
     }
 }
 
-/// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Level {
-    /// Nothing
-    Off,
-    /// What failed
-    Error,
-    /// What is odd
-    Warn,
-    /// A line for each connection that ended
-    Info,
-    /// A line for each request, too
-    Debug,
-    /// All there is
-    Trace,
+impl fmt::Display for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }

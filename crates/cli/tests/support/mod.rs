@@ -18,7 +18,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn taiwa(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_taiwa"));
-    command.args(args).env_remove("TAIWA_LOG");
+    command.args(args).env_remove("TAIWA_LOG").env_remove("TAIWA_CONFIG");
     command
 }
 

@@ -1,0 +1,71 @@
+//! From the settings to what the library and the server take.
+
+use taiwa::{Config, Deadlines, Deflate, Limits, Origins};
+use taiwa_server::FanoutLimits;
+
+use super::settings::{Compress, Settings};
+use crate::{
+    args::Allow,
+    connect::{NEVER, keepalive},
+};
+
+impl Settings {
+    /// Returns the settings of each connection.
+    pub(crate) fn connection(&self) -> Config {
+        let (limits, times) = (&self.limits.connection, &self.times);
+        Config {
+            limits: Limits {
+                message_bytes_max: limits.message_max.0,
+                fragments_max: limits.fragments_max,
+                outbox_bytes_max: limits.outbox_max.0,
+                pongs_max: limits.pongs_max,
+                handshake_bytes_max: limits.handshake_max.0,
+                headers_max: limits.headers_max,
+                ..Limits::default()
+            },
+            deadlines: Deadlines {
+                handshake: times.handshake_timeout.0,
+                close: times.close_timeout.0,
+                write: times.write_timeout.0,
+                message: times.message_timeout.0,
+            },
+            keepalive: keepalive(times.ping_after, times.pong_within),
+            deflate: self.deflate(),
+        }
+    }
+
+    fn deflate(&self) -> Option<Deflate> {
+        let compression = &self.compression;
+        let dedicated = match compression.mode {
+            Compress::Off => return None,
+            Compress::Shared => false,
+            Compress::Dedicated => true,
+        };
+        Some(Deflate {
+            level: compression.level,
+            window_bits: compression.window,
+            message_bytes_min: compression.min.0,
+            keep_our_context: dedicated,
+            keep_peer_context: dedicated,
+            ..Deflate::default()
+        })
+    }
+
+    /// Returns the bounds of the fan-out.
+    pub(crate) fn fanout(&self) -> FanoutLimits {
+        FanoutLimits {
+            queue_bytes_max: self.limits.connection.queue_max.0,
+            slow_after: self.times.slow_after.0.unwrap_or(NEVER),
+            channels_max: self.limits.server.channels_max,
+            channel_name_bytes_max: self.limits.channel.name_max.0,
+        }
+    }
+
+    /// Returns whose pages may connect.
+    pub(crate) fn allowed_origins(&self) -> Origins {
+        self.origins.iter().cloned().fold(Origins::default(), |origins, it| match it {
+            Allow::Any => Origins::Any,
+            Allow::Of(origin) => origins.allow(origin),
+        })
+    }
+}

@@ -1,0 +1,261 @@
+//! Tests of what is read, from where, and of what is told when it is wrong.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    args::{Size, Time},
+    config::{settings::Level, values::Anonymous},
+    listen::Listen,
+};
+
+/// Builds layers of a file's text, variables and flags by path.
+fn layers(text: &str, variables: &[(&str, &str)], flags: &[(&str, &[&str])]) -> Layers {
+    let owned = |it: &&str| (*it).to_owned();
+    Layers {
+        file: Some(File { path: "t.toml".into(), text: text.into() }),
+        variables: variables.iter().map(|it| (it.0.into(), it.1.into())).collect(),
+        flags: flags
+            .iter()
+            .map(|(path, values)| Given {
+                flag: format!("--{path}"),
+                path: (*path).into(),
+                said: match values {
+                    [text] => Said::Text((*text).into()),
+                    _ => Said::Items(values.iter().map(owned).collect()),
+                },
+            })
+            .collect(),
+    }
+}
+
+#[track_caller]
+fn good(text: &str, variables: &[(&str, &str)], flags: &[(&str, &[&str])]) -> Loaded {
+    layers(text, variables, flags).load().unwrap_or_else(|it| panic!("{it:#?}"))
+}
+
+/// Checks that a file is refused with just these problems.
+#[track_caller]
+fn bad(text: &str, problems: &[&str]) {
+    bad_layers(&layers(text, &[], &[]), problems);
+}
+
+#[track_caller]
+fn bad_layers(layers: &Layers, problems: &[&str]) {
+    let told = layers.load().expect_err("this is wrong");
+    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+    assert_eq!(told, problems);
+}
+
+#[test]
+fn nothing_gives_the_defaults() {
+    let loaded = Layers::default().load().unwrap();
+    assert_eq!(loaded.settings, Settings::default());
+    assert!(loaded.origins.is_empty() && loaded.strangers.is_empty());
+    assert_eq!(good("", &[], &[]).settings, Settings::default());
+}
+
+#[test]
+fn the_defaults_are_those_of_the_library() {
+    let settings = Settings::default();
+    assert_eq!(settings.listen, [Listen::Tcp("127.0.0.1:8000".into())]);
+    let config = settings.connection();
+    assert_eq!(config.limits, taiwa::Limits::default());
+    assert_eq!(config.deadlines, taiwa::Deadlines::default());
+    assert_eq!(config.keepalive, Some(taiwa::Keepalive::default()));
+    assert_eq!(config.deflate, Some(taiwa::Deflate::default()));
+    assert_eq!(settings.fanout(), taiwa_server::FanoutLimits::default());
+}
+
+#[test]
+fn flags_win_over_the_environment_over_the_file_over_defaults() {
+    let file = "[times]\nclose_timeout = \"1s\"\n";
+    let variable = [("TAIWA_TIMES__CLOSE_TIMEOUT", "2s")];
+    let flag = [("times.close_timeout", &["3s"][..])];
+    let path = "times.close_timeout";
+    let from_file = Origin::File { path: "t.toml".into(), line: 2, column: 17 };
+    let from_variable = Origin::Variable("TAIWA_TIMES__CLOSE_TIMEOUT".into());
+    let from_flag = Origin::Flag("--times.close_timeout".into());
+    for (loaded, seconds, origin) in [
+        (good("", &[], &[]), 5, None),
+        (good(file, &[], &[]), 1, Some(from_file)),
+        (good("", &variable, &[]), 2, Some(from_variable.clone())),
+        (good(file, &variable, &[]), 2, Some(from_variable)),
+        (good("", &[], &flag), 3, Some(from_flag.clone())),
+        (good(file, &[], &flag), 3, Some(from_flag.clone())),
+        (good("", &variable, &flag), 3, Some(from_flag.clone())),
+        (good(file, &variable, &flag), 3, Some(from_flag)),
+    ] {
+        let time = loaded.settings.times.close_timeout;
+        assert_eq!(
+            (time.0, loaded.origins.get(path)),
+            (Some(Duration::from_secs(seconds)), origin.as_ref())
+        );
+        // Its neighbours stay as they are.
+        assert_eq!(loaded.settings.times.write_timeout, Settings::default().times.write_timeout);
+    }
+}
+
+#[test]
+fn variables_are_read_by_the_kind_of_their_key() {
+    let settings = good(
+        "",
+        &[
+            ("TAIWA_LISTEN", "127.0.0.1:1, unix:/tmp/x"),
+            ("TAIWA_ORIGINS", "[\"https://a.example\"]"),
+            ("TAIWA_LIMITS__CONNECTION__MESSAGE_MAX", "64KiB"),
+            ("TAIWA_LIMITS__CONNECTION__OUTBOX_MAX", "65536"),
+            ("TAIWA_LIMITS__CONNECTION__FRAGMENTS_MAX", "7"),
+            ("TAIWA_AUTH__ANONYMOUS", "false"),
+            ("TAIWA_API__KEYS", "first,second"),
+            ("TAIWA_NAMESPACE", "[{ name = 'a', presence = true, rights.publish = ['u1'] }]"),
+            ("TAIWA_TIMES__CLOSE_TIMEOUT", ""),
+            ("OTHER__KEY", "x"),
+        ],
+        &[],
+    )
+    .settings;
+    assert_eq!(settings.listen.len(), 2);
+    assert_eq!(settings.origins[0].to_string(), "https://a.example");
+    assert_eq!(settings.limits.connection.message_max, Size(64 << 10));
+    assert_eq!(settings.limits.connection.outbox_max, Size(64 << 10));
+    assert_eq!(settings.limits.connection.fragments_max, 7);
+    assert_eq!(settings.auth.anonymous, Anonymous::Nobody);
+    assert_eq!(settings.api.keys[1].reveal(), "second");
+    assert_eq!((&*settings.namespace[0].name, settings.namespace[0].presence), ("a", true));
+    assert_eq!(settings.times.close_timeout, Settings::default().times.close_timeout);
+}
+
+#[test]
+fn the_old_name_of_a_variable_yields_to_the_new_one() {
+    let level = |variables: &[_]| good("", variables, &[]).settings.log.level;
+    assert_eq!(level(&[("TAIWA_LOG", "debug")]), Level::Debug);
+    assert_eq!(level(&[("TAIWA_LOG", "debug"), ("TAIWA_LOG__LEVEL", "warn")]), Level::Warn);
+    assert_eq!(level(&[("TAIWA_LOG__LEVEL", "warn"), ("TAIWA_LOG", "debug")]), Level::Warn);
+}
+
+#[test]
+fn lists_are_taken_whole() {
+    let loaded = good("listen = [\"a:1\", \"b:2\"]", &[], &[("listen", &["c:3", "d:4"])]);
+    let shown: Vec<_> = loaded.settings.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["c:3", "d:4"]);
+}
+
+#[test]
+fn every_problem_of_a_file_is_told_with_its_place() {
+    bad(
+        "lissten = []\n[times]\nsession_ttl = 30\nclose_timeout = \"soon\"\n[limits]\nserver.connections_max = \"many\"\n",
+        &[
+            "t.toml:1:1: lissten: there is no such key; did you mean listen?",
+            "t.toml:3:15: times.session_ttl: time unit needed, for example 30sec or 30ms",
+            "t.toml:4:17: times.close_timeout: expected number at 0",
+            "t.toml:6:26: limits.server.connections_max: invalid type: string \"many\", expected a whole number",
+        ],
+    );
+    bad(
+        "[[namespace]]\nname = \"a\"\n[[namespace]]\nname = \"a:b\"\nhistory = 3\n[namespace.rights]\npublsh = \"all\"\nsubscribe = \"some\"\n",
+        &[
+            "t.toml:5:1: namespace[1].history: there is no such key; did you mean history_size?",
+            "t.toml:7:1: namespace[1].rights.publsh: there is no such key; did you mean publish?",
+            "t.toml:8:13: namespace[1].rights.subscribe: invalid value: string \"some\", expected all, authenticated, \
+             subscribers, named, app, none or a list of users",
+        ],
+    );
+}
+
+#[test]
+fn tables_are_tables() {
+    bad("tls = true", &["t.toml:1:1: tls: this is a table, written [tls]"]);
+    bad(
+        "[namespace]\nname = \"a\"",
+        &["t.toml:1:2: namespace: this is a table, written [[namespace]]"],
+    );
+    let flags = layers("", &[], &[("tls", &["x"])]);
+    bad_layers(&flags, &["--tls: tls: this is a table; set one of its keys"]);
+}
+
+#[test]
+fn every_error_of_syntax_is_told_with_its_place() {
+    let told = layers("a = \n[b\nc = 1", &[], &[]).load().expect_err("this is no TOML");
+    let places: Vec<_> = told.iter().map(|it| it.origin.as_ref().unwrap().place().0).collect();
+    assert!(places.contains(&1) && places.contains(&2), "{told:?}");
+}
+
+#[test]
+fn problems_of_variables_and_flags_name_them() {
+    let layers = layers(
+        "",
+        &[("TAIWA_TIMES__CLOSE_TIMEUOT", "1s"), ("TAIWA_LIMITS__CONNECTION__PONGS_MAX", "x")],
+        &[("compression.levle", &["1"]), ("times.pong_within", &["5"])],
+    );
+    bad_layers(
+        &layers,
+        &[
+            "env TAIWA_TIMES__CLOSE_TIMEUOT: there is no such key; did you mean TAIWA_TIMES__CLOSE_TIMEOUT?",
+            "env TAIWA_LIMITS__CONNECTION__PONGS_MAX: limits.connection.pongs_max: invalid type: string \"x\", \
+             expected a whole number",
+            "--compression.levle: compression.levle: there is no such key; did you mean compression.level?",
+            "--times.pong_within: times.pong_within: time unit needed, for example 5sec or 5ms",
+        ],
+    );
+}
+
+#[test]
+fn a_variable_that_may_be_anothers_is_only_told() {
+    let loaded = good("", &[("TAIWA_PORT_8000_TCP", "x"), ("TAIWA_LISTN", "x")], &[]);
+    assert_eq!(loaded.settings, Settings::default());
+    assert_eq!(
+        loaded.strangers,
+        [
+            "TAIWA_LISTN sets nothing; did you mean TAIWA_LISTEN?",
+            "TAIWA_PORT_8000_TCP sets nothing"
+        ]
+    );
+}
+
+#[test]
+fn what_makes_no_sense_together_is_told_with_its_place() {
+    bad("[tls]\ncert = \"x\"", &["t.toml:2:8: tls.cert: a certificate needs its tls.key"]);
+    bad(
+        "[auth.jwt]\nsecret = \"short\"",
+        &["t.toml:2:10: auth.jwt.secret: a secret has at least 32 bytes (RFC 7518 §3.2)"],
+    );
+    bad("[compression]\nlevel = 10", &["t.toml:2:9: compression.level: this is 1 to 9"]);
+    bad("listen = []", &["t.toml:1:10: listen: nobody could connect: name at least one address"]);
+    bad(
+        "[[namespace]]\nname = \"a\"\n[[namespace]]\nname = \"a\"\nrecover = true\n",
+        &[
+            "t.toml:4:8: namespace[1].name: there is another namespace with this name",
+            "t.toml:5:11: namespace[1].recover: nothing can be recovered without a history_size",
+        ],
+    );
+    bad(
+        "[api]\nlisten = [\"a:1\"]",
+        &["t.toml:2:10: api.listen: without api.keys there is no API"],
+    );
+}
+
+#[test]
+fn no_problem_tells_a_secret() {
+    for (text, variables) in [
+        ("[auth.jwt]\nsecret = [\"opensesame\"]", &[][..]),
+        ("[auth.jwt]\nsecret = \"opensesame\"", &[]),
+        ("[auth.jwt]\nsecret = { opensesame = 1 }", &[]),
+        ("[webhooks]\nurl.connect = \"http://u:opensesame@a/\"", &[]),
+        ("[api]\nkeys = [\"x\", [\"opensesame\"]]", &[]),
+        ("", &[("TAIWA_API__KEYS", "[\"opensesame\", {opensesame")]),
+        ("", &[("TAIWA_AUTH__JWT__SECRET", "opensesame")]),
+        ("", &[("TAIWA_AUTH__JWT__SECRTE", "opensesame")]),
+    ] {
+        let told = layers(text, variables, &[]).load().expect_err(text);
+        let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+        assert!(!told.is_empty() && !told.concat().contains("sesame"), "{told:?}");
+    }
+}
+
+#[test]
+fn a_time_may_be_off() {
+    let times =
+        good("[times]\nwrite_timeout = \"off\"\nping_after = \"off\"", &[], &[]).settings.times;
+    assert_eq!((times.write_timeout, times.ping_after), (Time(None), Time(None)));
+}

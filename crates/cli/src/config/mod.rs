@@ -1,0 +1,12 @@
+//! The configuration of `taiwa serve`, and `taiwa config`.
+
+mod apply;
+pub(crate) mod flags;
+mod keys;
+pub(crate) mod load;
+mod sense;
+pub(crate) mod settings;
+mod tree;
+pub(crate) mod values;
+pub(crate) mod verbs;
+mod write;

@@ -1,0 +1,191 @@
+//! Every setting of `taiwa serve`. The comments here are the one place where they are explained: help, the schema, the
+//! file of `config init` and docs/configuration.md are made from them.
+
+mod access;
+mod asked;
+mod limits;
+mod namespace;
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use taiwa::Deflate;
+
+use super::values::Most;
+use crate::{
+    args::{Allow, Proxies, Size, Time},
+    listen::{Listen, Mode},
+};
+
+pub(crate) use access::{Algorithm, Auth};
+pub(crate) use asked::{Admin, Api, Broker, Webhooks};
+pub(crate) use limits::{Limits, Times};
+pub(crate) use namespace::{Namespace, Who};
+
+/// Settings of `taiwa serve`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Where to listen: HOST:PORT, and port 0 lets the system choose one; unix:PATH; or `activation`, the sockets that
+    /// systemd has opened. The line with the URL names the first HOST:PORT.
+    pub(crate) listen: Vec<Listen>,
+    /// Mode of the files of unix sockets, as 660; without it the umask decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "660")]
+    pub(crate) unix_mode: Option<Mode>,
+    /// Take connections from proxies in these networks alone, as 10.0.0.0/8 or `unix`, each with a header of the PROXY
+    /// protocol.
+    pub(crate) proxy_protocol: Vec<Proxies>,
+    /// Origins of pages that may connect beside those of this very host, as https://app.example; `any` lets all.
+    /// Others get status 403.
+    pub(crate) origins: Vec<Allow>,
+    /// TLS.
+    pub(crate) tls: Tls,
+    /// What is told on stderr.
+    pub(crate) log: Log,
+    /// Who is let in, and as whom.
+    pub(crate) auth: Auth,
+    /// Bounds of all that can grow. Sizes are written 1MiB, 64KiB or 1000.
+    pub(crate) limits: Limits,
+    /// Bounds in time, written 30s, 500ms or 1m 30s; `off` for no bound.
+    pub(crate) times: Times,
+    /// Compression of WebSocket messages (permessage-deflate, RFC 7692).
+    pub(crate) compression: Compression,
+    /// What may be done in some of the channels, and by whom. A channel `news:sport` is of the namespace `news`; one
+    /// without a colon is of the namespace with the empty name. Channels of a namespace that is not here are refused.
+    /// Without any namespace here there are no refusals: every channel exists, and every right is `all`.
+    pub(crate) namespace: Vec<Namespace>,
+    /// Programs that are asked and told over HTTP.
+    pub(crate) webhooks: Webhooks,
+    /// The HTTP API.
+    pub(crate) api: Api,
+    /// Measurements and health, for those who run the server.
+    pub(crate) admin: Admin,
+    /// What carries publications and history.
+    pub(crate) broker: Broker,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: vec![Listen::Tcp("127.0.0.1:8000".into())],
+            unix_mode: None,
+            proxy_protocol: Vec::new(),
+            origins: Vec::new(),
+            tls: Tls::default(),
+            log: Log::default(),
+            auth: Auth::default(),
+            limits: Limits::default(),
+            times: Times::default(),
+            compression: Compression::default(),
+            namespace: Vec::new(),
+            webhooks: Webhooks::default(),
+            api: Api::default(),
+            admin: Admin::default(),
+            broker: Broker::default(),
+        }
+    }
+}
+
+/// TLS.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// Chain of certificates in PEM: speak TLS (https and wss).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/etc/taiwa/chain.pem")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Private key in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/etc/taiwa/key.pem")]
+    pub(crate) key: Option<PathBuf>,
+    /// How often it is looked whether the two files have changed, besides at SIGHUP; new connections see what is new.
+    pub(crate) reload: Time,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self { cert: None, key: None, reload: Time(None) }
+    }
+}
+
+/// What is told on stderr.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// How much to log to stderr.
+    pub(crate) level: Level,
+    /// How a line of the log is written.
+    pub(crate) format: LogFormat,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Level {
+    /// Nothing.
+    Off,
+    /// What failed.
+    Error,
+    /// What is odd.
+    Warn,
+    /// A line for each connection that ended.
+    #[default]
+    Info,
+    /// A line for each request, too.
+    Debug,
+    /// All there is.
+    Trace,
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// For people: time, level, text, then what belongs to it; in colour on a terminal.
+    #[default]
+    Text,
+    /// For programs: one JSON object.
+    Json,
+}
+
+/// Compression of WebSocket messages.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Compression {
+    /// Whether to accept compression, and who has a compressor.
+    pub(crate) mode: Compress,
+    /// Bytes below which a message goes out as it is.
+    pub(crate) min: Size,
+    /// Effort, 1 (fast) to 9 (small).
+    #[schemars(range(min = 1, max = 9))]
+    pub(crate) level: u8,
+    /// Window of the compressor as a power of two, 9 to 15.
+    #[schemars(range(min = 9, max = 15))]
+    pub(crate) window: u8,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        let deflate = Deflate::default();
+        Self {
+            mode: Compress::Shared,
+            min: Size(deflate.message_bytes_min),
+            level: deflate.level,
+            window: deflate.window_bits,
+        }
+    }
+}
+
+/// Who has a compressor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Compress {
+    /// Not accepted.
+    Off,
+    /// One compressor for many connections: no memory per connection, each message for itself.
+    Shared,
+    /// One for each connection, which remembers earlier messages: smaller, about 200 KiB each.
+    Dedicated,
+}
