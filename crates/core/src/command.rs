@@ -53,7 +53,7 @@ pub struct Connect {
     pub client: Option<(Arc<str>, Arc<str>)>,
     /// What the client knows of channels that the server subscribes it to.
     pub positions: Vec<(Channel, Position)>,
-    /// How such subscriptions deliver.
+    /// How such subscriptions deliver; [`Delivery::Personal`] if nothing is said.
     pub delivery: Option<Delivery>,
     /// How such subscriptions deliver deltas; see [`Subscribe::delta`].
     pub delta: Option<Delivery>,

@@ -33,9 +33,11 @@ pub trait Dialect: Send + Sync {
 /// Where clients of a dialect come in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Door {
-    /// The path. If it ends with `*`, all that begin with the rest; of several doors the longest counts.
+    /// The path. If it ends with `*`, all that begin with the rest. Of several doors the longest path counts; of doors
+    /// with the same path, one whose subprotocol the client offered counts before one without.
     pub path: &'static str,
-    /// What the client must offer as subprotocol; an empty list takes everyone. The first one that was offered is agreed on.
+    /// What the client must offer one of as subprotocol; an empty list takes everyone, and agrees on none. The first one
+    /// that the client offered is agreed on.
     pub subprotocols: &'static [&'static str],
     /// How one comes in.
     pub transports: &'static [Transport],

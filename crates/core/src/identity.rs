@@ -23,14 +23,20 @@ impl From<&str> for User {
     }
 }
 
-/// One session, unique in the cluster: 128 random bits, of which the lowest 16 name the shard. Others see it in presence.
+/// One session, unique in the cluster: 80 random bits, then 32 that say where on its shard it sits, then 16 for the
+/// shard. Others see it in presence.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId(pub u128);
 
 impl SessionId {
-    /// Makes one out of random bits and the number of the shard on which the session lives.
-    pub fn new(random: u128, shard: u16) -> Self {
-        Self(random & !0xffff | u128::from(shard))
+    /// Makes one out of random bits, of which the upper 80 count, a place and the number of a shard.
+    pub fn new(random: u128, place: u32, shard: u16) -> Self {
+        Self(random >> 48 << 48 | u128::from(place) << 16 | u128::from(shard))
+    }
+
+    /// Returns where on its shard it sits.
+    pub fn place(self) -> u32 {
+        (self.0 >> 16) as u32
     }
 
     /// Returns the number of its shard on its node.
@@ -138,8 +144,8 @@ mod tests {
 
     #[test]
     fn an_identifier_names_its_shard_and_survives_being_written() {
-        let id = SessionId::new(u128::MAX, 3);
-        assert_eq!(id.shard(), 3);
+        let id = SessionId::new(u128::MAX, 7, 3);
+        assert_eq!((id.shard(), id.place()), (3, 7));
         assert_eq!(id.to_string().parse(), Ok(id));
         let key = ResumeKey { session: id, secret: 5 };
         assert_eq!(key.to_string().parse(), Ok(key));

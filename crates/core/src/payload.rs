@@ -8,7 +8,8 @@ use bytes::Bytes;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Payload {
-    /// A JSON text (RFC 8259), known to be well formed UTF-8.
+    /// A JSON text (RFC 8259), known to be well formed UTF-8. It may have line ends between its tokens; a dialect that
+    /// frames by lines takes raw CR and LF out, which inside of strings are always escaped.
     Json(Bytes),
     /// UTF-8 text, known to be well formed, that need not be JSON.
     Text(Bytes),

@@ -1,10 +1,15 @@
 //! Channels and who listens to them. Knows no dialect, no socket and no runtime.
 
+pub mod settings;
+pub mod outlet;
+pub mod order;
+pub mod letter;
+mod shard;
 pub mod history;
-pub mod rate;
-pub mod wildcard;
 pub mod idempotency;
+pub mod rate;
 pub mod tags;
+pub mod wildcard;
 pub mod dense;
 pub mod seeded;
 pub mod slab;
@@ -12,3 +17,9 @@ pub mod wheel;
 
 #[cfg(test)]
 mod dice;
+
+pub use letter::Letter;
+pub use order::{Counters, Done, Info, Order, Whom};
+pub use outlet::{Arrival, Encoded, OrderId, Outlet, Seat, Ticket};
+pub use settings::{Limits, Namespace, Settings};
+pub use shard::{Now, SHARDS_MAX, Shard};

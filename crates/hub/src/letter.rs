@@ -1,0 +1,167 @@
+//! What shards say to each other. A letter is the only thing that passes between them.
+
+use std::sync::Arc;
+
+use taiwa_core::{
+    Authorization, Change, Channel, Disconnect, Link, Member, Page, Pattern, Payload, Position,
+    Publication, Publish, Published, Recovered, Refusal, Reply, SessionId, User,
+};
+
+use crate::{
+    order::{Done, Whom},
+    outlet::Ticket,
+};
+
+/// A letter. Its content is the hub's own business.
+#[derive(Debug)]
+pub struct Letter(pub(crate) Text);
+
+#[derive(Debug)]
+pub(crate) enum Text {
+    /// To the owner of a channel: one subscription more.
+    Attach(Box<Attach>),
+    /// Back: the subscription stands, or not.
+    Attached(Ticket, Box<Result<Attached, Refusal>>),
+    /// To the owner: one subscription less.
+    Detach(Box<Detach>),
+    /// To the owner: say this.
+    Publish(Box<ToSay>),
+    /// Back: it was said, or not.
+    Published(Ticket, Box<Result<Published, Refusal>>),
+    /// From the owner to every shard with a subscriber.
+    Said(Said),
+    /// Back to the owner: it was delivered to so many here.
+    Delivered(Ticket, u64),
+    /// From the owner to every shard with a subscriber: somebody came (true) or went.
+    Changed(Arc<Change>, bool),
+    /// To the owner: tell something about the channel.
+    Ask(Box<Ask>),
+    /// Back.
+    Told(Ticket, Box<Result<Reply, Refusal>>),
+    /// To all shards: publications of channels owned there that match are wanted here.
+    PatternUp(u16, Ticket, Pattern),
+    /// Back: from now on they come.
+    PatternReady(Ticket),
+    /// To all shards: no longer.
+    PatternDown(u16, Pattern),
+    /// To all shards, or the one of a session.
+    Task(u16, Ticket, Box<Task>),
+    /// Back.
+    TaskDone(Ticket, Box<Result<Done, Refusal>>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Attach {
+    pub(crate) from: u16,
+    pub(crate) ticket: Ticket,
+    pub(crate) channel: Channel,
+    pub(crate) link: Link,
+    pub(crate) member: Arc<Member>,
+    pub(crate) since: Option<Position>,
+    pub(crate) last: bool,
+    /// It is counted already and only wants to know what it missed.
+    pub(crate) again: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Attached {
+    /// The owner's position, also where subscribers are told of none.
+    pub(crate) at: Position,
+    pub(crate) recovered: Recovered,
+}
+
+#[derive(Debug)]
+pub(crate) struct Detach {
+    pub(crate) from: u16,
+    pub(crate) channel: Channel,
+    pub(crate) link: Link,
+    pub(crate) session: SessionId,
+}
+
+#[derive(Debug)]
+pub(crate) struct ToSay {
+    pub(crate) from: u16,
+    pub(crate) ticket: Option<Ticket>,
+    pub(crate) publish: Publish,
+    pub(crate) publisher: Option<Arc<Member>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) publication: Arc<Publication>,
+    /// The session whose subscriptions without echo do not hear it.
+    pub(crate) origin: Option<SessionId>,
+    pub(crate) except: Option<Arc<[SessionId]>>,
+    pub(crate) receipt: Option<Ticket>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) from: u16,
+    pub(crate) ticket: Ticket,
+    pub(crate) channel: Channel,
+    pub(crate) what: What,
+}
+
+#[derive(Debug)]
+pub(crate) enum What {
+    Presence,
+    Counts,
+    History(Page),
+    Forget,
+}
+
+/// A part of an order that concerns sessions or channels of one shard.
+#[derive(Clone, Debug)]
+pub(crate) enum Task {
+    Channels {
+        prefix: Box<str>,
+        limit: usize,
+    },
+    Sessions {
+        user: Option<User>,
+        limit: usize,
+    },
+    Subscribe {
+        whom: Whom,
+        channel: Channel,
+        authorization: Box<Authorization>,
+        since: Option<Position>,
+    },
+    Unsubscribe {
+        whom: Whom,
+        channel: Channel,
+    },
+    Disconnect {
+        whom: Whom,
+        why: Disconnect,
+    },
+    Refresh {
+        whom: Whom,
+        expires: Option<std::time::Duration>,
+    },
+    Tell {
+        whom: Whom,
+        payload: Payload,
+    },
+    Call {
+        session: SessionId,
+        method: Arc<str>,
+        payload: Payload,
+        deadline: std::time::Duration,
+    },
+    Info,
+}
+
+/// What the hub answers about a channel, as an order's result.
+pub(crate) fn as_done(reply: Reply) -> Option<Done> {
+    Some(match reply {
+        Reply::Presence(members) => Done::Presence(members),
+        Reply::Counts { sessions, users } => Done::Counts { sessions, users },
+        Reply::History(history) => Done::History(history),
+        Reply::Done => Done::Affected(0),
+        _ => return None,
+    })
+}
+
+const _: () = assert!(size_of::<Letter>() <= 64, "a queue of letters is an array of them");

@@ -1,0 +1,309 @@
+//! One shard of the hub: its sessions with their subscriptions, and the channels that it owns.
+
+mod session;
+mod owned;
+mod arrive;
+mod subscribe;
+mod expiry;
+mod patterns;
+mod publish;
+mod audience;
+mod owner;
+mod calls;
+mod orders;
+mod timers;
+mod waiting;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BinaryHeap, VecDeque},
+    hash::BuildHasher,
+    sync::Arc,
+    time::Instant,
+};
+
+use taiwa_core::{
+    CallId, Channel, Command, Disconnect, Event, Pattern, Payload, Refusal, RefusalKind, Reply,
+    Token, User,
+};
+
+use crate::{
+    letter::{Letter, Text},
+    order::{Counters, Info},
+    outlet::{Outlet, Seat},
+    rate::{Bucket, Rate},
+    seeded::{Seeded, SeededMap},
+    settings::Settings,
+    slab::{Key, Slab},
+    wildcard::Wildcards,
+};
+
+use owned::Owned;
+use session::{Audience, Session};
+use timers::Timer;
+use waiting::Waiting;
+
+/// The time of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For waiting.
+    pub at: Instant,
+    /// For telling, in milliseconds of Unix time.
+    pub unix_ms: u64,
+}
+
+/// One shard of the hub. It lives on one thread; what it wants done goes into an [`Outlet`], what other shards want of
+/// it comes as [`Letter`]s.
+///
+/// A channel's owner, found by the hash of its name, alone gives positions and keeps history and presence. Every
+/// subscription is told to the owner by a letter and begins when the owner's answer is read: publications that the owner
+/// said before lie before the answer in the same queue, those that it said later behind it. So there is no gap and no
+/// double, without a lock.
+#[derive(Debug)]
+pub struct Shard {
+    index: u16,
+    shards: u16,
+    settings: Arc<Settings>,
+    hasher: Seeded,
+    sessions: Slab<Session>,
+    users: SeededMap<User, Vec<Seat>>,
+    /// Sessions that are kept without a line, the one that waits longest first; some are gone already.
+    kept: VecDeque<Seat>,
+    kept_count: usize,
+    subscriptions: usize,
+    audiences: Slab<Audience>,
+    channels: SeededMap<Channel, Key>,
+    patterns: SeededMap<Pattern, Key>,
+    /// What of `patterns` matches.
+    matching: Wildcards<Key>,
+    owned: SeededMap<Channel, Owned>,
+    /// Patterns that have subscribers anywhere, with those shards.
+    far: Wildcards<u64>,
+    waiting: Slab<Waiting>,
+    timers: BinaryHeap<Timer>,
+    calls: u64,
+    fan_outs: u64,
+    /// Letters to itself, read before the call returns.
+    own: VecDeque<Text>,
+    rates: Rates,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct Rates {
+    commands: Option<Rate>,
+    publications: Option<Rate>,
+}
+
+/// The largest number of shards: a set of them is one word.
+pub const SHARDS_MAX: u16 = 64;
+
+impl Shard {
+    /// Makes the shard of this index among so many, at most [`SHARDS_MAX`]. The key must be the same for all of them,
+    /// and secret: it tells which shard owns a channel, and strangers choose names.
+    #[expect(clippy::missing_panics_doc, reason = "the caller's arithmetic")]
+    pub fn new(index: u16, shards: u16, settings: Arc<Settings>, key: [u8; 16]) -> Self {
+        assert!(index < shards && shards <= SHARDS_MAX, "{index} of {shards} shards");
+        let hasher = Seeded::new(key);
+        let rate = |per_second: u32| {
+            Rate::new(per_second, std::time::Duration::from_secs(1), per_second.saturating_mul(2))
+        };
+        let limits = &settings.limits;
+        Self {
+            index,
+            shards,
+            hasher: hasher.clone(),
+            sessions: Slab::new(limits.sessions_max),
+            users: SeededMap::with_hasher(hasher.clone()),
+            kept: VecDeque::new(),
+            kept_count: 0,
+            subscriptions: 0,
+            audiences: Slab::new(u32::MAX),
+            channels: SeededMap::with_hasher(hasher.clone()),
+            patterns: SeededMap::with_hasher(hasher.clone()),
+            matching: Wildcards::new(),
+            owned: SeededMap::with_hasher(hasher),
+            far: Wildcards::new(),
+            waiting: Slab::new(u32::MAX),
+            timers: BinaryHeap::new(),
+            calls: 0,
+            fan_outs: 0,
+            own: VecDeque::new(),
+            rates: Rates {
+                commands: rate(limits.commands_per_second),
+                publications: rate(limits.publications_per_second),
+            },
+            counters: Counters::default(),
+            settings,
+        }
+    }
+
+    /// Returns which shard owns a channel.
+    pub fn owner(&self, channel: &Channel) -> u16 {
+        (self.hasher.hash_one(channel) % u64::from(self.shards)) as u16
+    }
+
+    /// Does what a conversation asks. Answers come as [`Event::Reply`], at once or later.
+    pub fn command(
+        &mut self,
+        seat: Seat,
+        token: Token,
+        command: Command,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) {
+        let Some(session) = self.sessions.get_mut(seat) else { return };
+        if session.leaving {
+            return;
+        }
+        if let Some(rate) = &self.rates.commands {
+            let bucket = session.commands.get_or_insert_with(|| Bucket::full(rate, now.at));
+            if bucket.take(1, rate, now.at).is_err() {
+                self.counters.rate_disconnected += 1;
+                return self.send_away(seat, Disconnect::Rate, out);
+            }
+        }
+        let answer = match command {
+            Command::Connect(link, connect) => self.connect(seat, token, link, connect, now, out),
+            Command::Refresh(link, fresh) => self.refresh(seat, token, link, fresh, now, out),
+            Command::Subscribe(link, wish) => self.subscribe(seat, token, link, wish, now, out),
+            Command::RefreshSubscription(link, channel, fresh) => {
+                self.refresh_subscription(seat, token, link, &channel, fresh, now, out)
+            }
+            Command::Unsubscribe(link, target) => {
+                self.unsubscribe(seat, link, &target, now, out);
+                Ok(Some(Reply::Done))
+            }
+            Command::Publish(link, publish) => self.publish(seat, token, link, *publish, now, out),
+            Command::Presence(link, channel) => self.presence(seat, token, link, channel, out),
+            Command::Counts(link, channel) => self.counts(seat, token, link, channel, out),
+            Command::History(link, channel, page) => {
+                self.history(seat, token, link, channel, page, out)
+            }
+            Command::Call(link, method, payload) => {
+                self.call(seat, token, link, method, payload, now, out)
+            }
+            Command::Tell(link, payload) => self.tell(seat, link, payload, now, out),
+            Command::Leave(link) => {
+                self.leave(seat, link, now, out);
+                Ok(Some(Reply::Done))
+            }
+            Command::Keep(ttl) => self.keep(seat, ttl, out),
+            Command::Read(number) => {
+                if let Some(kept) = self.sessions.get_mut(seat).and_then(|it| it.kept.as_mut()) {
+                    kept.read(number);
+                }
+                return self.read_own(now, out);
+            }
+            _ => Err(Refusal::new(RefusalKind::NotAvailable, "no such command")),
+        };
+        match answer {
+            Ok(None) => {}
+            Ok(Some(reply)) => out.event(seat, Event::Reply(token, Ok(reply))),
+            Err(refusal) => self.refuse(seat, token, refusal, out),
+        }
+        self.read_own(now, out);
+    }
+
+    fn refuse(&mut self, seat: Seat, token: Token, refusal: Refusal, out: &mut dyn Outlet) {
+        match refusal.kind {
+            RefusalKind::Limit => self.counters.limit_hits += 1,
+            RefusalKind::Rate(_) => self.counters.rate_refused += 1,
+            _ => {}
+        }
+        if self.sessions.get(seat).is_some_and(|it| !it.leaving) {
+            out.event(seat, Event::Reply(token, Err(refusal)));
+        }
+    }
+
+    /// Takes a letter of another shard.
+    pub fn letter(&mut self, letter: Letter, now: Now, out: &mut dyn Outlet) {
+        self.read(letter.0, now, out);
+        self.read_own(now, out);
+    }
+
+    fn post(&mut self, shard: u16, text: Text, out: &mut dyn Outlet) {
+        if shard == self.index {
+            self.own.push_back(text);
+        } else {
+            out.post(shard, Letter(text));
+        }
+    }
+
+    /// Posts to all shards, this one included.
+    fn post_all(&mut self, text: impl Fn() -> Text, out: &mut dyn Outlet) {
+        for shard in 0..self.shards {
+            self.post(shard, text(), out);
+        }
+    }
+
+    fn read_own(&mut self, now: Now, out: &mut dyn Outlet) {
+        while let Some(text) = self.own.pop_front() {
+            self.read(text, now, out);
+        }
+        if self.own.capacity() > 1024 {
+            self.own.shrink_to(64);
+        }
+    }
+
+    fn read(&mut self, text: Text, now: Now, out: &mut dyn Outlet) {
+        match text {
+            Text::Attach(attach) => self.attach(*attach, now, out),
+            Text::Attached(ticket, answer) => self.attached(ticket, *answer, now, out),
+            Text::Detach(detach) => self.detach_from(*detach, now, out),
+            Text::Publish(to_say) => self.say(*to_say, now, out),
+            Text::Published(ticket, answer) => self.published(ticket, *answer, out),
+            Text::Said(said) => self.hear(&said, now, out),
+            Text::Delivered(ticket, count) => self.delivered(ticket, count, out),
+            Text::Changed(change, joined) => self.hear_change(&change, joined, out),
+            Text::Ask(ask) => self.tell_about(*ask, now, out),
+            Text::Told(ticket, answer) => self.told(ticket, *answer, out),
+            Text::PatternUp(shard, ticket, pattern) => self.pattern_up(shard, ticket, pattern, out),
+            Text::PatternReady(ticket) => self.pattern_ready(ticket, out),
+            Text::PatternDown(shard, pattern) => self.pattern_down(shard, &pattern),
+            Text::Task(from, ticket, task) => self.task(from, ticket, *task, now, out),
+            Text::TaskDone(ticket, part) => self.task_done(ticket, *part, now, out),
+        }
+    }
+
+    /// Takes a client's answer to a call of the app.
+    pub fn answer_call(
+        &mut self,
+        seat: Seat,
+        id: CallId,
+        answer: Result<Payload, Refusal>,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) {
+        self.call_answered(seat, id, answer, out);
+        self.read_own(now, out);
+    }
+
+    /// Tells how the shard is.
+    pub fn info(&self) -> Info {
+        Info {
+            sessions: self.sessions.len(),
+            kept: self.kept_count,
+            users: self.users.len(),
+            subscriptions: self.subscriptions,
+            channels: self.owned.len(),
+            counters: self.counters,
+        }
+    }
+
+    /// Sends a session away. Its conversation says so and ends; then [`Shard::depart`] frees what it has.
+    fn send_away(&mut self, seat: Seat, why: Disconnect, out: &mut dyn Outlet) {
+        let Some(session) = self.sessions.get_mut(seat) else { return };
+        if std::mem::replace(&mut session.leaving, true) {
+            return;
+        }
+        match why {
+            Disconnect::Slow => self.counters.slow_disconnected += 1,
+            Disconnect::Limit(_) => self.counters.limit_hits += 1,
+            _ => {}
+        }
+        out.event(seat, Event::Disconnect(why));
+    }
+}

@@ -1,0 +1,323 @@
+//! A channel where it is owned: its positions and history, who subscribes on which shard, who is in it.
+
+use std::{
+    collections::hash_map::Entry,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use taiwa_core::{
+    Change, Channel, History as Part, Link, Member, Page, Position, Publication, Recovered,
+    Refusal, RefusalKind, Reply, SessionId, User,
+};
+
+use crate::{
+    history::{History, Recovery, Retention},
+    idempotency::{Answers, Memory},
+    rate::{Bucket, Rate},
+    seeded::{Seeded, SeededMap},
+    settings::{self, Limits, Namespace},
+};
+
+#[derive(Debug)]
+pub(super) struct Owned {
+    pub(super) namespace: Arc<Namespace>,
+    history: History<Arc<Publication>>,
+    /// The newest publication, for the delta to the next one.
+    newest: Option<Arc<Publication>>,
+    /// Subscriptions by shard.
+    counts: Box<[u32]>,
+    subscribers: usize,
+    crowd: Option<Box<Crowd>>,
+    /// What was said under which identifier.
+    ids: Option<Box<Answers<Arc<str>, Option<Position>>>>,
+    bucket: Option<Bucket>,
+    /// Whether a timer asks already whether it can go.
+    pub(super) watched: bool,
+    /// Used last at this time.
+    touched: Instant,
+}
+
+/// Who is in a channel.
+#[derive(Debug)]
+struct Crowd {
+    members: SeededMap<(SessionId, Link), Arc<Member>>,
+    users: SeededMap<User, u32>,
+}
+
+impl Owned {
+    pub(super) fn new(namespace: Arc<Namespace>, epoch: u64, shards: u16, now: Instant) -> Self {
+        Self {
+            namespace,
+            history: History::new(epoch, now),
+            newest: None,
+            counts: vec![0; usize::from(shards)].into(),
+            subscribers: 0,
+            crowd: None,
+            ids: None,
+            bucket: None,
+            watched: false,
+            touched: now,
+        }
+    }
+
+    fn retention(&self, limits: &Limits) -> Retention {
+        Retention {
+            items_max: self.namespace.history_size,
+            bytes_max: limits.history_bytes_max,
+            age_max: self.namespace.history_ttl,
+            position_age_max: self.namespace.epoch_ttl,
+        }
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.history.position()
+    }
+
+    pub(super) fn subscribers(&self) -> usize {
+        self.subscribers
+    }
+
+    /// Goes through the shards that have a subscriber.
+    pub(super) fn shards(&self) -> impl Iterator<Item = u16> {
+        (0..).zip(&self.counts).filter(|(_, count)| **count > 0).map(|(shard, _)| shard)
+    }
+
+    /// Adds a subscription. Returns the change of presence, if it is one.
+    pub(super) fn attach(
+        &mut self,
+        channel: &Channel,
+        shard: u16,
+        link: Link,
+        member: &Arc<Member>,
+        hasher: &Seeded,
+    ) -> Result<Option<Change>, Refusal> {
+        if self.subscribers >= self.namespace.subscribers_max {
+            return Err(Refusal::new(RefusalKind::Limit, "the channel has too many subscribers"));
+        }
+        self.subscribers += 1;
+        self.counts[usize::from(shard)] += 1;
+        if !self.namespace.presence && !self.namespace.join_leave {
+            return Ok(None);
+        }
+        let crowd = self.crowd.get_or_insert_with(|| {
+            let (members, users) =
+                (SeededMap::with_hasher(hasher.clone()), SeededMap::with_hasher(hasher.clone()));
+            Box::new(Crowd { members, users })
+        });
+        crowd.members.insert((member.client.session, link), member.clone());
+        let of_user = match &member.client.user {
+            None => true,
+            Some(user) => {
+                let count = crowd.users.entry(user.clone()).or_default();
+                *count += 1;
+                *count == 1
+            }
+        };
+        Ok(Some(Change { channel: channel.clone(), member: member.clone(), of_user }))
+    }
+
+    /// Removes a subscription. Returns the change of presence, if it is one.
+    pub(super) fn detach(
+        &mut self,
+        channel: &Channel,
+        shard: u16,
+        link: Link,
+        session: SessionId,
+        now: Instant,
+    ) -> Option<Change> {
+        self.touched = now;
+        self.subscribers -= 1;
+        self.counts[usize::from(shard)] -= 1;
+        let crowd = self.crowd.as_mut()?;
+        let member = crowd.members.remove(&(session, link))?;
+        let of_user = match &member.client.user {
+            None => true,
+            Some(user) => match crowd.users.entry(user.clone()) {
+                Entry::Occupied(mut count) if *count.get() > 1 => {
+                    *count.get_mut() -= 1;
+                    false
+                }
+                Entry::Occupied(count) => {
+                    count.remove();
+                    true
+                }
+                Entry::Vacant(_) => true,
+            },
+        };
+        if crowd.members.is_empty() {
+            self.crowd = None;
+        }
+        Some(Change { channel: channel.clone(), member, of_user })
+    }
+
+    /// Asks the channel's rate for one publication.
+    pub(super) fn may_say(&mut self, now: Instant) -> Result<(), Refusal> {
+        let Some(rate) = Rate::per_second(self.namespace.publications_per_second) else {
+            return Ok(());
+        };
+        let bucket = self.bucket.get_or_insert_with(|| Bucket::full(&rate, now));
+        bucket.take(1, &rate, now).map_err(|wait| {
+            Refusal::new(RefusalKind::Rate(wait), "too many publications in the channel")
+        })
+    }
+
+    /// Tells where something lies that was said under an identifier, if it was.
+    pub(super) fn said_before(&mut self, id: &Arc<str>, now: Instant) -> Option<Option<Position>> {
+        self.ids.as_mut()?.find(id, now).copied()
+    }
+
+    /// Remembers what was said under an identifier.
+    pub(super) fn remember(
+        &mut self,
+        id: Arc<str>,
+        position: Option<Position>,
+        hasher: &Seeded,
+        answers_max: usize,
+        now: Instant,
+    ) {
+        let age_max = self.namespace.idempotency;
+        if age_max.is_zero() {
+            return;
+        }
+        let memory = Memory { answers_max, age_max };
+        let ids = self.ids.get_or_insert_with(|| Box::new(Answers::new(memory, hasher.clone())));
+        ids.remember(id, position, now);
+    }
+
+    /// Gives a publication its position and delta, and keeps it.
+    pub(super) fn say(
+        &mut self,
+        mut publication: Publication,
+        transient: bool,
+        limits: &Limits,
+        now: Instant,
+    ) -> Arc<Publication> {
+        self.touched = now;
+        if transient || self.namespace.history_size == 0 {
+            return Arc::new(publication);
+        }
+        publication.position = Some(self.history.next());
+        if self.namespace.delta {
+            publication.delta = self.newest.as_ref().and_then(|it| delta(it, &publication));
+        }
+        let publication = Arc::new(publication);
+        let (weight, keep) = (publication.weight(), self.retention(limits));
+        self.history.push(publication.clone(), weight, &keep, now);
+        if self.namespace.delta {
+            self.newest = Some(publication.clone());
+        }
+        publication
+    }
+
+    /// Finds what somebody missed.
+    pub(super) fn recover(
+        &mut self,
+        since: Option<Position>,
+        last: bool,
+        limits: &Limits,
+        now: Instant,
+    ) -> Recovered {
+        let keep = self.retention(limits);
+        match self.namespace.recovery {
+            settings::Recovery::Stream => {
+                let Some(since) = since else { return Recovered::NotAsked };
+                match self.history.recover(since, limits.page_max, &keep, now) {
+                    Recovery::Whole(missed) => {
+                        Recovered::Whole(missed.map(|(_, it)| it.clone()).collect())
+                    }
+                    Recovery::Gap(_) => Recovered::Gap(vec![]),
+                }
+            }
+            settings::Recovery::Last if last || since.is_some() => {
+                let newest = self.history.last(&keep, now).map(|(_, it)| it.clone());
+                // Who has the newest already needs nothing.
+                let news = newest.filter(|it| it.position != since || since.is_none());
+                Recovered::Whole(news.into_iter().collect())
+            }
+            settings::Recovery::Last => Recovered::NotAsked,
+            settings::Recovery::Off if since.is_some() => Recovered::Gap(vec![]),
+            settings::Recovery::Off => Recovered::NotAsked,
+        }
+    }
+
+    /// Reads a part of the history.
+    pub(super) fn read(
+        &mut self,
+        page: Page,
+        limits: &Limits,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
+        if self.namespace.history_size == 0 {
+            return Err(Refusal::new(RefusalKind::NotAvailable, "the channel keeps no history"));
+        }
+        let position = self.history.position();
+        if page.since.is_some_and(|it| it.epoch != position.epoch) {
+            return Err(Refusal::new(RefusalKind::Unrecoverable, "another epoch has begun"));
+        }
+        let (keep, limit) = (self.retention(limits), page.limit.min(limits.page_max));
+        let publications = if page.reverse {
+            let before = page.since.map_or(u64::MAX, |it| it.offset);
+            let part = self.history.before(before, limit, &keep, now);
+            part.rev().map(|(_, it)| it.clone()).collect()
+        } else {
+            let after = page.since.map_or(0, |it| it.offset);
+            self.history.after(after, limit, &keep, now).map(|(_, it)| it.clone()).collect()
+        };
+        Ok(Reply::History(Box::new(Part { position, publications })))
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.history.clear();
+        self.newest = None;
+    }
+
+    pub(super) fn presence(&self, limits: &Limits) -> Result<Reply, Refusal> {
+        self.has_presence()?;
+        let members = self.crowd.iter().flat_map(|it| it.members.values());
+        Ok(Reply::Presence(members.take(limits.presence_max).cloned().collect()))
+    }
+
+    pub(super) fn counts(&self) -> Result<Reply, Refusal> {
+        self.has_presence()?;
+        let Some(crowd) = &self.crowd else { return Ok(Reply::Counts { sessions: 0, users: 0 }) };
+        let known: u32 = crowd.users.values().sum();
+        let anonymous = crowd.members.len() > known as usize;
+        let users = crowd.users.len() + usize::from(anonymous);
+        Ok(Reply::Counts { sessions: crowd.members.len(), users })
+    }
+
+    fn has_presence(&self) -> Result<(), Refusal> {
+        if self.namespace.presence {
+            return Ok(());
+        }
+        Err(Refusal::new(RefusalKind::NotAvailable, "the channel knows no presence"))
+    }
+
+    /// Tells whether nothing is lost if it goes now; otherwise when to ask again, `None` for when somebody leaves it.
+    pub(super) fn may_go(&mut self, limits: &Limits, now: Instant) -> Result<(), Option<Instant>> {
+        if self.subscribers > 0 {
+            return Err(None);
+        }
+        if let Some(ids) = &mut self.ids {
+            ids.expire(now);
+            if let Some(again) = ids.deadline() {
+                return Err(Some(again));
+            }
+        }
+        if self.namespace.history_size == 0 {
+            return Ok(());
+        }
+        let keep = self.retention(limits);
+        if self.history.is_idle(&keep, now) {
+            return Ok(());
+        }
+        let again = self.history.deadline(&keep).unwrap_or(now + Duration::from_secs(3600));
+        Err(Some(again.max(now + Duration::from_millis(10))))
+    }
+}
+
+/// Makes the delta between two publications, if it can be applied and is worth it.
+fn delta(_: &Publication, _: &Publication) -> Option<bytes::Bytes> {
+    None
+}

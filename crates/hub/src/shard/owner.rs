@@ -1,0 +1,224 @@
+//! What the owner of a channel does: attach, say, tell.
+
+use std::sync::Arc;
+
+use taiwa_core::{Channel, Publication, Published, Question, Refusal, RefusalKind};
+
+use super::{Now, Shard, owned::Owned, timers::Due, waiting::Waiting};
+use crate::{
+    letter::{Ask, Attach, Attached, Detach, Said, Text, ToSay, What},
+    outlet::{Outlet, Ticket},
+};
+
+impl Shard {
+    /// Returns a channel that is owned here, a new one if need be.
+    fn own_channel(
+        &mut self,
+        channel: &Channel,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) -> Result<&mut Owned, Refusal> {
+        if !self.owned.contains_key(channel) {
+            if self.owned.len() >= self.settings.limits.channels_max {
+                return Err(Refusal::new(RefusalKind::Limit, "too many channels"));
+            }
+            let namespace = self.namespace(channel)?.clone();
+            let epoch = (out.random() as u64).max(1);
+            let owned = Owned::new(namespace, epoch, self.shards, now.at);
+            self.owned.insert(channel.clone(), owned);
+        }
+        let unknown = || Refusal::new(RefusalKind::NotFound, "there is no such channel");
+        self.owned.get_mut(channel).ok_or_else(unknown)
+    }
+
+    pub(super) fn attach(&mut self, attach: Attach, now: Now, out: &mut dyn Outlet) {
+        let answer = self.try_attach(&attach, now, out);
+        let (answer, change) = match answer {
+            Ok((attached, change)) => (Ok(attached), change),
+            Err(refusal) => (Err(refusal), None),
+        };
+        self.post(attach.from, Text::Attached(attach.ticket, Box::new(answer)), out);
+        if let Some(change) = change {
+            self.tell_change(change, true, out);
+        }
+        self.let_go(&attach.channel, now);
+    }
+
+    fn try_attach(
+        &mut self,
+        attach: &Attach,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) -> Result<(Attached, Option<taiwa_core::Change>), Refusal> {
+        let (hasher, limits) = (self.hasher.clone(), self.settings.limits.clone());
+        let owned = self.own_channel(&attach.channel, now, out)?;
+        let change = match attach.again {
+            true => None,
+            false => {
+                let Attach { channel, from, link, member, .. } = attach;
+                owned.attach(channel, *from, *link, member, &hasher)?
+            }
+        };
+        let recovered = owned.recover(attach.since, attach.last, &limits, now.at);
+        let at = owned.position();
+        let is_first = owned.subscribers() == 1 && !attach.again;
+        if is_first && self.settings.tell_occupied {
+            self.notify(Question::Occupied(attach.channel.clone()), now, out);
+        }
+        Ok((Attached { at, recovered }, change))
+    }
+
+    pub(super) fn detach_from(&mut self, detach: Detach, now: Now, out: &mut dyn Outlet) {
+        let Some(owned) = self.owned.get_mut(&detach.channel) else { return };
+        let Detach { channel, from, link, session } = &detach;
+        let change = owned.detach(channel, *from, *link, *session, now.at);
+        let is_last = owned.subscribers() == 0;
+        if let Some(change) = change {
+            self.tell_change(change, false, out);
+        }
+        if is_last && self.settings.tell_occupied {
+            self.notify(Question::Vacated(detach.channel.clone()), now, out);
+        }
+        self.let_go(&detach.channel, now);
+    }
+
+    fn tell_change(&mut self, change: taiwa_core::Change, joined: bool, out: &mut dyn Outlet) {
+        let Some(owned) = self.owned.get(&change.channel) else { return };
+        if !owned.namespace.join_leave {
+            return;
+        }
+        let change = Arc::new(change);
+        for shard in owned.shards().collect::<Vec<_>>() {
+            self.post(shard, Text::Changed(change.clone(), joined), out);
+        }
+    }
+
+    /// Forgets a channel that is of no use any more, or looks again later.
+    pub(super) fn let_go(&mut self, channel: &Channel, now: Now) {
+        let limits = &self.settings.limits;
+        let Some(owned) = self.owned.get_mut(channel) else { return };
+        match owned.may_go(limits, now.at) {
+            Ok(()) => {
+                self.owned.remove(channel);
+            }
+            Err(Some(again)) if !owned.watched => {
+                owned.watched = true;
+                self.schedule(again, Due::Channel(channel.clone()));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Says something in a channel that is owned here.
+    pub(super) fn say(&mut self, to_say: ToSay, now: Now, out: &mut dyn Outlet) {
+        let (from, ticket) = (to_say.from, to_say.ticket);
+        let channel = to_say.publish.channel.clone();
+        let said = self.try_say(to_say, now, out);
+        if let (Some(ticket), Some(answer)) = (ticket, said.transpose()) {
+            self.post(from, Text::Published(ticket, Box::new(answer)), out);
+        }
+        self.let_go(&channel, now);
+    }
+
+    /// Returns the answer to the publisher, unless it comes when all shards have counted.
+    fn try_say(
+        &mut self,
+        to_say: ToSay,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) -> Result<Option<Published>, Refusal> {
+        let (hasher, limits) = (self.hasher.clone(), self.settings.limits.clone());
+        let ToSay { from, ticket, publish, publisher } = to_say;
+        let owned = self.own_channel(&publish.channel, now, out)?;
+        if let Some(id) = &publish.id
+            && let Some(position) = owned.said_before(id, now.at)
+        {
+            self.counters.repeated += 1;
+            return Ok(Some(Published { position, delivered: None, repeated: true }));
+        }
+        owned.may_say(now.at)?;
+        let origin = publisher.as_ref().map(|it| it.client.session);
+        let publication = Publication {
+            channel: publish.channel,
+            event: publish.event,
+            payload: publish.payload,
+            position: None,
+            delta: None,
+            key: publish.key,
+            tags: publish.tags,
+            publisher: publisher.filter(|_| owned.namespace.publisher),
+            at: now.unix_ms,
+        };
+        let publication = owned.say(publication, publish.transient, &limits, now.at);
+        let position = publication.position;
+        if let Some(id) = publish.id {
+            owned.remember(id, position, &hasher, limits.identifiers_max, now.at);
+        }
+        let reaches = self.reaches(&publication);
+        self.counters.published += 1;
+        let receipt = match ticket.filter(|_| publish.receipt && !reaches.is_empty()) {
+            Some(ticket) => {
+                let (to, left, count) = ((from, ticket), reaches.len() as u16, 0);
+                self.waiting.insert(Waiting::Receipt { to, position, left, count }).ok()
+            }
+            None => None,
+        };
+        let except = (!publish.except.is_empty()).then(|| publish.except.into());
+        let said = Said { publication, origin, except, receipt };
+        for shard in reaches {
+            self.post(shard, Text::Said(said.clone()), out);
+        }
+        if receipt.is_some() {
+            return Ok(None);
+        }
+        let delivered = publish.receipt.then_some(0);
+        Ok(Some(Published { position, delivered, repeated: false }))
+    }
+
+    /// Returns the shards on which somebody hears a publication.
+    fn reaches(&self, publication: &Publication) -> Vec<u16> {
+        let Some(owned) = self.owned.get(&publication.channel) else { return vec![] };
+        if self.far.is_empty() || !owned.namespace.patterns {
+            return owned.shards().collect();
+        }
+        let mut set = owned.shards().fold(0_u64, |set, shard| set | 1 << shard);
+        let mut found = vec![];
+        self.far.find(publication.channel.as_str(), &mut found);
+        set = found.into_iter().fold(set, |set, shards| set | shards);
+        (0..self.shards).filter(|shard| set & 1 << shard != 0).collect()
+    }
+
+    /// Adds up what the shards delivered.
+    pub(super) fn delivered(&mut self, ticket: Ticket, delivered: u64, out: &mut dyn Outlet) {
+        let Some(Waiting::Receipt { to, position, left, count }) = self.waiting.get_mut(ticket)
+        else {
+            return;
+        };
+        *count += delivered;
+        *left -= 1;
+        if *left > 0 {
+            return;
+        }
+        let (to, position, count) = (*to, *position, *count);
+        self.waiting.remove(ticket);
+        let published = Published { position, delivered: Some(count), repeated: false };
+        self.post(to.0, Text::Published(to.1, Box::new(Ok(published))), out);
+    }
+
+    /// Tells something about a channel that is owned here.
+    pub(super) fn tell_about(&mut self, ask: Ask, now: Now, out: &mut dyn Outlet) {
+        let limits = self.settings.limits.clone();
+        let Ask { from, ticket, channel, what } = ask;
+        let answer = self.own_channel(&channel, now, out).and_then(|owned| match what {
+            What::Presence => owned.presence(&limits),
+            What::Counts => owned.counts(),
+            What::History(page) => owned.read(page, &limits, now.at),
+            What::Forget => {
+                owned.forget();
+                Ok(taiwa_core::Reply::Done)
+            }
+        });
+        self.post(from, Text::Told(ticket, Box::new(answer)), out);
+        self.let_go(&channel, now);
+    }
+}

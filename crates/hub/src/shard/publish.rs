@@ -1,0 +1,288 @@
+//! Publishing, and asking about channels, where the client is.
+
+use std::sync::Arc;
+
+use taiwa_core::{
+    Channel, Event, Link, Page, Payload, Publish, Published, Question, Refusal, RefusalKind, Reply,
+    Target, Token, User,
+};
+
+use super::{Now, Shard, session::Place, subscribe::is_named, waiting::Waiting};
+use crate::{
+    letter::{Ask, Text, ToSay, What},
+    outlet::{Outlet, Seat, Ticket},
+    rate::Bucket,
+    settings::{Namespace, Payloads, Rule},
+};
+
+impl Shard {
+    pub(super) fn publish(
+        &mut self,
+        seat: Seat,
+        token: Token,
+        link: Link,
+        publish: Publish,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) -> Result<Option<Reply>, Refusal> {
+        let asked = self.ask_to_publish(seat, token, link, publish, now, out);
+        self.counters.refused_publications += u64::from(asked.is_err());
+        asked.map(|()| None)
+    }
+
+    fn ask_to_publish(
+        &mut self,
+        seat: Seat,
+        token: Token,
+        link: Link,
+        publish: Publish,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) -> Result<(), Refusal> {
+        let who = self.admitted_client(seat, link)?;
+        let namespace = self.namespace(&publish.channel)?.clone();
+        let publish = Box::new(self.checked(publish, &namespace)?);
+        self.permits(seat, link, &namespace.publish, &publish.channel, &who.user)?;
+        if let (Some(rate), Some(session)) = (&self.rates.publications, self.sessions.get_mut(seat))
+        {
+            let bucket = session.publications.get_or_insert_with(|| Bucket::full(rate, now.at));
+            bucket.take(1, rate, now.at).map_err(|wait| {
+                Refusal::new(RefusalKind::Rate(wait), "too many publications of this client")
+            })?;
+        }
+        if namespace.publish == Rule::App {
+            let question = Question::Publish { who, publish };
+            let waiting = Waiting::Permission { seat, link, token };
+            return self.question(Some(seat), waiting, question, now, out);
+        }
+        self.hand_over(seat, link, token, *publish, out);
+        Ok(())
+    }
+
+    /// Refuses what does not fit into the limits or the namespace.
+    pub(super) fn checked(
+        &self,
+        mut publish: Publish,
+        namespace: &Namespace,
+    ) -> Result<Publish, Refusal> {
+        let limits = &self.settings.limits;
+        self.fits(&publish.payload)?;
+        let names = [&publish.event, &publish.id, &publish.key];
+        if names.into_iter().flatten().any(|it| it.len() > limits.name_bytes_max) {
+            return Err(Refusal::new(
+                RefusalKind::Limit,
+                "an identifier, event or key is too long",
+            ));
+        }
+        let long = |(key, value): (&str, &str)| key.len().max(value.len()) > 256;
+        if publish.tags.iter().len() > limits.tags_max || publish.tags.iter().any(long) {
+            return Err(Refusal::new(RefusalKind::Limit, "too many or too long tags"));
+        }
+        publish.payload = match (namespace.payloads, publish.payload) {
+            (Payloads::Any, payload) => payload,
+            (Payloads::Json, Payload::Json(json)) => Payload::Json(json),
+            // Only a dialect can tell whether a text is JSON; it hands that over as JSON.
+            (Payloads::Json, _) => {
+                return Err(Refusal::new(RefusalKind::BadRequest, "this channel takes JSON alone"));
+            }
+            (Payloads::Binary, Payload::Binary(bytes)) => Payload::Binary(bytes),
+            (Payloads::Binary, _) => {
+                return Err(Refusal::new(
+                    RefusalKind::BadRequest,
+                    "this channel takes bytes alone",
+                ));
+            }
+        };
+        Ok(publish)
+    }
+
+    pub(super) fn fits(&self, payload: &Payload) -> Result<(), Refusal> {
+        if payload.len() <= self.settings.limits.payload_bytes_max {
+            return Ok(());
+        }
+        Err(Refusal::new(RefusalKind::Limit, "the payload is too large"))
+    }
+
+    /// Asks a rule other than of subscribing.
+    fn permits(
+        &self,
+        seat: Seat,
+        link: Link,
+        rule: &Rule,
+        channel: &Channel,
+        user: &Option<User>,
+    ) -> Result<(), Refusal> {
+        let is_subscribed = || {
+            let target = Target::Channel(channel.clone());
+            let mine = self.subscription(seat, link, &target);
+            mine.is_some_and(|it| matches!(it.place, Place::At(_)))
+        };
+        let allowed = match rule {
+            Rule::Nobody => false,
+            Rule::All | Rule::App => true,
+            Rule::Users => user.is_some(),
+            Rule::Named => is_named(channel, user),
+            Rule::Subscribers | Rule::Token => is_subscribed(),
+        };
+        if allowed {
+            return Ok(());
+        }
+        Err(Refusal::new(RefusalKind::Forbidden, "this is not allowed"))
+    }
+
+    /// Gives a client's publication to the channel's owner.
+    pub(super) fn hand_over(
+        &mut self,
+        seat: Seat,
+        link: Link,
+        token: Token,
+        publish: Publish,
+        out: &mut dyn Outlet,
+    ) {
+        let Some(publisher) = self.member(seat, link, &publish.channel) else { return };
+        let Ok(ticket) = self.waiting.insert(Waiting::Publish { seat, token }) else { return };
+        self.give_to_owner(Some(ticket), publish, Some(publisher), out);
+    }
+
+    /// Returns who a link is in a channel.
+    fn member(&self, seat: Seat, link: Link, channel: &Channel) -> Option<Arc<taiwa_core::Member>> {
+        let target = Target::Channel(channel.clone());
+        let mine = self.subscription(seat, link, &target).and_then(|it| match it.place {
+            Place::At(place) => {
+                self.audiences.get(it.audience)?.subscribers.get(place)?.member.clone()
+            }
+            Place::Coming(_) => None,
+        });
+        mine.or_else(|| {
+            let client = self.link(seat, link)?.client.clone();
+            Some(Arc::new(taiwa_core::Member { client, channel_info: None }))
+        })
+    }
+
+    pub(super) fn give_to_owner(
+        &mut self,
+        ticket: Option<Ticket>,
+        publish: Publish,
+        publisher: Option<Arc<taiwa_core::Member>>,
+        out: &mut dyn Outlet,
+    ) {
+        let owner = self.owner(&publish.channel);
+        let to_say = Box::new(ToSay { from: self.index, ticket, publish, publisher });
+        self.post(owner, Text::Publish(to_say), out);
+    }
+
+    pub(super) fn published(
+        &mut self,
+        ticket: Ticket,
+        answer: Result<Published, Refusal>,
+        out: &mut dyn Outlet,
+    ) {
+        match self.waiting.remove(ticket) {
+            Some(Waiting::Publish { seat, token }) => match answer {
+                Ok(published) if self.sessions.contains(seat) => {
+                    out.event(seat, Event::Reply(token, Ok(Reply::Published(published))));
+                }
+                Ok(_) => {}
+                Err(refusal) => {
+                    self.counters.refused_publications += 1;
+                    self.refuse(seat, token, refusal, out);
+                }
+            },
+            Some(Waiting::Order(order)) => {
+                out.done(order, answer.map(crate::order::Done::Published));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn presence(
+        &mut self,
+        seat: Seat,
+        token: Token,
+        link: Link,
+        channel: Channel,
+        out: &mut dyn Outlet,
+    ) -> Result<Option<Reply>, Refusal> {
+        let rule = self.namespace(&channel)?.presence_rule.clone();
+        self.ask_about((seat, link), token, channel, &rule, What::Presence, out)
+    }
+
+    pub(super) fn counts(
+        &mut self,
+        seat: Seat,
+        token: Token,
+        link: Link,
+        channel: Channel,
+        out: &mut dyn Outlet,
+    ) -> Result<Option<Reply>, Refusal> {
+        let rule = self.namespace(&channel)?.presence_rule.clone();
+        self.ask_about((seat, link), token, channel, &rule, What::Counts, out)
+    }
+
+    pub(super) fn history(
+        &mut self,
+        seat: Seat,
+        token: Token,
+        link: Link,
+        channel: Channel,
+        page: Page,
+        out: &mut dyn Outlet,
+    ) -> Result<Option<Reply>, Refusal> {
+        let rule = self.namespace(&channel)?.history_rule.clone();
+        self.ask_about((seat, link), token, channel, &rule, What::History(page), out)
+    }
+
+    fn ask_about(
+        &mut self,
+        (seat, link): (Seat, Link),
+        token: Token,
+        channel: Channel,
+        rule: &Rule,
+        what: What,
+        out: &mut dyn Outlet,
+    ) -> Result<Option<Reply>, Refusal> {
+        let who = self.admitted_client(seat, link)?;
+        let rule = if *rule == Rule::App { &Rule::Subscribers } else { rule };
+        self.permits(seat, link, rule, &channel, &who.user)?;
+        self.ask_channel(Waiting::Ask { seat, token }, channel, what, out)?;
+        Ok(None)
+    }
+
+    pub(super) fn ask_channel(
+        &mut self,
+        waiting: Waiting,
+        channel: Channel,
+        what: What,
+        out: &mut dyn Outlet,
+    ) -> Result<(), Refusal> {
+        let full = |_| Refusal::new(RefusalKind::Unavailable, "too many questions");
+        let ticket = self.waiting.insert(waiting).map_err(full)?;
+        let owner = self.owner(&channel);
+        let ask = Box::new(Ask { from: self.index, ticket, channel, what });
+        self.post(owner, Text::Ask(ask), out);
+        Ok(())
+    }
+
+    pub(super) fn told(
+        &mut self,
+        ticket: Ticket,
+        answer: Result<Reply, Refusal>,
+        out: &mut dyn Outlet,
+    ) {
+        match self.waiting.remove(ticket) {
+            Some(Waiting::Ask { seat, token }) => match answer {
+                Ok(reply) if self.sessions.contains(seat) => {
+                    out.event(seat, Event::Reply(token, Ok(reply)));
+                }
+                Ok(_) => {}
+                Err(refusal) => self.refuse(seat, token, refusal, out),
+            },
+            Some(Waiting::Order(order)) => {
+                let nothing = Refusal::new(RefusalKind::Unavailable, "no such answer");
+                let done = answer.and_then(|it| crate::letter::as_done(it).ok_or(nothing));
+                out.done(order, done);
+            }
+            _ => {}
+        }
+    }
+}

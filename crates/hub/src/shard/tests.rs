@@ -1,0 +1,1 @@
+//! Shards that talk to each other.
