@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::{Conversation, Refusal, Request, SessionId};
+use crate::{Conversation, Refusal, Request};
 
 /// A language that some clients speak, such as Phoenix Channels or MQTT.
 pub trait Dialect: Send + Sync {
@@ -73,10 +73,12 @@ pub struct Knock<'a> {
     /// The subprotocol that was agreed on.
     pub subprotocol: Option<&'a str>,
     /// The name by which later requests find this conversation, on whatever node they arrive: signed, of visible ASCII
-    /// characters without `"`, `&`, `\`, at most 128 of them. As secret as a token.
+    /// characters without `"`, `&`, `\`, at most 128 of them. As secret as a token. Empty if a WebSocket opens the
+    /// conversation: what a dialect lets join later begins with a request.
     pub address: &'a str,
-    /// The session's identifier.
-    pub session: SessionId,
+    /// Random bits of this conversation alone, for identifiers and jitter of the dialect. The session's identifier is told by
+    /// [`Connected`](crate::Connected).
+    pub random: u128,
 }
 
 impl Knock<'_> {
@@ -144,8 +146,7 @@ mod tests {
     fn check(target: &str, name: &str, expected: &[&str]) {
         let request = Request::get(target);
         let (transport, subprotocol) = (Transport::WebSocket, None);
-        let knock =
-            Knock { transport, request: &request, subprotocol, address: "", session: SessionId(0) };
+        let knock = Knock { transport, request: &request, subprotocol, address: "", random: 0 };
         assert_eq!(knock.queries(name).collect::<Vec<_>>(), expected, "{target}");
     }
 

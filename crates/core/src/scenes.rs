@@ -77,7 +77,7 @@ use crate::{Dialect, SessionId};
 /// The address of each client of a scene; see [`Knock::address`](crate::Knock::address).
 pub const ADDRESS: &str = "address-of-the-scene";
 
-/// The session of each client of a scene; see [`Knock::session`](crate::Knock::session).
+/// The session of each client of a scene, and the bits of [`Knock::random`](crate::Knock::random).
 pub const SESSION: SessionId = SessionId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
 
 /// Plays all scenes of a text, whose clocks begin at `start`.

@@ -140,7 +140,7 @@ impl<'a> Stage<'a> {
                     request: &request,
                     subprotocol,
                     address: ADDRESS,
-                    session: SESSION,
+                    random: SESSION.0,
                 };
                 let opened = self.dialect.open(&knock, self.now);
                 *self = Self {

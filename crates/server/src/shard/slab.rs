@@ -8,6 +8,11 @@ pub struct Key {
 }
 
 impl Key {
+    /// Returns its place, which a later line may have too.
+    pub fn place(self) -> usize {
+        self.index as usize
+    }
+
     /// Returns it as one number, unique in its shard.
     pub fn get(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
