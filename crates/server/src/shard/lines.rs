@@ -1,22 +1,27 @@
 //! [`Lines`]: the connections of one shard, as what stands above them acts on them.
 
+mod turning;
+
 use std::{
     collections::{HashMap, VecDeque},
-    fmt, io,
+    fmt,
     time::Instant,
 };
 
 use bytes::BytesMut;
-use mio::{Registry, Token};
-use taiwa::{CloseCode, Kind, Message, Misuse, Prepared, RawSeat, Stats};
-use taiwa_proto::{Connection, Fin, Pool, Step};
+use mio::Registry;
+use taiwa::{CloseCode, Kind, Message, Misuse, Prepared, Stats};
+use taiwa_hub::{
+    slab::Slab,
+    wheel::{Due, Wheel},
+};
+use taiwa_proto::{Connection, Fin, Pool};
 
 use super::{
-    Key, Left,
-    slab::Slab,
-    transport::{Transport, Written},
-    wheel::Wheel,
+    Key,
+    line::{Line, Reading, Writing},
 };
+pub(super) use turning::Settled;
 
 /// The connections of one shard. What stands above is lent them in each of its calls.
 ///
@@ -26,7 +31,9 @@ pub struct Lines {
     pub(super) pool: Pool,
     pub(super) now: Instant,
     registry: Registry,
-    wheel: Wheel,
+    wheel: Wheel<Key>,
+    /// Timers that went off in this turn.
+    due: Vec<Due<Key>>,
     /// To be written at the end of the turn.
     touched: VecDeque<Key>,
     /// To be read in this turn or the next.
@@ -34,31 +41,6 @@ pub struct Lines {
     /// Read and not parsed: of lines that were paused, or had their share of a turn.
     leftovers: HashMap<Key, BytesMut>,
     shard: usize,
-}
-
-/// One connection.
-pub(super) struct Line {
-    pub(super) conn: Connection,
-    pub(super) transport: Transport,
-    _seat: RawSeat,
-    /// The tick of its timer that counts; 0 if there is none.
-    timer: u64,
-    /// Nobody reads it until [`Lines::resume`].
-    pub(super) is_paused: bool,
-    /// Proto knows that nobody reads.
-    rests: bool,
-    /// In `touched`.
-    is_touched: bool,
-    /// In `ready`.
-    is_ready: bool,
-    /// The kernel said that there will be no more input: a short read is not the last one.
-    pub(super) end_is_near: bool,
-    /// The kernel took no more at the last write.
-    is_blocked: bool,
-    /// The kernel is asked to tell of room to write.
-    tells_room: bool,
-    /// Something did not fit, and who stands above waits for room.
-    is_awaited: bool,
 }
 
 /// Why something was not sent.
@@ -88,11 +70,12 @@ impl std::error::Error for Unsent {}
 impl Lines {
     pub(super) fn new(registry: Registry, shard: usize, now: Instant) -> Self {
         Self {
-            slab: Slab::new(),
+            slab: Slab::new(u32::MAX),
             pool: Pool::new(fill),
             now,
             registry,
-            wheel: Wheel::new(now),
+            wheel: Wheel::new(turning::GRANULARITY, now),
+            due: Vec::new(),
             touched: VecDeque::new(),
             ready: VecDeque::new(),
             leftovers: HashMap::new(),
@@ -195,8 +178,7 @@ impl Lines {
         if let Some(line) = self.slab.get_mut(key)
             && line.conn.is_open()
         {
-            line.is_paused = true;
-            line.rests = true;
+            line.reading = Reading::Paused;
             line.conn.pause(now);
         }
     }
@@ -204,8 +186,9 @@ impl Lines {
     /// Reads a line again.
     pub fn resume(&mut self, key: Key) {
         if let Some(line) = self.slab.get_mut(key)
-            && std::mem::take(&mut line.is_paused)
+            && line.reading == Reading::Paused
         {
+            line.reading = Reading::Resumed;
             self.make_ready(key);
         }
     }
@@ -222,7 +205,7 @@ impl Lines {
     ) -> Result<(), Unsent> {
         let Self { slab, pool, now, registry, .. } = self;
         let line = slab.get_mut(key).ok_or(Unsent::Gone)?;
-        if !line.conn.has_room() && !line.is_blocked {
+        if !line.conn.has_room() && line.writing != Writing::Blocked {
             line.write(key, registry, *now, pool);
         }
         if !line.conn.has_room() {
@@ -232,242 +215,6 @@ impl Lines {
         write(&mut line.conn, *now, pool).map_err(Unsent::Misuse)?;
         self.touch(key);
         Ok(())
-    }
-}
-
-/// What the engine does with its lines.
-impl Lines {
-    /// Takes in a line and reads it in this turn: bytes behind its handshake, and what came before it was registered.
-    pub(super) fn join(
-        &mut self,
-        conn: Connection,
-        mut transport: Transport,
-        leftover: BytesMut,
-        seat: RawSeat,
-    ) -> io::Result<Key> {
-        let token = Token(self.slab.next_key().index as usize);
-        transport.register(&self.registry, token)?;
-        let key = self.slab.insert(Line {
-            conn,
-            transport,
-            _seat: seat,
-            timer: 0,
-            is_paused: false,
-            rests: false,
-            is_touched: false,
-            is_ready: false,
-            end_is_near: false,
-            is_blocked: false,
-            tells_room: false,
-            is_awaited: false,
-        });
-        self.keep_leftover(key, &leftover);
-        self.make_ready(key);
-        self.touch(key);
-        Ok(key)
-    }
-
-    /// Notes what the kernel says of a line.
-    pub(super) fn notice(&mut self, event: &mio::event::Event) {
-        let Some(key) = self.slab.key_at(event.token().0) else { return };
-        let Some(line) = self.slab.get_mut(key) else { return };
-        if event.is_error() && line.is_paused {
-            // A reset: nobody is left who could be answered, whatever waits to be read.
-            return self.cut(key);
-        }
-        line.end_is_near |= event.is_read_closed() || event.is_error();
-        let has_room = event.is_writable() && line.is_blocked;
-        if has_room {
-            line.is_blocked = false;
-            self.touch(key);
-        }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.make_ready(key);
-        }
-    }
-
-    pub(super) fn get_mut(&mut self, key: Key) -> Option<(&mut Line, &mut Pool)> {
-        Some((self.slab.get_mut(key)?, &mut self.pool))
-    }
-
-    /// Has a line written, its step taken and its timer set at the end of the turn.
-    pub(super) fn touch(&mut self, key: Key) {
-        if let Some(line) = self.slab.get_mut(key)
-            && !line.is_touched
-        {
-            line.is_touched = true;
-            self.touched.push_back(key);
-        }
-    }
-
-    /// Has a line read.
-    pub(super) fn make_ready(&mut self, key: Key) {
-        if let Some(line) = self.slab.get_mut(key)
-            && !line.is_ready
-        {
-            line.is_ready = true;
-            self.ready.push_back(key);
-        }
-    }
-
-    pub(super) fn next_ready(&mut self) -> Option<Key> {
-        let key = self.ready.pop_front()?;
-        if let Some(line) = self.slab.get_mut(key) {
-            line.is_ready = false;
-        }
-        Some(key)
-    }
-
-    pub(super) fn ready_len(&self) -> usize {
-        self.ready.len()
-    }
-
-    pub(super) fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.touched.is_empty()
-    }
-
-    pub(super) fn keep_leftover(&mut self, key: Key, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.leftovers.insert(key, BytesMut::from(bytes));
-        }
-    }
-
-    pub(super) fn take_leftover(&mut self, key: Key) -> Option<BytesMut> {
-        let leftover = self.leftovers.remove(&key);
-        if self.leftovers.is_empty() && LEFTOVERS_KEPT < self.leftovers.capacity() {
-            self.leftovers = HashMap::new();
-        }
-        leftover
-    }
-
-    /// Notes that all was read that there was to read.
-    pub(super) fn drained(&mut self, key: Key) {
-        let now = self.now;
-        if let Some(line) = self.slab.get_mut(key)
-            && std::mem::take(&mut line.rests)
-        {
-            line.conn.resume(now);
-        }
-    }
-
-    /// Takes a line whose timer has gone off and counts.
-    pub(super) fn next_due(&mut self) -> Option<Key> {
-        while let Some((key, tick)) = self.wheel.pop(self.now) {
-            // A timer that was set anew for an earlier time leaves the later one behind.
-            if let Some(line) = self.slab.get_mut(key)
-                && line.timer == tick
-            {
-                line.timer = 0;
-                return Some(key);
-            }
-        }
-        None
-    }
-
-    pub(super) fn timer_deadline(&mut self) -> Option<Instant> {
-        self.wheel.deadline()
-    }
-
-    pub(super) fn next_touched(&mut self) -> Option<Key> {
-        let key = self.touched.pop_front()?;
-        if let Some(line) = self.slab.get_mut(key) {
-            line.is_touched = false;
-        }
-        Some(key)
-    }
-
-    /// Writes a line, takes it as far towards its end as it goes, and sets its timer.
-    pub(super) fn settle(&mut self, key: Key) -> Option<Settled> {
-        let Self { slab, pool, now, registry, wheel, .. } = self;
-        let line = slab.get_mut(key)?;
-        if !line.is_blocked {
-            line.write(key, registry, *now, pool);
-        }
-        if let Step::ShutDown = line.conn.step()
-            && !line.is_blocked
-        {
-            match line.transport.shut_down() {
-                Ok(Written::Blocked) => line.block(key, registry, pool),
-                // What failed here can't be told to the peer any more: it ends all the same.
-                Ok(Written::All) | Err(_) => line.conn.shut_down(),
-            }
-        }
-        if let Step::End(end) = line.conn.step() {
-            let stats = line.conn.stats();
-            self.slab.remove(key);
-            self.take_leftover(key);
-            return Some(Settled::Left(Left { end, stats }));
-        }
-        line.set_timer(key, wheel);
-        // Half of the limit, so that it is not full again after one message.
-        let has_room = line.conn.has_room_beside(line.conn.outbox().len());
-        (line.is_awaited && has_room).then(|| {
-            line.is_awaited = false;
-            Settled::Room
-        })
-    }
-
-    /// Returns the keys of lines among `count` places from `from` on.
-    pub(super) fn keys(&self, from: usize, count: usize) -> impl Iterator<Item = Key> + use<> {
-        let keys: Vec<Key> = (from..from + count).filter_map(|it| self.slab.key_at(it)).collect();
-        keys.into_iter()
-    }
-
-    pub(super) fn places(&self) -> usize {
-        self.slab.places()
-    }
-
-    /// Gives back room that a peak took, as far as it is known to be too much.
-    pub(super) fn shrink(&mut self) {
-        for queue in [&mut self.touched, &mut self.ready] {
-            if queue.is_empty() && QUEUE_KEPT < queue.capacity() {
-                *queue = VecDeque::new();
-            }
-        }
-    }
-}
-
-/// Keys for which an emptied queue keeps its room.
-const QUEUE_KEPT: usize = 4096;
-/// Leftovers for which an emptied map keeps its room.
-const LEFTOVERS_KEPT: usize = 256;
-
-/// What settling a line brought.
-pub(super) enum Settled {
-    Left(Left),
-    Room,
-}
-
-impl Line {
-    fn write(&mut self, key: Key, registry: &Registry, now: Instant, pool: &mut Pool) {
-        let wrote = |conn: &mut Connection, n| conn.wrote(n, now, pool);
-        match self.transport.write(&mut self.conn, wrote) {
-            Ok(Written::All) => self.is_blocked = false,
-            Ok(Written::Blocked) => self.block(key, registry, pool),
-            Err(_) => self.conn.transport_failed(pool),
-        }
-    }
-
-    /// Waits for room. The kernel is asked to tell of it once it was needed, and from then on: asking costs a call.
-    fn block(&mut self, key: Key, registry: &Registry, pool: &mut Pool) {
-        self.is_blocked = true;
-        if !self.tells_room {
-            self.tells_room = true;
-            let token = Token(key.index as usize);
-            if self.transport.register_writes(registry, token).is_err() {
-                self.conn.transport_failed(pool);
-            }
-        }
-    }
-
-    /// Sets the timer if there is none that goes off in time. Deadlines mostly move away: then it goes off early, and is
-    /// set anew only there.
-    fn set_timer(&mut self, key: Key, wheel: &mut Wheel) {
-        if let Some(deadline) = self.conn.deadline()
-            && (self.timer == 0 || wheel.tick(deadline) < self.timer)
-        {
-            self.timer = wheel.set(key, deadline);
-        }
     }
 }
 

@@ -9,11 +9,11 @@
 
 mod above;
 mod lines;
+mod line;
 mod post;
-mod slab;
-mod wheel;
 mod transport;
 mod turn;
+#[cfg(unix)]
 mod foreign;
 mod shards;
 
@@ -21,4 +21,4 @@ pub use above::{Above, Left, Opening};
 pub use lines::{Lines, Unsent};
 pub use post::{NotSent, Post};
 pub use shards::{Settings, ShardFailure, Shards};
-pub use slab::Key;
+pub use taiwa_hub::slab::Key;

@@ -13,7 +13,7 @@ use std::{
 use mio::Waker;
 use taiwa::RawConnection;
 
-use super::{Above, foreign};
+use super::Above;
 
 /// The way to one shard, from any thread. Cloning it is cheap.
 ///
@@ -91,12 +91,17 @@ impl<A: Above> Post<A> {
     /// What is no socket is carried there by a task.
     ///
     /// # Errors
-    /// If the system makes no pair of sockets for what is none; the connection is dropped.
+    /// If the system makes no pair of sockets for what is none, as systems other than unix don't; the connection is dropped.
     ///
     /// # Panics
     /// For what is no socket, outside of a tokio runtime.
     pub fn join(&self, raw: RawConnection, opening: A::Opening) -> std::io::Result<()> {
-        let raw = foreign::carry(raw)?;
+        #[cfg(unix)]
+        let raw = super::foreign::carry(raw)?;
+        #[cfg(not(unix))]
+        if let taiwa::RawTransport::Other(_) = raw.transport {
+            return Err(std::io::ErrorKind::Unsupported.into());
+        }
         let _ = self.put(Inbound::Join(Box::new((raw, opening))));
         Ok(())
     }

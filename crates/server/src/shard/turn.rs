@@ -14,8 +14,11 @@ use mio::{Events, Poll, Token};
 use taiwa::{RawConnection, RawTransport};
 use taiwa_proto::{Event, Input, Step};
 
+use taiwa_hub::wheel::Due;
+
 use super::{
     Above, Key, Lines,
+    line::Reading,
     lines::Settled,
     post::{Inbound, Inbox},
     transport::Transport,
@@ -34,8 +37,6 @@ const MESSAGES_PER_LINE: usize = 1024;
 const MESSAGE_BYTES_PER_LINE: usize = 1 << 20;
 /// Letters and new lines that are taken in a turn.
 const LETTERS_PER_TURN: usize = 1024;
-/// Timers that are looked at in a turn.
-const TIMERS_PER_TURN: usize = 1024;
 /// Lines that are written in a turn; each costs a call of the kernel.
 const WRITES_PER_TURN: usize = 4096;
 /// Lines that are said goodbye to in a turn.
@@ -59,8 +60,8 @@ enum Shutdown {
     Not,
     Begun {
         until: Instant,
-        /// Places whose lines were said goodbye to.
-        parted: usize,
+        /// The next place whose line is to be said goodbye to; `None` when all were.
+        place: Option<u32>,
         /// All shards know that this one has no line left.
         is_empty: bool,
     },
@@ -148,7 +149,7 @@ impl<A: Above> Shard<A> {
                     self.join(raw, opening);
                 }
                 Some(Inbound::ShutDown(until)) => {
-                    self.shutdown = Shutdown::Begun { until, parted: 0, is_empty: false };
+                    self.shutdown = Shutdown::Begun { until, place: Some(0), is_empty: false };
                 }
                 Some(Inbound::Look) => {}
                 Some(Inbound::Stop) => return ControlFlow::Break(()),
@@ -205,7 +206,7 @@ impl<A: Above> Shard<A> {
         let mut left = bytes_max;
         while 0 < left {
             let Some((line, _)) = lines.get_mut(key) else { return };
-            if line.is_paused || matches!(line.conn.step(), Step::End(_)) {
+            if line.reading == Reading::Paused || matches!(line.conn.step(), Step::End(_)) {
                 return;
             }
             match line.transport.read(&mut buffer[..left]) {
@@ -238,8 +239,9 @@ impl<A: Above> Shard<A> {
     }
 
     fn keep_time(&mut self) {
-        for _ in 0..TIMERS_PER_TURN {
-            let Some(key) = self.lines.next_due() else { break };
+        let due = self.lines.take_due();
+        for Due { key, .. } in &due {
+            let key = *key;
             // A peer is not to be blamed for bytes that only wait to be read.
             self.read(key, BYTES_PER_LINE);
             let now = self.lines.now();
@@ -248,6 +250,7 @@ impl<A: Above> Shard<A> {
                 self.lines.touch(key);
             }
         }
+        self.lines.give_back(due);
         if self.above.deadline().is_some_and(|it| it <= self.lines.now()) {
             self.above.timeout(&mut self.lines);
         }
@@ -265,16 +268,16 @@ impl<A: Above> Shard<A> {
     }
 
     fn is_parting(&self) -> bool {
-        matches!(self.shutdown, Shutdown::Begun { parted, .. } if parted < self.lines.places())
+        matches!(self.shutdown, Shutdown::Begun { place: Some(_), .. })
     }
 
     fn say_farewell(&mut self) {
-        if let Shutdown::Begun { parted, .. } = &mut self.shutdown
-            && *parted < self.lines.places()
-        {
-            let keys = self.lines.keys(*parted, FAREWELLS_PER_TURN);
-            *parted += FAREWELLS_PER_TURN;
-            for key in keys {
+        let Shutdown::Begun { place, .. } = &mut self.shutdown else { return };
+        for _ in 0..FAREWELLS_PER_TURN {
+            let Some(from) = *place else { return };
+            let key = self.lines.next_from(from);
+            *place = key.and_then(|it| it.index().checked_add(1));
+            if let Some(key) = key {
                 self.above.farewell(key, &mut self.lines);
             }
         }
@@ -315,7 +318,7 @@ fn take_in<A: Above>(
     loop {
         let Some((line, pool)) = lines.get_mut(key) else { return ControlFlow::Break(()) };
         let is_over = share.messages == 0 || share.bytes == 0;
-        if line.is_paused || (is_over && !input.is_empty()) {
+        if line.reading == Reading::Paused || (is_over && !input.is_empty()) {
             lines.keep_leftover(key, input.into_rest());
             if is_over {
                 lines.make_ready(key);

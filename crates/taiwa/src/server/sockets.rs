@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{self, Display},
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, atomic::Ordering},
 };
 
 use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate, handshake::Origins};
@@ -89,7 +89,11 @@ impl Sockets {
     /// Returns how many sockets are open. One that its closure has dropped counts until the closing
     /// handshake is over.
     pub fn open(&self) -> usize {
-        self.registry.seats.borrow().open
+        self.registry.seats.borrow().open + self.apart()
+    }
+
+    fn apart(&self) -> usize {
+        self.registry.terms.apart.load(Ordering::Relaxed)
     }
 
     /// Closes each socket with 1001, and waits until all are closed; upgrades get status 503 from now on.
@@ -124,7 +128,7 @@ impl Sockets {
             return Err(Rejection::GoingAway);
         }
         let is_taken = seats.send_if_modified(|it| {
-            let is_free = it.taken < *sockets_max;
+            let is_free = it.taken + self.apart() < *sockets_max;
             it.taken += usize::from(is_free);
             is_free
         });

@@ -22,8 +22,8 @@ pub(super) struct Terms {
     pub(super) subprotocols: Subprotocols,
     pub(super) on_error: OnError,
     pub(super) going_away: Arc<GoingAway>,
-    /// Connections of the server that were handed out in pieces and have not ended.
-    pub(super) apart: Arc<AtomicUsize>,
+    /// Connections that were handed out in pieces and have not ended.
+    pub(super) apart: AtomicUsize,
 }
 
 impl Terms {

@@ -23,6 +23,7 @@ mod proxy;
 mod proxy_programs;
 mod policies;
 mod proxy_protocol;
+mod raw;
 mod refusals;
 mod reload;
 mod server;

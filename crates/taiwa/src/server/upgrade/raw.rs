@@ -4,10 +4,7 @@ use std::{
     fmt,
     future::Future,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use bytes::{Buf, BytesMut};
@@ -23,22 +20,20 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{
-    Rejection, Reply, Road, Upgrade,
-    returned::{Arrived, Kept},
-};
+use super::{Rejection, Reply, Road, Upgrade, returned::Arrived};
 use crate::{
     error::Error,
     io::{BoxIo, Io, downcast},
     rewind::Rewind,
-    server::sockets::Seat,
+    server::Terms,
     websocket::now,
 };
 
 /// An accepted WebSocket in pieces: its protocol, its transport and what was read already. For servers that poll
 /// sockets themselves; everybody else takes [`Upgrade::accept`].
 ///
-/// From here on nobody but its owner reads, writes, keeps time or closes it.
+/// From here on nobody but its owner reads, writes, keeps time or closes it: who shuts a server down has to close these,
+/// too.
 pub struct RawConnection {
     /// The protocol, open, with the settings of the server and what was agreed on.
     pub connection: Connection,
@@ -78,38 +73,19 @@ pub trait RawIo: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> RawIo for T {}
 
-/// A place among the connections of a server; given back when dropped.
-#[derive(Default)]
-pub struct RawSeat {
-    #[expect(dead_code, reason = "held to be dropped")]
-    held: Held,
-}
-
-#[derive(Default)]
-#[expect(dead_code, reason = "held to be dropped")]
-enum Held {
-    #[default]
-    Nothing,
-    OfServer(Counted),
-    OfSockets(Seat),
-}
+/// A place among the connections of a server, or of a [`Sockets`](crate::Sockets); given back when dropped.
+pub struct RawSeat(Arc<Terms>);
 
 impl RawSeat {
-    fn of_sockets(seat: Seat) -> Self {
-        Self { held: Held::OfSockets(seat) }
-    }
-
-    fn of_server(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self { held: Held::OfServer(Counted(Arc::clone(count))) }
+    fn take(terms: &Arc<Terms>) -> Self {
+        terms.apart.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(terms))
     }
 }
 
-struct Counted(Arc<AtomicUsize>);
-
-impl Drop for Counted {
+impl Drop for RawSeat {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.apart.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -131,7 +107,7 @@ impl Upgrade {
         let (transfer, transferred) = oneshot::channel();
         reply.send(Reply::Accept(response, transfer)).map_err(|_| Error::Lost)?;
         let (io, leftover) = transferred.await.map_err(|_| Error::Lost)?;
-        let seat = RawSeat::of_server(&self.terms.apart);
+        let seat = RawSeat::take(&self.terms);
         let connection = Connection::new(Role::Server, self.config, agreed.deflate, now());
         RawConnection::new(connection, io, leftover, agreed.subprotocol, seat)
     }
@@ -151,10 +127,8 @@ impl Upgrade {
         let opening = async move {
             let Arrived { io, leftover, agreed, config, terms, kept, .. } =
                 accepted.arrive().await?;
-            let seat = match kept {
-                Kept::Seat(seat) => RawSeat::of_sockets(seat),
-                Kept::Home(_) => RawSeat::of_server(&terms.apart),
-            };
+            let seat = RawSeat::take(&terms);
+            drop(kept);
             let connection = Connection::new(Role::Server, config, agreed.deflate, now());
             RawConnection::new(connection, io, leftover, agreed.subprotocol, seat)
         };

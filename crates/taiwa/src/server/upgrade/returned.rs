@@ -299,8 +299,8 @@ struct Open {
 }
 
 /// Says, when dropped, that the socket is no more.
+#[expect(dead_code, reason = "held to be dropped")]
 pub(super) enum Kept {
-    #[expect(dead_code, reason = "held to be dropped")]
     Home(oneshot::Sender<Box<Inner>>),
     Seat(Seat),
 }

@@ -1,0 +1,107 @@
+//! [`Line`]: one connection, and how it is written and timed.
+
+use std::time::Instant;
+
+use mio::{Registry, Token};
+use taiwa::RawSeat;
+use taiwa_hub::wheel::{Alarm, Wheel};
+use taiwa_proto::{Connection, Pool};
+
+use super::{
+    Key,
+    transport::{Transport, Written},
+};
+
+/// One connection.
+pub(super) struct Line {
+    pub(super) conn: Connection,
+    pub(super) transport: Transport,
+    _seat: RawSeat,
+    pub(super) alarm: Alarm,
+    /// When the alarm goes off; earlier deadlines alone set it anew.
+    pub(super) rings_at: Option<Instant>,
+    pub(super) reading: Reading,
+    pub(super) writing: Writing,
+    /// In the queue of lines to be written.
+    pub(super) is_touched: bool,
+    /// In the queue of lines to be read.
+    pub(super) is_ready: bool,
+    /// The kernel said that there will be no more input: a short read is not the last one.
+    pub(super) end_is_near: bool,
+    /// Something did not fit, and who stands above waits for room.
+    pub(super) is_awaited: bool,
+}
+
+/// Whether a line is read.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Reading {
+    Wanted,
+    /// Wanted again: the peer is not blamed for its silence before all was read that there is to read.
+    Resumed,
+    /// Nobody reads until [`Lines::resume`](super::Lines::resume).
+    Paused,
+}
+
+/// Whether the kernel takes bytes.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Writing {
+    /// It always did.
+    New,
+    /// It tells when it does again, because once it did not.
+    Free,
+    /// It took no more at the last attempt.
+    Blocked,
+}
+
+impl Line {
+    pub(super) fn new(conn: Connection, transport: Transport, seat: RawSeat) -> Self {
+        Self {
+            conn,
+            transport,
+            _seat: seat,
+            alarm: Alarm::default(),
+            rings_at: None,
+            reading: Reading::Wanted,
+            writing: Writing::New,
+            is_touched: false,
+            is_ready: false,
+            end_is_near: false,
+            is_awaited: false,
+        }
+    }
+
+    pub(super) fn write(&mut self, key: Key, registry: &Registry, now: Instant, pool: &mut Pool) {
+        let wrote = |conn: &mut Connection, n| conn.wrote(n, now, pool);
+        match self.transport.write(&mut self.conn, wrote) {
+            Ok(Written::All) => {}
+            Ok(Written::Blocked) => self.block(key, registry, pool),
+            Err(_) => self.conn.transport_failed(pool),
+        }
+    }
+
+    /// Waits for room. The kernel is asked to tell of it once it was needed, and from then on: asking costs a call.
+    pub(super) fn block(&mut self, key: Key, registry: &Registry, pool: &mut Pool) {
+        if std::mem::replace(&mut self.writing, Writing::Blocked) == Writing::New
+            && self.transport.register_writes(registry, token(key)).is_err()
+        {
+            self.conn.transport_failed(pool);
+        }
+    }
+
+    /// Sets the timer if there is none that goes off in time. Deadlines mostly move away: then it goes off early, and is
+    /// set anew only there.
+    pub(super) fn set_timer(&mut self, key: Key, wheel: &mut Wheel<Key>) {
+        if let Some(deadline) = self.conn.deadline()
+            && self.rings_at.is_none_or(|it| deadline < it)
+        {
+            self.rings_at = Some(deadline);
+            self.alarm.set(deadline, key, wheel);
+        }
+    }
+}
+
+/// An event of the kernel carries the key, so that one of a line that ended means no other.
+pub(super) fn token(key: Key) -> Token {
+    const { assert!(usize::BITS == 64, "shards need a machine of 64 bits") };
+    Token(key.bits() as usize)
+}

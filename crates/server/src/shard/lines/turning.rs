@@ -1,0 +1,223 @@
+//! What a turn does with its lines: lets them in, has them read, written and timed, lets them go.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use taiwa::RawSeat;
+use taiwa_hub::wheel::Due;
+use taiwa_proto::{Connection, Pool, Step};
+
+use super::Lines;
+use crate::shard::{
+    Key, Left,
+    line::{Line, Reading, Writing, token},
+    transport::{Transport, Written},
+};
+
+/// What the engine does with its lines.
+impl Lines {
+    /// Takes in a line and reads it in this turn: bytes behind its handshake, and what came before it was registered.
+    pub(in crate::shard) fn join(
+        &mut self,
+        conn: Connection,
+        mut transport: Transport,
+        leftover: BytesMut,
+        seat: RawSeat,
+    ) -> io::Result<Key> {
+        let registry = &self.registry;
+        let mut registered = Ok(());
+        let key = self.slab.insert_with(|key| {
+            registered = transport.register(registry, token(key));
+            Line::new(conn, transport, seat)
+        });
+        let key = key.ok_or(io::ErrorKind::OutOfMemory)?;
+        if let Err(error) = registered {
+            self.slab.remove(key);
+            return Err(error);
+        }
+        self.keep_leftover(key, &leftover);
+        self.make_ready(key);
+        self.touch(key);
+        Ok(key)
+    }
+
+    /// Notes what the kernel says of a line.
+    pub(in crate::shard) fn notice(&mut self, event: &mio::event::Event) {
+        let Some(key) = Key::from_bits(event.token().0 as u64) else { return };
+        let Some(line) = self.slab.get_mut(key) else { return };
+        if event.is_error() && line.reading == Reading::Paused {
+            // A reset: nobody is left who could be answered, whatever waits to be read.
+            return self.cut(key);
+        }
+        line.end_is_near |= event.is_read_closed() || event.is_error();
+        if event.is_writable() && line.writing == Writing::Blocked {
+            line.writing = Writing::Free;
+            self.touch(key);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.make_ready(key);
+        }
+    }
+
+    pub(in crate::shard) fn get_mut(&mut self, key: Key) -> Option<(&mut Line, &mut Pool)> {
+        Some((self.slab.get_mut(key)?, &mut self.pool))
+    }
+
+    /// Has a line written, its step taken and its timer set at the end of the turn.
+    pub(in crate::shard) fn touch(&mut self, key: Key) {
+        if let Some(line) = self.slab.get_mut(key)
+            && !line.is_touched
+        {
+            line.is_touched = true;
+            self.touched.push_back(key);
+        }
+    }
+
+    /// Has a line read.
+    pub(in crate::shard) fn make_ready(&mut self, key: Key) {
+        if let Some(line) = self.slab.get_mut(key)
+            && !line.is_ready
+        {
+            line.is_ready = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    pub(in crate::shard) fn next_ready(&mut self) -> Option<Key> {
+        let key = self.ready.pop_front()?;
+        if let Some(line) = self.slab.get_mut(key) {
+            line.is_ready = false;
+        }
+        Some(key)
+    }
+
+    pub(in crate::shard) fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    pub(in crate::shard) fn has_work(&self) -> bool {
+        !self.ready.is_empty() || !self.touched.is_empty()
+    }
+
+    pub(in crate::shard) fn keep_leftover(&mut self, key: Key, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.leftovers.insert(key, BytesMut::from(bytes));
+        }
+    }
+
+    pub(in crate::shard) fn take_leftover(&mut self, key: Key) -> Option<BytesMut> {
+        let leftover = self.leftovers.remove(&key);
+        if self.leftovers.is_empty() && LEFTOVERS_KEPT < self.leftovers.capacity() {
+            self.leftovers = HashMap::new();
+        }
+        leftover
+    }
+
+    /// Notes that all was read that there was to read.
+    pub(in crate::shard) fn drained(&mut self, key: Key) {
+        let now = self.now;
+        if let Some(line) = self.slab.get_mut(key)
+            && line.reading == Reading::Resumed
+        {
+            line.reading = Reading::Wanted;
+            line.conn.resume(now);
+        }
+    }
+
+    /// Takes lines whose time has come, some of them.
+    pub(in crate::shard) fn take_due(&mut self) -> Vec<Due<Key>> {
+        let mut due = std::mem::take(&mut self.due);
+        due.clear();
+        self.wheel.advance(self.now, TIMERS_PER_TURN, &mut due);
+        due.retain(|it| {
+            let Some(line) = self.slab.get_mut(it.key) else { return false };
+            let rings = line.alarm.rings(it.tick);
+            if rings {
+                line.rings_at = None;
+            }
+            rings
+        });
+        due
+    }
+
+    /// Takes back the room for them.
+    pub(in crate::shard) fn give_back(&mut self, due: Vec<Due<Key>>) {
+        self.due = due;
+    }
+
+    pub(in crate::shard) fn timer_deadline(&self) -> Option<Instant> {
+        self.wheel.next()
+    }
+
+    pub(in crate::shard) fn next_touched(&mut self) -> Option<Key> {
+        let key = self.touched.pop_front()?;
+        if let Some(line) = self.slab.get_mut(key) {
+            line.is_touched = false;
+        }
+        Some(key)
+    }
+
+    /// Writes a line, takes it as far towards its end as it goes, and sets its timer.
+    pub(in crate::shard) fn settle(&mut self, key: Key) -> Option<Settled> {
+        let Self { slab, pool, now, registry, wheel, .. } = self;
+        let line = slab.get_mut(key)?;
+        if line.writing != Writing::Blocked {
+            line.write(key, registry, *now, pool);
+        }
+        if let Step::ShutDown = line.conn.step()
+            && line.writing != Writing::Blocked
+        {
+            match line.transport.shut_down() {
+                Ok(Written::Blocked) => line.block(key, registry, pool),
+                // What failed here can't be told to the peer any more: it ends all the same.
+                Ok(Written::All) | Err(_) => line.conn.shut_down(),
+            }
+        }
+        if let Step::End(end) = line.conn.step() {
+            let stats = line.conn.stats();
+            self.slab.remove(key);
+            self.take_leftover(key);
+            return Some(Settled::Left(Left { end, stats }));
+        }
+        line.set_timer(key, wheel);
+        // Half of the limit, so that it is not full again after one message.
+        let has_room = line.conn.has_room_beside(line.conn.outbox().len());
+        (line.is_awaited && has_room).then(|| {
+            line.is_awaited = false;
+            Settled::Room
+        })
+    }
+
+    /// Returns the key of the first line at this place or after it.
+    pub(in crate::shard) fn next_from(&self, place: u32) -> Option<Key> {
+        self.slab.next_from(place)
+    }
+
+    /// Gives back room that a peak took, as far as it is known to be too much.
+    pub(in crate::shard) fn shrink(&mut self) {
+        for queue in [&mut self.touched, &mut self.ready] {
+            if queue.is_empty() && QUEUE_KEPT < queue.capacity() {
+                *queue = VecDeque::new();
+            }
+        }
+    }
+}
+
+/// What a timer may be late by.
+pub(super) const GRANULARITY: Duration = Duration::from_millis(50);
+/// Timers that are looked at in a turn.
+const TIMERS_PER_TURN: usize = 1024;
+/// Keys for which an emptied queue keeps its room.
+const QUEUE_KEPT: usize = 4096;
+/// Leftovers for which an emptied map keeps its room.
+const LEFTOVERS_KEPT: usize = 256;
+
+/// What settling a line brought.
+pub(in crate::shard) enum Settled {
+    Left(Left),
+    Room,
+}
