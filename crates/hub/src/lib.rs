@@ -5,6 +5,7 @@ pub mod outlet;
 pub mod order;
 pub mod letter;
 mod shard;
+pub mod fossil;
 pub mod history;
 pub mod idempotency;
 pub mod rate;
