@@ -78,6 +78,12 @@ pub(super) enum Asked {
     Again(Instant),
 }
 
+impl Asked {
+    fn is_answered_by(self, held: &Held) -> bool {
+        matches!(self, Self::Again(since) if held.at >= since)
+    }
+}
+
 /// What the set says of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -137,21 +143,19 @@ impl JwksUrl {
             (state.held.clone(), self.may_fetch(&state, now))
         };
         let may_fetch = may_fetch && matches!(asked, Asked::First);
-        // Too old a set is none.
-        let held = held.filter(|held| now < after(held.at, self.kept_for(held)));
+        // Too old a set is none, unless it was fetched for this token.
+        let held = held.filter(|held| {
+            let kept_for = held.fresh_for.max(self.settings.kept_max);
+            asked.is_answered_by(held) || now < after(held.at, kept_for)
+        });
         let Some(held) = held else { return self.without(may_fetch) };
         if now >= after(held.at, held.fresh_for) && may_fetch {
             return Answer::Fetch;
         }
         match held.keys.check(token, tries_max) {
-            // A set that was fetched for this token has no newer one behind it.
-            Checked::Unknown { tried } => match asked {
-                Asked::Again(since) if held.at >= since => {
-                    Answer::Checked(Checked::Unknown { tried })
-                }
-                _ => self.without(may_fetch),
-            },
-            known => Answer::Checked(known),
+            // Behind a set that was fetched for this token there is no newer one.
+            Checked::Unknown { .. } if !asked.is_answered_by(&held) => self.without(may_fetch),
+            checked => Answer::Checked(checked),
         }
     }
 
@@ -161,10 +165,6 @@ impl JwksUrl {
         }
         self.unavailable.fetch_add(1, Ordering::Relaxed);
         Answer::Unavailable
-    }
-
-    fn kept_for(&self, held: &Held) -> Duration {
-        held.fresh_for.max(self.settings.kept_max)
     }
 
     /// Returns whether a fetch may begin, or be waited for.
@@ -194,12 +194,12 @@ impl JwksUrl {
     async fn run(&self) {
         match self.request().await {
             Ok(held) => {
-                debug!("fetched a JWK set");
+                debug!(host = self.url.host(), "fetched a JWK set");
                 self.lock().held = Some(held);
                 self.fetched.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {
-                warn!("a JWK set can't be fetched: {error}");
+                warn!(host = self.url.host(), "a JWK set can't be fetched: {error}");
                 self.failed.fetch_add(1, Ordering::Relaxed);
             }
         }
