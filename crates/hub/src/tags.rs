@@ -263,7 +263,7 @@ impl Filters {
         }
     }
 
-    /// Tells whether the tags of a publication are what the filter asks for; see [`matches`]. `number` is another one for
+    /// Tells whether the tags of a publication are what the filter asks for; see [`matches()`]. `number` is another one for
     /// every publication: asked about the same again, the filter only remembers. A filter that is gone matches nothing.
     pub fn matches(&mut self, id: FilterId, tags: &Tags, number: u64) -> bool {
         let Some(Some(shared)) = self.shared.get_mut(id.0 as usize) else { return false };
