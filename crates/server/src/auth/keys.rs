@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, UnparsedPublicKey};
 use jsonwebtoken::{
     AlgorithmFamily, DecodingKey, DecodingKeyKind,
-    crypto::{self, aws_lc},
+    crypto::aws_lc,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse},
 };
 
@@ -165,18 +165,18 @@ impl Key {
 
     fn verifies(&self, token: &Token<'_>) -> bool {
         let message = token.message.as_bytes();
+        let Some(signature) = token.signature_bytes() else { return false };
         match token.algorithm {
+            // Not by the provider of the process: what other crates of a program ask of `jsonwebtoken` may leave none,
+            // and that panics.
             Algorithm::Common(algorithm) => {
-                crypto::verify(token.signature, message, &self.decoding, algorithm).unwrap_or(false)
+                (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&algorithm, &self.decoding)
+                    .is_ok_and(|verifier| verifier.verify(message, &signature).is_ok())
             }
-            Algorithm::Es512 => {
-                let point = self.decoding.try_get_as_bytes();
-                let (Ok(point), Some(signature)) = (point, token.signature_bytes()) else {
-                    return false;
-                };
+            Algorithm::Es512 => self.decoding.try_get_as_bytes().is_ok_and(|point| {
                 let key = UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point);
                 key.verify(message, &signature).is_ok()
-            }
+            }),
         }
     }
 }
