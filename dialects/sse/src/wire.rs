@@ -47,7 +47,7 @@ pub(crate) fn wish(knock: &Knock<'_>, settings: &Settings) -> Result<Wish, Refus
     // WHATWG HTML §9.2.3: the header is set if the last event ID "is not the empty string".
     let id = header.or_else(|| knock.query("lastEventId")).filter(|it| !it.is_empty());
     let half = settings.retry.as_millis() / 2 + 1;
-    let more = Duration::from_millis(((knock.session.0 >> 64) % half) as u64);
+    let more = Duration::from_millis(((knock.random >> 64) % half) as u64);
     Ok(Wish {
         cursor: Cursor::read(channels, id.as_deref()),
         last: truth(knock, "last")?,
