@@ -166,6 +166,15 @@ impl Lines {
         self.slab.get(key).map_or(0, |line| line.conn.outbox().len())
     }
 
+    /// Has [`Above::room`](super::Above::room) called once less than half of
+    /// [`Limits::outbox_bytes_max`](taiwa::Limits) waits, at the end of this turn at the earliest.
+    pub fn await_room(&mut self, key: Key) {
+        if let Some(line) = self.slab.get_mut(key) {
+            line.is_awaited = true;
+            self.touch(key);
+        }
+    }
+
     /// Tells whether messages can be sent on a line: it has not ended and does not close.
     pub fn is_open(&self, key: Key) -> bool {
         self.slab.get(key).is_some_and(|line| line.conn.is_open())

@@ -109,7 +109,10 @@ impl<A: Above> Post<A> {
     pub(super) fn put(&self, inbound: Inbound<A>) -> Result<(), Inbound<A>> {
         let Mailbox { queue, waker, is_woken, waiting, .. } = &*self.mailbox;
         waiting.fetch_add(1, Ordering::Relaxed);
-        queue.send(inbound).map_err(|mpsc::SendError(unsent)| unsent)?;
+        if let Err(mpsc::SendError(unsent)) = queue.send(inbound) {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(unsent);
+        }
         // Whoever finds the shard woken sent before it looks: see `Inbox::open`.
         if !is_woken.swap(true, Ordering::AcqRel) {
             waker.wake().expect("an eventfd that is open takes a wake-up");

@@ -99,7 +99,7 @@ impl<A: Above> Shard<A> {
             self.wait(letters_wait)?;
             letters_wait = match self.take_letters() {
                 ControlFlow::Continue(more) => more,
-                ControlFlow::Break(()) => return Ok(()),
+                ControlFlow::Break(()) => break,
             };
             self.notice();
             self.read_ready();
@@ -108,8 +108,22 @@ impl<A: Above> Shard<A> {
             self.say_farewell();
             self.settle();
             if self.is_over(company) {
-                return Ok(());
+                break;
             }
+        }
+        self.drop_all();
+        Ok(())
+    }
+
+    /// Drops all lines that are left. Their end is told as every end is.
+    fn drop_all(&mut self) {
+        let mut place = 0;
+        while let Some(key) = self.lines.next_from(place) {
+            self.lines.cut(key);
+            place = key.index().saturating_add(1);
+        }
+        while !self.lines.is_empty() && self.lines.has_touched() {
+            self.settle();
         }
     }
 
@@ -148,9 +162,13 @@ impl<A: Above> Shard<A> {
                     let (raw, opening) = *line;
                     self.join(raw, opening);
                 }
-                Some(Inbound::ShutDown(until)) => {
-                    self.shutdown = Shutdown::Begun { until, place: Some(0), is_empty: false };
-                }
+                Some(Inbound::ShutDown(by)) => match &mut self.shutdown {
+                    Shutdown::Begun { until, .. } => *until = by.min(*until),
+                    Shutdown::Not => {
+                        self.shutdown =
+                            Shutdown::Begun { until: by, place: Some(0), is_empty: false };
+                    }
+                },
                 Some(Inbound::Look) => {}
                 Some(Inbound::Stop) => return ControlFlow::Break(()),
             }
@@ -226,6 +244,10 @@ impl<A: Above> Shard<A> {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !line.transport.is_plain() {
+                        // TLS may have answered something that nobody else sees.
+                        lines.touch(key);
+                    }
                     return lines.drained(key);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -133,6 +133,10 @@ async fn shutting_down_does_not_wait_longer_than_it_was_told_to() {
     soon(site.shards.shut_down(Duration::from_millis(300))).await.unwrap();
     let took = began.elapsed();
     assert!((300..3_000).contains(&took.as_millis()), "{took:?}");
+    // What is dropped is told as every end is.
+    assert_eq!(site.left().await.1.end, End::Lost);
+    // Again does no harm.
+    assert_eq!(soon(site.shards.shut_down(Duration::from_secs(9))).await, Ok(()));
     assert_eq!(raw::read_to_end(&mut tcp).await, b"\x88\x02\x03\xe9");
 }
 

@@ -69,10 +69,17 @@ impl Above for Room {
 
     fn received(&mut self, key: Key, message: Payload<'_>, lines: &mut Lines) {
         match &*self.paths[&key] {
-            "/echo" => match lines.send_slice(key, message.kind(), message.as_slice()) {
-                Ok(()) | Err(Unsent::Misuse(taiwa::Misuse::Closing)) => {}
-                Err(unsent) => panic!("{unsent}"),
-            },
+            "/echo" => {
+                match lines.send_slice(key, message.kind(), message.as_slice()) {
+                    Ok(()) | Err(Unsent::Misuse(taiwa::Misuse::Closing)) => {}
+                    Err(unsent) => panic!("{unsent}"),
+                }
+                // Who does not read what comes back is not read.
+                if 100_000 < lines.queued_bytes(key) {
+                    lines.pause(key);
+                    lines.await_room(key);
+                }
+            }
             "/all" => {
                 let message = message.into_message().into();
                 for key in self.paths.keys() {
@@ -100,8 +107,11 @@ impl Above for Room {
         job(self, lines);
     }
 
-    fn room(&mut self, key: Key, _lines: &mut Lines) {
-        self.tell(Told::Room(key));
+    fn room(&mut self, key: Key, lines: &mut Lines) {
+        match &*self.paths[&key] {
+            "/echo" => lines.resume(key),
+            _ => self.tell(Told::Room(key)),
+        }
     }
 }
 

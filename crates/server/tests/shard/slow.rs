@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use taiwa::{Config, Keepalive, Limits, Message};
 use taiwa_server::shard::Unsent;
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{sleep, timeout},
+};
 
 use super::{Told, connect, defaults, raw, site, soon};
 
@@ -92,16 +95,45 @@ async fn a_paused_line_is_not_read_nor_blamed_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn who_sends_and_does_not_read_is_not_read_and_gets_all_in_the_end() {
+    const MESSAGES: usize = 400;
+    let limits = Limits { outbox_bytes_max: 250_000, ..Limits::default() };
+    let (mut site, addr) = site(Config { limits, ..defaults() }).await;
+    let mut tcp = raw::open(addr, "/echo", b"").await;
+    let (key, _) = site.joined().await;
+    let (mut reading, mut writing) = tcp.split();
+    let mut frames = Vec::new();
+    for i in 0..MESSAGES {
+        frames.extend_from_slice(&raw::frame(0x82, &vec![i as u8; 50_000]));
+    }
+    let written = writing.write_all(&frames);
+    // All that both kernels take, and no more.
+    let mut written = std::pin::pin!(written);
+    assert!(timeout(Duration::from_millis(500), written.as_mut()).await.is_err());
+    let queued = site.ask(move |_, lines| lines.queued_bytes(key)).await;
+    assert!((1..=250_000).contains(&queued), "{queued}");
+    let reads = async {
+        let mut frame = vec![0; 50_004];
+        for i in 0..MESSAGES {
+            reading.read_exact(&mut frame).await.unwrap();
+            assert!(frame[4..].iter().all(|it| *it == i as u8));
+        }
+    };
+    let (written, ()) = soon(async { tokio::join!(written, reads) }).await;
+    written.unwrap();
+}
+
+#[tokio::test]
 async fn a_line_paused_amid_one_read_goes_on_where_it_stopped() {
     let (mut site, addr) = site(defaults()).await;
-    let mut site_pauses = raw::open(addr, "/tell", b"").await;
+    let mut tcp = raw::open(addr, "/tell", b"").await;
     let (key, _) = site.joined().await;
     site.ask(move |room, _| {
         room.pauses = Some(key);
     })
     .await;
     let frames: Vec<u8> = (0..10).flat_map(|it| raw::frame(0x81, &[b'0' + it])).collect();
-    soon(tokio::io::AsyncWriteExt::write_all(&mut site_pauses, &frames)).await.unwrap();
+    soon(tcp.write_all(&frames)).await.unwrap();
     for expected in 0..10 {
         let Told::Received(_, text) = site.next().await else { panic!("only messages come") };
         assert_eq!(text, expected.to_string());
@@ -120,7 +152,7 @@ async fn who_floods_does_not_starve_others() {
         flooding.spawn(async move {
             // The smallest messages: the most work for a byte.
             let frames = raw::frame(0x82, b"").repeat(20_000);
-            while tokio::io::AsyncWriteExt::write_all(&mut tcp, &frames).await.is_ok() {}
+            while tcp.write_all(&frames).await.is_ok() {}
         });
     }
     let mut socket = connect(addr, "/echo").await;

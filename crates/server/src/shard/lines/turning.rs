@@ -103,6 +103,10 @@ impl Lines {
         !self.ready.is_empty() || !self.touched.is_empty()
     }
 
+    pub(in crate::shard) fn has_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     pub(in crate::shard) fn keep_leftover(&mut self, key: Key, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.leftovers.insert(key, BytesMut::from(bytes));
