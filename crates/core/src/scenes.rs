@@ -68,7 +68,11 @@ mod script;
 mod fields;
 mod asked;
 mod told;
+mod ledger;
 mod stage;
+mod shake;
+
+pub use shake::shake;
 
 use std::time::Instant;
 

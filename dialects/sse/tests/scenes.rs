@@ -1,23 +1,39 @@
-//! Plays the transcripts of `scenes/`.
+//! Plays the transcripts of `scenes/`, as they are and shaken.
 
 use std::{fs, path::Path, time::Instant};
 
-use taiwa_core::scenes::play;
+use taiwa_core::scenes::{play, shake};
 use taiwa_sse::{Settings, Sse};
+
+fn dialect() -> Sse {
+    let cookie = Some("session".into());
+    Sse::new(Settings { channels_max: 3, early_max: 3, cookie, ..Settings::default() })
+}
+
+/// Returns the name and the text of each file.
+fn scenes() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenes");
+    let paths = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
+    paths.map(|it| (it.display().to_string(), fs::read_to_string(it).unwrap())).collect()
+}
 
 #[test]
 fn scenes_play_as_written() {
-    let cookie = Some("session".into());
-    let settings = Settings { channels_max: 3, early_max: 3, cookie, ..Settings::default() };
-    let dialect = Sse::new(settings);
-    let mut played = 0;
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenes")).unwrap() {
-        let path = entry.unwrap().path();
-        let text = fs::read_to_string(&path).unwrap();
-        if let Err(fault) = play(&dialect, &text, Instant::now()) {
-            panic!("{}: {fault}", path.display());
+    let scenes = scenes();
+    assert!(scenes.len() >= 9, "{}", scenes.len());
+    for (name, text) in scenes {
+        if let Err(fault) = play(&dialect(), &text, Instant::now()) {
+            panic!("{name}: {fault}");
         }
-        played += 1;
     }
-    assert!(played >= 9, "{played}");
+}
+
+#[test]
+fn nonsense_neither_panics_nor_breaks_the_rules_of_all_dialects() {
+    let text: String = scenes().into_iter().map(|(_, text)| text + "\n").collect();
+    for seed in 0..500 {
+        if let Err(fault) = shake(&dialect(), &text, seed, Instant::now()) {
+            panic!("{fault}");
+        }
+    }
 }

@@ -1,19 +1,20 @@
 //! A dialect's world in a scene: the server, the hub and the clock, as far as one client sees them.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{fmt, time::Instant};
 
 use bytes::Bytes;
 
 use super::{
     ADDRESS, SESSION,
-    asked::{shown, shown_answer, shown_refusal, target},
+    asked::{shown, shown_answer, shown_refusal},
     fields::{shown_quoted, time},
+    ledger::Ledger,
     script::{Block, Kind, control, sent},
     told::{Told, read},
 };
 use crate::{
-    Action, Actions, Addressee, Command, Conversation, Delivery, Dialect, Door, Event, Exchange,
-    Input, Knock, Line, Link, Message, Reply, Request, Response, Said, Target, Token, Transport,
+    Action, Actions, Addressee, Conversation, Delivery, Dialect, Door, Event, Exchange, Input,
+    Knock, Line, Message, Request, Response, Said, Target, Transport,
 };
 
 /// A conversation's deadline that stays in the past so often is no progress.
@@ -26,10 +27,7 @@ pub(super) struct Stage<'a> {
     lines: Vec<Fate>,
     flow: Option<Line>,
     waiting: Vec<Message>,
-    subscriptions: Vec<Heard>,
-    /// How each link wants what the server subscribes it to.
-    server_side: Vec<(Link, Delivery, Option<Delivery>)>,
-    asked: BTreeMap<Token, Asked>,
+    pub(super) ledger: Ledger,
     shown: Vec<String>,
 }
 
@@ -42,21 +40,32 @@ enum Fate {
     Gone,
 }
 
-/// How a subscription delivers.
-struct Heard {
-    link: Link,
-    target: Target,
-    whole: Delivery,
-    delta: Option<Delivery>,
+/// Who made a step go wrong.
+#[derive(Debug)]
+pub(super) enum Blame {
+    /// The scene, which says what no client, hub or server could.
+    Scene(String),
+    /// The dialect, which did what none may.
+    Dialect(String),
 }
 
-/// What a reply may change.
-enum Asked {
-    Subscribe(Heard),
-    Connect(Link, Option<Delivery>, Option<Delivery>),
-    Unsubscribe(Link, Target),
-    Leave(Link),
-    Other,
+impl From<String> for Blame {
+    fn from(text: String) -> Self {
+        Self::Scene(text)
+    }
+}
+
+impl From<&str> for Blame {
+    fn from(text: &str) -> Self {
+        Self::Scene(text.into())
+    }
+}
+
+impl fmt::Display for Blame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Scene(text) | Self::Dialect(text)) = self;
+        f.write_str(text)
+    }
 }
 
 impl<'a> Stage<'a> {
@@ -68,15 +77,13 @@ impl<'a> Stage<'a> {
             lines: vec![],
             flow: Some(Line(0)),
             waiting: vec![],
-            subscriptions: vec![],
-            server_side: vec![],
-            asked: BTreeMap::new(),
+            ledger: Ledger::default(),
             shown: vec![],
         }
     }
 
     /// Plays one input and returns what came of it.
-    pub(super) fn step(&mut self, block: &Block) -> Result<Vec<String>, String> {
+    pub(super) fn step(&mut self, block: &Block) -> Result<Vec<String>, Blame> {
         match (block.mark, block.kind) {
             ('>', Kind::Control) if block.text.trim_end() == "left" => {
                 self.leave(Line(block.line))?
@@ -103,7 +110,7 @@ impl<'a> Stage<'a> {
         self.conversation.is_none()
     }
 
-    fn knock(&mut self, text: &str) -> Result<(), String> {
+    fn knock(&mut self, text: &str) -> Result<(), Blame> {
         let (transport, request, offered) = request(text)?;
         match self.dialect.addressee(&request) {
             Addressee::Nobody(status, text) => {
@@ -139,7 +146,7 @@ impl<'a> Stage<'a> {
                     transport,
                     request: &request,
                     subprotocol,
-                    address: ADDRESS,
+                    address: if transport == Transport::Http { ADDRESS } else { "" },
                     random: SESSION.0,
                 };
                 let opened = self.dialect.open(&knock, self.now);
@@ -162,7 +169,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn arrive(&mut self, transport: Transport, request: Request) -> Result<(), String> {
+    fn arrive(&mut self, transport: Transport, request: Request) -> Result<(), Blame> {
         let number = self.lines.len() as u32;
         match transport {
             Transport::WebSocket => {
@@ -176,7 +183,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn leave(&mut self, line: Line) -> Result<(), String> {
+    fn leave(&mut self, line: Line) -> Result<(), Blame> {
         match self.lines.get_mut(line.0 as usize) {
             None | Some(Fate::Gone) => return Err("no such line is open".into()),
             Some(state) => *state = Fate::Gone,
@@ -184,28 +191,28 @@ impl<'a> Stage<'a> {
         self.input(Input::Left(line))
     }
 
-    fn input(&mut self, input: Input) -> Result<(), String> {
+    fn input(&mut self, input: Input) -> Result<(), Blame> {
         let mut out = vec![];
         let conversation = self.conversation.as_mut().ok_or("there is no conversation")?;
         conversation.receive(input, self.now, &mut out);
         self.turn(out)
     }
 
-    fn event(&mut self, event: Event) -> Result<(), String> {
+    fn event(&mut self, event: Event) -> Result<(), Blame> {
         let mut out = vec![];
         let conversation = self.conversation.as_mut().ok_or("there is no conversation")?;
         conversation.deliver(event, self.now, &mut out);
         self.turn(out)
     }
 
-    fn wait(&mut self, until: Instant) -> Result<(), String> {
+    fn wait(&mut self, until: Instant) -> Result<(), Blame> {
         let mut timeouts = 0;
         while let Some(conversation) = &mut self.conversation
             && let Some(deadline) = conversation.deadline().filter(|it| *it <= until)
         {
             timeouts = if deadline > self.now { 0 } else { timeouts + 1 };
             if timeouts > TIMEOUTS_MAX {
-                return Err("its deadline does not move".into());
+                return Err(Blame::Dialect("its deadline does not move".into()));
             }
             self.now = self.now.max(deadline);
             let mut out = vec![];
@@ -216,14 +223,14 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn told(&mut self, told: Told) -> Result<(), String> {
+    fn told(&mut self, told: Told) -> Result<(), Blame> {
         match told {
             Told::Event(event) => {
-                self.remember(&event)?;
+                self.ledger.remember(&event)?;
                 self.event(event)
             }
             Told::Said(link, target, it, number) => {
-                let heard = self.heard(link, &target)?;
+                let heard = self.ledger.heard(link, &target)?;
                 let delta = heard.delta.filter(|_| it.delta.is_some());
                 match delta.unwrap_or(heard.whole) {
                     Delivery::Personal => self.event(Event::Said(link, target, it, number)),
@@ -236,13 +243,13 @@ impl<'a> Stage<'a> {
                 }
             }
             Told::Joined(link, it) => {
-                match self.heard(link, &Target::Channel(it.channel.clone()))?.whole {
+                match self.ledger.heard(link, &Target::Channel(it.channel.clone()))?.whole {
                     Delivery::Personal => self.event(Event::Joined(link, it)),
                     Delivery::Shared(encoding) => self.flow((encoding.encode)(&Said::Joined(&it))),
                 }
             }
             Told::Left(link, it) => {
-                match self.heard(link, &Target::Channel(it.channel.clone()))?.whole {
+                match self.ledger.heard(link, &Target::Channel(it.channel.clone()))?.whole {
                     Delivery::Personal => self.event(Event::Left(link, it)),
                     Delivery::Shared(encoding) => self.flow((encoding.encode)(&Said::Left(&it))),
                 }
@@ -250,54 +257,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn heard(&self, link: Link, to: &Target) -> Result<&Heard, String> {
-        let found = self.subscriptions.iter().find(|it| it.link == link && it.target == *to);
-        found.ok_or_else(|| format!("this client is not subscribed to {}", target(to)))
-    }
-
-    /// Follows who is subscribed to what, as the hub does.
-    fn remember(&mut self, event: &Event) -> Result<(), String> {
-        let (token, reply) = match event {
-            Event::Reply(token, reply) => (token, reply),
-            Event::Subscribed(link, channel, _) => {
-                let (whole, delta) = self.asked_for_server_side(*link);
-                let target = Target::Channel(channel.clone());
-                self.subscriptions.push(Heard { link: *link, target, whole, delta });
-                return Ok(());
-            }
-            Event::Unsubscribed(link, target, _) => {
-                self.subscriptions.retain(|it| it.link != *link || it.target != *target);
-                return Ok(());
-            }
-            _ => return Ok(()),
-        };
-        let asked = self.asked.remove(token).ok_or("nothing was asked with this token")?;
-        match (asked, reply) {
-            (Asked::Subscribe(heard), Ok(Reply::Subscribed(_))) => self.subscriptions.push(heard),
-            (Asked::Connect(link, whole, delta), Ok(Reply::Connected(connected))) => {
-                self.server_side.push((link, whole.unwrap_or(Delivery::Personal), delta));
-                for (channel, _) in &connected.subscribed {
-                    let (whole, delta) = self.asked_for_server_side(link);
-                    let target = Target::Channel(channel.clone());
-                    self.subscriptions.push(Heard { link, target, whole, delta });
-                }
-            }
-            (Asked::Unsubscribe(link, target), Ok(_)) => {
-                self.subscriptions.retain(|it| it.link != link || it.target != target);
-            }
-            (Asked::Leave(link), Ok(_)) => self.subscriptions.retain(|it| it.link != link),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn asked_for_server_side(&self, link: Link) -> (Delivery, Option<Delivery>) {
-        let found = self.server_side.iter().rev().find(|it| it.0 == link);
-        found.map_or((Delivery::Personal, None), |it| (it.1, it.2))
-    }
-
     /// Sends what all hear.
-    fn flow(&mut self, message: Option<Message>) -> Result<(), String> {
+    fn flow(&mut self, message: Option<Message>) -> Result<(), Blame> {
         self.conversation.as_ref().ok_or("there is no conversation")?;
         if let Some(message) = message {
             match self.flow {
@@ -308,10 +269,13 @@ impl<'a> Stage<'a> {
         self.turn(vec![])
     }
 
-    fn send(&mut self, line: Line, message: &Message) -> Result<(), String> {
+    fn send(&mut self, line: Line, message: &Message) -> Result<(), Blame> {
         match self.lines.get_mut(line.0 as usize) {
             None | Some(Fate::Unanswered) => {
-                return Err(format!("it sends on line {}, which is not open", line.0));
+                return Err(Blame::Dialect(format!(
+                    "it sends on line {}, which is not open",
+                    line.0
+                )));
             }
             Some(Fate::Gone) => return Ok(()),
             Some(Fate::Poll { used }) => *used = true,
@@ -320,17 +284,17 @@ impl<'a> Stage<'a> {
         if let Message::Text(bytes) = message
             && std::str::from_utf8(bytes).is_err()
         {
-            return Err(format!("it sends a text that is not UTF-8: {bytes:?}"));
+            return Err(Blame::Dialect(format!("it sends a text that is not UTF-8: {bytes:?}")));
         }
         self.shown.push(sent(line.0, message));
         Ok(())
     }
 
     /// Does what the conversation wants; then the turn is over, and with it each poll that was answered.
-    fn turn(&mut self, actions: Actions) -> Result<(), String> {
+    fn turn(&mut self, actions: Actions) -> Result<(), Blame> {
         for action in actions {
             if self.is_over() {
-                return Err(format!("behind its end it wants {action:?}"));
+                return Err(Blame::Dialect(format!("behind its end it wants {action:?}")));
             }
             self.act(action)?;
         }
@@ -341,7 +305,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn act(&mut self, action: Action) -> Result<(), String> {
+    fn act(&mut self, action: Action) -> Result<(), Blame> {
         match action {
             Action::Send(line, message) => self.send(line, &message)?,
             Action::Flow(line) => {
@@ -355,9 +319,10 @@ impl<'a> Stage<'a> {
             Action::Respond(exchange, response) => self.respond(exchange, response)?,
             Action::Ask(token, command) => {
                 self.shown.push(format!("? {token} {}", shown(&command)));
-                let unanswered = matches!(command, Command::Read(_));
-                if !unanswered && self.asked.insert(token, Asked::of(command)).is_some() {
-                    return Err(format!("it asks with token {token}, which waits for an answer"));
+                if !self.ledger.ask(token, command) {
+                    return Err(Blame::Dialect(format!(
+                        "it asks with token {token}, which waits for an answer"
+                    )));
                 }
             }
             Action::Answer(id, answer) => {
@@ -366,7 +331,12 @@ impl<'a> Stage<'a> {
             Action::Close(line, code, reason) => {
                 match self.lines.get_mut(line.0 as usize) {
                     Some(state @ (Fate::Open | Fate::Poll { .. })) => *state = Fate::Gone,
-                    _ => return Err(format!("it closes line {}, which is not open", line.0)),
+                    _ => {
+                        return Err(Blame::Dialect(format!(
+                            "it closes line {}, which is not open",
+                            line.0
+                        )));
+                    }
                 }
                 self.shown.push(control(line.0, &ending("close", code, &reason)?));
             }
@@ -378,7 +348,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn respond(&mut self, exchange: Exchange, response: Response) -> Result<(), String> {
+    fn respond(&mut self, exchange: Exchange, response: Response) -> Result<(), Blame> {
         let (state, head, headers, body) = match response {
             Response::Whole { status, headers, body } => {
                 (Fate::Gone, status.to_string(), headers, body)
@@ -394,7 +364,12 @@ impl<'a> Stage<'a> {
             // A client that left before its answer: nobody reads it.
             Some(Fate::Gone) => return Ok(()),
             Some(it @ Fate::Unanswered) => *it = state,
-            _ => return Err(format!("request {} is answered, or was never made", exchange.0)),
+            _ => {
+                return Err(Blame::Dialect(format!(
+                    "request {} is answered, or was never made",
+                    exchange.0
+                )));
+            }
         }
         let mut text = head;
         for (name, value) in headers {
@@ -408,28 +383,13 @@ impl<'a> Stage<'a> {
     }
 }
 
-impl Asked {
-    fn of(command: Command) -> Self {
-        match command {
-            Command::Subscribe(link, it) => Self::Subscribe(Heard {
-                link,
-                target: it.target,
-                whole: it.delivery,
-                delta: it.delta,
-            }),
-            Command::Connect(link, it) => Self::Connect(link, it.delivery, it.delta),
-            Command::Unsubscribe(link, target) => Self::Unsubscribe(link, target),
-            Command::Leave(link) => Self::Leave(link),
-            _ => Self::Other,
-        }
-    }
-}
-
 /// Shows a close code and reason, if a Close frame holds them (RFC 6455 §5.5, §7.4.1).
-fn ending(verb: &str, code: u16, reason: &str) -> Result<String, String> {
+fn ending(verb: &str, code: u16, reason: &str) -> Result<String, Blame> {
     let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
     if !may_be_sent || reason.len() > 123 {
-        return Err(format!("no Close frame holds code {code} and reason {reason:?}"));
+        return Err(Blame::Dialect(format!(
+            "no Close frame holds code {code} and reason {reason:?}"
+        )));
     }
     Ok(format!("{verb} {code} {}", shown_quoted(reason)))
 }

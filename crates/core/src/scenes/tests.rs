@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::play;
+use super::{play, shake};
 use crate::{
     Action, Actions, Addressee, Channel, Command, Conversation, Delivery, Dialect, Disconnect,
     Door, Encoding, Event, Exchange, Input, Knock, Line, Link, Message, Payload, Publish, Refusal,
@@ -172,7 +172,8 @@ fn a_scene_that_makes_no_sense_is_told() {
     for (scene, fault) in [
         ("! 3 done\n", "nothing was asked"),
         ("! 1 nothing\n", "is no reply"),
-        ("! 1 done x\n", "means nothing here"),
+        ("! 1 published x\n", "means nothing here"),
+        ("! 1 done\n", "is answered by \"subscribed\""),
         ("! said b text x\n", "not subscribed to b"),
         ("! said a text x\n", "not subscribed to a"),
         ("hello\n", "no line begins with 'h'"),
@@ -185,4 +186,17 @@ fn a_scene_that_makes_no_sense_is_told() {
         check(scene, fault);
     }
     assert!(play(&Small, "# nothing\n", Instant::now()).is_err());
+}
+
+#[test]
+fn shaking_finds_what_no_dialect_may_do() {
+    let scene = format!("{COMES}! 1 subscribed\n> hello\n! 1 published\n@ +1s\n");
+    let shaken = |scene: &str| {
+        (0..100).filter_map(|seed| shake(&Small, scene, seed, Instant::now()).err()).next()
+    };
+    // `Small` asks with the same token again before it has an answer.
+    let fault = shaken(&scene).expect("it says two things in a row at some time");
+    assert!(fault.contains("token 2, which waits") && fault.contains("\n> "), "{fault}");
+    assert_eq!(shaken(&format!("{COMES}! 1 subscribed\n@ +1s\n>x 00\n")), None);
+    assert!(shaken("@ +1s\n").is_some_and(|it| it.contains("no client comes in")));
 }

@@ -1,0 +1,142 @@
+//! What the hub remembers of the client of a scene.
+
+use std::collections::BTreeMap;
+
+use super::asked::target;
+use crate::{Command, Delivery, Event, Link, Reply, Subscribe, Target, Token};
+
+/// What was asked, and what is subscribed to.
+#[derive(Default)]
+pub(super) struct Ledger {
+    asked: BTreeMap<Token, Asked>,
+    subscriptions: Vec<Heard>,
+    /// How each link wants what the server subscribes it to.
+    server_side: Vec<(Link, Delivery, Option<Delivery>)>,
+}
+
+/// How a subscription delivers.
+pub(super) struct Heard {
+    link: Link,
+    target: Target,
+    pub(super) whole: Delivery,
+    pub(super) delta: Option<Delivery>,
+}
+
+/// What was asked, with the reply that belongs to it.
+struct Asked {
+    reply: &'static str,
+    then: Then,
+}
+
+/// What the reply may change.
+enum Then {
+    Subscribe(Heard),
+    Connect(Link, Option<Delivery>, Option<Delivery>),
+    Unsubscribe(Link, Target),
+    Leave(Link),
+    Nothing,
+}
+
+impl Ledger {
+    /// Notes a question; says no if its token waits for an answer already.
+    pub(super) fn ask(&mut self, token: Token, command: Command) -> bool {
+        let unanswered = matches!(command, Command::Read(_));
+        unanswered || self.asked.insert(token, Asked::of(command)).is_none()
+    }
+
+    /// Returns the tokens that wait for a reply, and its name.
+    pub(super) fn outstanding(&self) -> Vec<(Token, &'static str)> {
+        self.asked.iter().map(|(token, asked)| (*token, asked.reply)).collect()
+    }
+
+    /// Returns how a subscription delivers.
+    pub(super) fn heard(&self, link: Link, to: &Target) -> Result<&Heard, String> {
+        let found = self.subscriptions.iter().find(|it| it.link == link && it.target == *to);
+        found.ok_or_else(|| format!("this client is not subscribed to {}", target(to)))
+    }
+
+    /// Follows who is subscribed to what, as the hub does.
+    pub(super) fn remember(&mut self, event: &Event) -> Result<(), String> {
+        let (token, reply) = match event {
+            Event::Reply(token, reply) => (token, reply),
+            Event::Subscribed(link, channel, _) => {
+                let (whole, delta) = self.asked_for_server_side(*link);
+                let target = Target::Channel(channel.clone());
+                self.subscriptions.push(Heard { link: *link, target, whole, delta });
+                return Ok(());
+            }
+            Event::Unsubscribed(link, target, _) => {
+                self.subscriptions.retain(|it| it.link != *link || it.target != *target);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        let asked = self.asked.remove(token).ok_or("nothing was asked with this token")?;
+        if let Ok(reply) = reply
+            && name(reply) != asked.reply
+        {
+            return Err(format!("what was asked is answered by {:?}", asked.reply));
+        }
+        match (asked.then, reply) {
+            (Then::Subscribe(heard), Ok(Reply::Subscribed(_))) => self.subscriptions.push(heard),
+            (Then::Connect(link, whole, delta), Ok(Reply::Connected(connected))) => {
+                self.server_side.push((link, whole.unwrap_or(Delivery::Personal), delta));
+                for (channel, _) in &connected.subscribed {
+                    let (whole, delta) = self.asked_for_server_side(link);
+                    let target = Target::Channel(channel.clone());
+                    self.subscriptions.push(Heard { link, target, whole, delta });
+                }
+            }
+            (Then::Unsubscribe(link, target), Ok(_)) => {
+                self.subscriptions.retain(|it| it.link != link || it.target != target);
+            }
+            (Then::Leave(link), Ok(_)) => self.subscriptions.retain(|it| it.link != link),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn asked_for_server_side(&self, link: Link) -> (Delivery, Option<Delivery>) {
+        let found = self.server_side.iter().rev().find(|it| it.0 == link);
+        found.map_or((Delivery::Personal, None), |it| (it.1, it.2))
+    }
+}
+
+impl Asked {
+    fn of(command: Command) -> Self {
+        let (reply, then) = match command {
+            Command::Subscribe(link, it) => {
+                let Subscribe { target, delivery: whole, delta, .. } = *it;
+                ("subscribed", Then::Subscribe(Heard { link, target, whole, delta }))
+            }
+            Command::Connect(link, it) => ("connected", Then::Connect(link, it.delivery, it.delta)),
+            Command::Unsubscribe(link, target) => ("done", Then::Unsubscribe(link, target)),
+            Command::Leave(link) => ("done", Then::Leave(link)),
+            Command::Tell(..) | Command::Read(..) => ("done", Then::Nothing),
+            Command::Refresh(..) => ("connected", Then::Nothing),
+            Command::RefreshSubscription(..) => ("expires", Then::Nothing),
+            Command::Publish(..) => ("published", Then::Nothing),
+            Command::Presence(..) => ("presence", Then::Nothing),
+            Command::Counts(..) => ("counts", Then::Nothing),
+            Command::History(..) => ("history", Then::Nothing),
+            Command::Call(..) => ("answer", Then::Nothing),
+            Command::Keep(..) => ("kept", Then::Nothing),
+        };
+        Self { reply, then }
+    }
+}
+
+fn name(reply: &Reply) -> &'static str {
+    match reply {
+        Reply::Done => "done",
+        Reply::Connected(_) => "connected",
+        Reply::Subscribed(_) => "subscribed",
+        Reply::Expires(_) => "expires",
+        Reply::Published(_) => "published",
+        Reply::Presence(_) => "presence",
+        Reply::Counts { .. } => "counts",
+        Reply::Kept(_) => "kept",
+        Reply::History(_) => "history",
+        Reply::Answer(_) => "answer",
+    }
+}
