@@ -1,14 +1,13 @@
 //! What the hub remembers of the client of a scene.
 
-use std::collections::BTreeMap;
-
 use super::asked::target;
 use crate::{Command, Delivery, Event, Link, Reply, Subscribe, Target, Token};
 
 /// What was asked, and what is subscribed to.
 #[derive(Default)]
 pub(super) struct Ledger {
-    asked: BTreeMap<Token, Asked>,
+    /// The same token may be asked with twice: the hub only gives it back.
+    asked: Vec<(Token, Asked)>,
     subscriptions: Vec<Heard>,
     /// How each link wants what the server subscribes it to.
     server_side: Vec<(Link, Delivery, Option<Delivery>)>,
@@ -38,10 +37,11 @@ enum Then {
 }
 
 impl Ledger {
-    /// Notes a question; says no if its token waits for an answer already.
-    pub(super) fn ask(&mut self, token: Token, command: Command) -> bool {
-        let unanswered = matches!(command, Command::Read(_));
-        unanswered || self.asked.insert(token, Asked::of(command)).is_none()
+    /// Notes a question.
+    pub(super) fn ask(&mut self, token: Token, command: Command) {
+        if !matches!(command, Command::Read(_)) {
+            self.asked.push((token, Asked::of(command)));
+        }
     }
 
     /// Returns the tokens that wait for a reply, and its name.
@@ -71,12 +71,8 @@ impl Ledger {
             }
             _ => return Ok(()),
         };
-        let asked = self.asked.remove(token).ok_or("nothing was asked with this token")?;
-        if let Ok(reply) = reply
-            && name(reply) != asked.reply
-        {
-            return Err(format!("what was asked is answered by {:?}", asked.reply));
-        }
+        let asked = self.asked.iter().position(|it| it.0 == *token);
+        let (_, asked) = self.asked.remove(asked.ok_or("nothing was asked with this token")?);
         match (asked.then, reply) {
             (Then::Subscribe(heard), Ok(Reply::Subscribed(_))) => self.subscriptions.push(heard),
             (Then::Connect(link, whole, delta), Ok(Reply::Connected(connected))) => {
@@ -123,20 +119,5 @@ impl Asked {
             Command::Keep(..) => ("kept", Then::Nothing),
         };
         Self { reply, then }
-    }
-}
-
-fn name(reply: &Reply) -> &'static str {
-    match reply {
-        Reply::Done => "done",
-        Reply::Connected(_) => "connected",
-        Reply::Subscribed(_) => "subscribed",
-        Reply::Expires(_) => "expires",
-        Reply::Published(_) => "published",
-        Reply::Presence(_) => "presence",
-        Reply::Counts { .. } => "counts",
-        Reply::Kept(_) => "kept",
-        Reply::History(_) => "history",
-        Reply::Answer(_) => "answer",
     }
 }
