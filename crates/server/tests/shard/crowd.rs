@@ -1,12 +1,110 @@
 //! Many at once.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio::task::JoinSet;
+use taiwa::Server;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinSet,
+    time::sleep,
+};
 
-use super::{Told, connect, defaults, raw, site, soon};
+use super::{Site, Told, connect, defaults, raw, site, soon};
 
 const CROWD: usize = 500;
+
+/// Numbers that look random, the same ones for the same seed (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 as usize % end
+    }
+}
+
+/// A client that talks in bursts, reads late, and leaves in one of three ways.
+async fn live(addr: SocketAddr, mut dice: Dice) {
+    let mut tcp = raw::open(addr, "/echo", b"").await;
+    for _ in 0..dice.below(12) {
+        let lens: Vec<usize> = (0..1 + dice.below(30))
+            .map(|_| {
+                let bits = dice.below(17);
+                dice.below(1 << bits)
+            })
+            .collect();
+        let fill = dice.below(256) as u8;
+        let frames: Vec<u8> =
+            lens.iter().flat_map(|it| raw::frame(0x82, &vec![fill; *it])).collect();
+        let answer_len = frames.len() - 4 * lens.len();
+        let (mut reading, mut writing) = tcp.split();
+        let pause = Duration::from_millis(dice.below(20) as u64);
+        let reads = async {
+            sleep(pause).await;
+            let mut answer = vec![0; answer_len];
+            reading.read_exact(&mut answer).await.unwrap();
+            let payload = answer.iter().filter(|it| **it == fill).count();
+            assert!(lens.iter().sum::<usize>() <= payload);
+        };
+        let (written, ()) = soon(async { tokio::join!(writing.write_all(&frames), reads) }).await;
+        written.unwrap();
+    }
+    match dice.below(3) {
+        0 => tcp.set_zero_linger().unwrap(),
+        1 => {
+            soon(tcp.write_all(&raw::frame(0x88, b"\x03\xe8"))).await.unwrap();
+            assert_eq!(raw::read_to_end(&mut tcp).await, b"\x88\x02\x03\xe8");
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn whatever_many_do_none_is_kept_waiting_and_none_is_forgotten() {
+    const CLIENTS: usize = 300;
+    let mut site = Site::new(2);
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let addr = server.local_addr().unwrap();
+    site.behind(server);
+    let mut clients = JoinSet::new();
+    for seed in 1..=CLIENTS {
+        clients.spawn(live(addr, Dice((seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))));
+    }
+    // Meanwhile lines are paused and resumed from elsewhere.
+    let posts = Arc::clone(site.shards.posts());
+    let mut dice = Dice(4);
+    while !clients.is_empty() {
+        for post in &*posts {
+            let chosen = dice.below(CLIENTS);
+            post.send(Box::new(move |room, lines| {
+                if let Some(key) = room.paths.keys().nth(chosen).copied() {
+                    lines.pause(key);
+                    lines.await_room(key);
+                }
+            }));
+        }
+        while let Some(ended) = clients.try_join_next() {
+            ended.unwrap();
+        }
+        sleep(Duration::from_millis(2)).await;
+    }
+    let (mut joined, mut left) = (0, 0);
+    while left < CLIENTS {
+        match site.next().await {
+            Told::Joined(..) => joined += 1,
+            Told::Left(..) => left += 1,
+            told => panic!("{told:?}"),
+        }
+    }
+    assert_eq!(joined, CLIENTS);
+    assert_eq!(site.ask(|room, lines| (room.paths.len(), lines.len())).await, (0, 0));
+}
 
 #[tokio::test]
 async fn when_a_crowd_leaves_at_once_a_new_one_comes_in_at_once() {
