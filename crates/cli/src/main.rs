@@ -8,6 +8,7 @@ mod listen;
 mod manual;
 mod serve;
 mod signals;
+mod token;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Verb::Serve(serve) => on_runtime(serve::run(*serve)),
         Verb::Connect(connect) => on_runtime(connect::run(*connect)),
         Verb::Config(config) => config::verbs::run(*config),
+        Verb::Token(token) => on_runtime(token::run(token)),
         Verb::Completions(completions) => manual::print_completions(completions.shell),
         Verb::Man(man) => manual::write_pages(&man.dir),
     };

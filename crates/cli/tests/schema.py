@@ -44,7 +44,7 @@ if tomllib:
 
 accepts({})
 accepts({"auth": {"anonymous": True}, "limits": {"connection": {"message_max": 65536}}})
-accepts({"namespace": [{"name": "a", "rights": {"publish": ["u1"], "history": "all"}}]})
+accepts({"namespace": [{"name": "a", "rights": {"publish": "named", "history": "all"}}]})
 refuses({"lissten": []})
 refuses({"listen": "127.0.0.1:8000"})
 refuses({"log": {"level": "loud"}})

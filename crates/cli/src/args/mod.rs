@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use taiwa::{Deadlines, Keepalive};
 
-use crate::config::{flags::Flags, verbs::Config};
+use crate::{
+    config::{flags::Flags, verbs::Config},
+    token::Token,
+};
 pub(crate) use values::{Allow, Proxies, Size, Time};
 
 /// A WebSocket server and client
@@ -23,6 +26,7 @@ pub(crate) enum Verb {
     Serve(Box<Serve>),
     Connect(Box<Connect>),
     Config(Box<Config>),
+    Token(Token),
     Completions(Completions),
     Man(Man),
 }

@@ -100,28 +100,43 @@ pub(crate) fn flag_of(path: &str) -> Option<&'static str> {
     FLAGS.iter().flat_map(|it| it.1).find(|it| it.2 == path).map(|it| it.0)
 }
 
-/// The flags of `taiwa serve` without `--origin`, which means something else to `taiwa config show`.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ShownFlags(pub(crate) Flags);
+/// Makes a type of fewer flags.
+macro_rules! narrowed {
+    ($(#[$doc:meta])* $name:ident, $wanted:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default)]
+        pub(crate) struct $name(pub(crate) Flags);
 
-impl Args for ShownFlags {
-    fn augment_args(command: Command) -> Command {
-        augment(command, |flag| flag != "origin")
-    }
+        impl Args for $name {
+            fn augment_args(command: Command) -> Command {
+                augment(command, $wanted)
+            }
 
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
+            fn augment_args_for_update(command: Command) -> Command {
+                Self::augment_args(command)
+            }
+        }
+
+        impl FromArgMatches for $name {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                Flags::from_arg_matches(matches).map(Self)
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                self.0.update_from_arg_matches(matches)
+            }
+        }
+    };
 }
 
-impl FromArgMatches for ShownFlags {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Flags::from_arg_matches(matches).map(Self)
-    }
+narrowed! {
+    /// The flags of `taiwa serve` without `--origin`, which means something else to `taiwa config show`.
+    ShownFlags, |flag| flag != "origin"
+}
 
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.0.update_from_arg_matches(matches)
-    }
+narrowed! {
+    /// `--config` and `--set` alone.
+    FewFlags, |_| false
 }
 
 impl Args for Flags {

@@ -294,10 +294,10 @@ mod tests {
         assert_eq!(key("listen").default, Some(serde_json::json!(["127.0.0.1:8000"])));
         assert_eq!(key("limits.connection.message_max").kind, Kind::Text(Some("size".into())));
         assert_eq!(key("limits.connection.fragments_max").kind, Kind::Number);
-        assert_eq!(key("times.session_ttl").default, Some("1m".into()));
+        assert_eq!(key("times.session_ttl").default, Some("2m".into()));
         assert_eq!((&key("tls.cert").default, key("tls.cert").secret), (&None, false));
         assert_eq!(key("tls.cert").kind, Kind::Text(None));
-        assert!(key("auth.jwt.secret").secret && key("api.keys").secret);
+        assert!(key("auth.jwt.secrets").secret && key("api.keys").secret);
         let words: Vec<_> = key("log.level").choices.iter().map(|it| it.word.as_str()).collect();
         assert_eq!(words, ["off", "error", "warn", "info", "debug", "trace"]);
         assert!(all().section("namespace").unwrap().repeated);
@@ -319,7 +319,7 @@ mod tests {
         let paths = all().paths();
         let near = |wrong| nearest(wrong, paths.iter().map(|it| it.0.as_str()));
         assert_eq!(near("session_ttl"), Some("times.session_ttl"));
-        assert_eq!(near("limits.chanels_max"), Some("limits.server.channels_max"));
+        assert_eq!(near("limits.kept_mxa"), Some("limits.shard.kept_max"));
         assert_eq!(near("what.elephants"), None);
     }
 }

@@ -1,15 +1,17 @@
 //! What makes no sense together, although each setting for itself does.
 
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
+
+use taiwa_server::{
+    auth::Verifier,
+    outgoing::{Outgoing, Trust},
+};
 
 use super::{
     load::Problem,
-    settings::{Algorithm, Settings, Who},
+    settings::{Recovery, Settings, SlowReaders, Who},
     tree::Origin,
 };
-
-/// Bytes of a secret of HMAC below which RFC 7518 §3.2 forbids it.
-const SECRET_BYTES_MIN: usize = 32;
 
 struct Checking<'a> {
     origins: &'a BTreeMap<String, Origin>,
@@ -54,32 +56,22 @@ impl Checking<'_> {
         }
     }
 
+    /// Has each source of keys checked by those who use it, one by one, so that the one at fault can be named.
     fn jwt(&mut self, settings: &Settings) {
-        use Algorithm::{Hs256, Hs384, Hs512};
-        let jwt = &settings.auth.jwt;
-        let is_hmac = |it: &Algorithm| matches!(it, Hs256 | Hs384 | Hs512);
-        if let Some(secret) = &jwt.secret {
-            // RFC 7518 §3.2: "A key of the same size as the hash output (for instance, 256 bits for "HS256") or larger
-            // MUST be used with this algorithm."
-            if secret.reveal().len() < SECRET_BYTES_MIN {
-                self.blame("auth.jwt.secret", "a secret has at least 32 bytes (RFC 7518 §3.2)");
-            }
-            if !jwt.algorithms.iter().any(is_hmac) {
-                self.blame("auth.jwt.secret", "no algorithm of auth.jwt.algorithms uses a secret");
-            }
-        }
-        let public = match (&jwt.public_key, &jwt.jwks_url) {
-            (Some(_), _) => Some("auth.jwt.public_key"),
-            (None, Some(_)) => Some("auth.jwt.jwks_url"),
-            (None, None) => None,
+        let outgoing = Outgoing::new(&Trust::Platform, &settings.outgoing());
+        let sources = match settings.auth.jwt.sources() {
+            Ok(sources) => sources,
+            Err((key, text)) => return self.blame(&key, text),
         };
-        if let Some(key) = public.filter(|_| jwt.algorithms.iter().all(is_hmac)) {
-            self.blame(key, "no algorithm of auth.jwt.algorithms uses a public key");
-        }
-        if let Some(path) = &jwt.public_key
-            && let Err(error) = fs::metadata(path)
-        {
-            self.blame("auth.jwt.public_key", format!("can't read {}: {error}", path.display()));
+        for (key, source) in sources {
+            let one = taiwa_server::auth::AuthSettings {
+                keys: vec![source],
+                limits: settings.token_limits(),
+                ..Default::default()
+            };
+            if let Err(error) = Verifier::new(one, &outgoing) {
+                self.blame(&key, error.to_string());
+            }
         }
     }
 
@@ -92,23 +84,38 @@ impl Checking<'_> {
             if settings.namespace[..number].iter().any(|it| it.name == namespace.name) {
                 self.blame(&key("name"), "there is another namespace with this name");
             }
-            if namespace.history_size == 0 && namespace.recover {
-                self.blame(&key("recover"), "nothing can be recovered without a history_size");
+            if namespace.history_size == 0 && namespace.recovery != Recovery::Off {
+                self.blame(&key("recovery"), "without a history_size there is nothing to recover");
             }
-            if namespace.history_size == 0 && namespace.cache {
-                self.blame(&key("cache"), "there is no last publication without a history_size");
+            if namespace.history_size == 0 && namespace.slow_readers == SlowReaders::Pause {
+                let text = "without a history_size all that comes meanwhile is lost";
+                self.blame(&key("slow_readers"), text);
             }
             if namespace.join_leave && !namespace.presence {
                 self.blame(&key("join_leave"), "who comes and goes is known only with presence");
             }
-            let rights = &namespace.rights;
-            if rights.subscribe == Who::Subscribers {
+            if namespace.force_join_leave && !namespace.join_leave {
+                self.blame(&key("force_join_leave"), "this needs join_leave");
+            }
+            if namespace.rights.subscribe == Who::Subscribers {
                 self.blame(&key("rights.subscribe"), "nobody could be the first");
             }
         }
     }
 
     fn others(&mut self, settings: &Settings) {
+        for (key, who) in [
+            ("rights.patterns", settings.rights.patterns),
+            ("rights.call", settings.rights.call),
+            ("rights.tell", settings.rights.tell),
+        ] {
+            if matches!(who, Who::Subscribers | Who::Named | Who::Token) {
+                self.blame(key, "there is no channel here; say all, authenticated, app or none");
+            }
+        }
+        if let Err((key, text)) = settings.trust() {
+            self.blame(&key, text);
+        }
         if !settings.api.path.starts_with('/') {
             self.blame("api.path", "a path begins with /");
         }

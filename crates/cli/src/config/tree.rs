@@ -92,21 +92,22 @@ impl Sources {
 }
 
 /// Reads the text of a variable or flag as a value of `place`'s kind; what does not fit stays text, for serde to refuse.
-/// A list is written in TOML, as `["a", "b"]`, or as its items with commas between them.
+/// A list is written in TOML, as `["a", "b"]`, or as its items with commas between them; secrets may have commas, and are not split there.
 pub(crate) fn value<'a>(
     text: &'a str,
     place: Found<'_>,
     span: &Range<usize>,
 ) -> Result<Spanned<DeValue<'a>>, String> {
-    let kind = match place {
-        Found::Section(_) => return parsed(text, span),
-        Found::Key(key) => &key.kind,
-    };
-    let is_list = text.trim_start().starts_with('[');
-    if is_list && matches!(kind, Kind::List(_)) {
-        return parsed(text, span);
+    let Found::Key(key) = place else { return parsed(text, span) };
+    let kind = &key.kind;
+    match kind {
+        Kind::List(_) if text.trim_start().starts_with('[') => parsed(text, span),
+        Kind::List(of) if key.secret => {
+            let only = of_kind(text, of, span);
+            Ok(Spanned::new(span.clone(), DeValue::Array(DeArray::from_iter([only]))))
+        }
+        _ => Ok(of_kind(text, kind, span)),
     }
-    Ok(of_kind(text, kind, span))
 }
 
 fn of_kind<'a>(text: &'a str, kind: &Kind, span: &Range<usize>) -> Spanned<DeValue<'a>> {

@@ -1,6 +1,6 @@
 //! Values of settings as they stand in TOML: each is text with one way to read and one to write it, or a whole number.
 
-use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -50,53 +50,28 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// How often something may happen: a bucket of `burst` tokens that fills up with `count` tokens in `per`. Written
-/// `10/s`, `100/m burst 20`, or `off`.
+/// How often something may happen in a second; 0, written `off`, for as often as one likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rate(pub(crate) Option<Bucket>);
-
-/// The bucket of a [`Rate`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bucket {
-    pub(crate) count: u32,
-    pub(crate) per: Duration,
-    pub(crate) burst: u32,
-}
-
-const PERIODS: [(&str, Duration); 3] = [
-    ("s", Duration::from_secs(1)),
-    ("m", Duration::from_secs(60)),
-    ("h", Duration::from_secs(60 * 60)),
-];
+pub(crate) struct Rate(pub(crate) u32);
 
 impl FromStr for Rate {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const SHAPE: &str =
-            "a rate is N/s, N/m or N/h, with `burst N` behind it if need be, or off";
         if text == "off" {
-            return Ok(Self(None));
+            return Ok(Self(0));
         }
-        let (rate, burst) = match text.split_once(" burst ") {
-            Some((rate, burst)) => (rate, Some(burst)),
-            None => (text, None),
-        };
-        let (count, per) = rate.split_once('/').ok_or(SHAPE)?;
-        let number = |it: &str| it.trim().parse().ok().filter(|it| *it > 0).ok_or(SHAPE);
-        let count = number(count)?;
-        let burst = burst.map_or(Ok(count), number)?;
-        let (_, per) = PERIODS.iter().find(|it| it.0 == per.trim()).ok_or(SHAPE)?;
-        Ok(Self(Some(Bucket { count, per: *per, burst })))
+        let count = text.strip_suffix("/s").and_then(|it| it.trim_end().parse().ok());
+        count.filter(|it| *it > 0).map(Self).ok_or("a rate is N/s, or off")
     }
 }
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(Bucket { count, per, burst }) = self.0 else { return f.write_str("off") };
-        let unit = PERIODS.iter().find(|it| it.1 == per).map_or("?", |it| it.0);
-        write!(f, "{count}/{unit}")?;
-        if burst == count { Ok(()) } else { write!(f, " burst {burst}") }
+        match self.0 {
+            0 => f.write_str("off"),
+            count => write!(f, "{count}/s"),
+        }
     }
 }
 
@@ -127,32 +102,6 @@ impl fmt::Display for Url {
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// The most of something; `None`, written `off`, for as many as the other limits let be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Most(pub(crate) Option<u32>);
-
-impl FromStr for Most {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.parse() {
-            Ok(0) => Err("a limit of none shuts everybody out; for no limit write off"),
-            Ok(most) => Ok(Self(Some(most))),
-            Err(_) if text == "off" => Ok(Self(None)),
-            Err(_) => Err("a limit is a whole number up to 4294967295, or off"),
-        }
-    }
-}
-
-impl fmt::Display for Most {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(most) => most.fmt(f),
-            None => f.write_str("off"),
-        }
     }
 }
 
@@ -279,9 +228,7 @@ form! {
     Time: "time", Text, "a time, as \"30s\"",
         { "type": "string", "pattern": "^(off|( *[0-9]+ *[a-zA-Zµ]+)+)$" };
     Rate: "rate", Text, "a rate, as \"10/s\"",
-        { "type": "string", "pattern": "^(off|[0-9]+ */ *[smh]( burst [0-9]+)?)$" };
-    Most: "limit", Number, "a whole number, or \"off\"",
-        { "type": ["string", "integer"], "minimum": 1, "pattern": "^(off|[0-9]+)$" };
+        { "type": "string", "pattern": "^(off|[0-9]+ */s)$" };
     Listen: "address", Text, "an address, as \"127.0.0.1:8000\"", { "type": "string", "minLength": 1 };
     Mode: "mode", Text, "a mode, as \"660\"", { "type": "string", "pattern": "^[0-7]+$" };
     Proxies: "network", Text, "a network, as \"10.0.0.0/8\"", { "type": "string", "minLength": 1 };
@@ -309,10 +256,9 @@ mod tests {
     #[test]
     fn values_are_written_as_they_are_read() {
         check::<Rate>(
-            &["10/s", "100/m", "5/h", "10/s burst 20", "off"],
-            &["", "10", "0/s", "10/d", "x/s", "10/s burst", "10/s burst 0", "-1/s", "1.5/s"],
+            &["10/s", "4294967295/s", "off"],
+            &["", "10", "0/s", "10/m", "x/s", "-1/s", "1.5/s", "4294967296/s"],
         );
-        check::<Most>(&["1", "4294967295", "off"], &["", "0", "-1", "4294967296", "many"]);
         check::<Url>(
             &["http://127.0.0.1:3000/hook", "https://app.example/a?b=c"],
             &["", "/hook", "ftp://a/", "http://", "http://user:pass@host/", "a b"],

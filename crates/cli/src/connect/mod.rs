@@ -3,7 +3,7 @@
 mod input;
 mod output;
 mod pipe;
-mod pretty;
+pub(crate) mod pretty;
 mod prompt;
 mod tell;
 mod turn;

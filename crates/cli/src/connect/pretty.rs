@@ -29,7 +29,7 @@ fn is_json(text: &str) -> bool {
 
 /// Writes control characters and marks that turn the direction of writing as `\u{..}`, so that a
 /// peer can't move the cursor or disguise what it says.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     text.chars().for_each(|it| push_visible(it, &mut shown));
     shown

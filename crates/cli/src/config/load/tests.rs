@@ -6,7 +6,6 @@ use super::*;
 use crate::{
     args::{Size, Time},
     config::{settings::Level, values::Anonymous},
-    listen::Listen,
 };
 
 /// Builds layers of a file's text, variables and flags by path.
@@ -56,18 +55,6 @@ fn nothing_gives_the_defaults() {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_library() {
-    let settings = Settings::default();
-    assert_eq!(settings.listen, [Listen::Tcp("127.0.0.1:8000".into())]);
-    let config = settings.connection();
-    assert_eq!(config.limits, taiwa::Limits::default());
-    assert_eq!(config.deadlines, taiwa::Deadlines::default());
-    assert_eq!(config.keepalive, Some(taiwa::Keepalive::default()));
-    assert_eq!(config.deflate, Some(taiwa::Deflate::default()));
-    assert_eq!(settings.fanout(), taiwa_server::FanoutLimits::default());
-}
-
-#[test]
 fn flags_win_over_the_environment_over_the_file_over_defaults() {
     let file = "[times]\nclose_timeout = \"1s\"\n";
     let variable = [("TAIWA_TIMES__CLOSE_TIMEOUT", "2s")];
@@ -107,8 +94,9 @@ fn variables_are_read_by_the_kind_of_their_key() {
             ("TAIWA_LIMITS__CONNECTION__OUTBOX_MAX", "65536"),
             ("TAIWA_LIMITS__CONNECTION__FRAGMENTS_MAX", "7"),
             ("TAIWA_AUTH__ANONYMOUS", "false"),
-            ("TAIWA_API__KEYS", "first,second"),
-            ("TAIWA_NAMESPACE", "[{ name = 'a', presence = true, rights.publish = ['u1'] }]"),
+            ("TAIWA_API__KEYS", "['first', 'second']"),
+            ("TAIWA_AUTH__JWT__SECRETS", "a secret, with a comma, of thirty-two bytes"),
+            ("TAIWA_NAMESPACE", "[{ name = 'a', presence = true, rights.publish = 'all' }]"),
             ("TAIWA_TIMES__CLOSE_TIMEOUT", ""),
             ("OTHER__KEY", "x"),
         ],
@@ -122,6 +110,7 @@ fn variables_are_read_by_the_kind_of_their_key() {
     assert_eq!(settings.limits.connection.fragments_max, 7);
     assert_eq!(settings.auth.anonymous, Anonymous::Nobody);
     assert_eq!(settings.api.keys[1].reveal(), "second");
+    assert!(settings.auth.jwt.secrets[0].reveal().ends_with("bytes"));
     assert_eq!((&*settings.namespace[0].name, settings.namespace[0].presence), ("a", true));
     assert_eq!(settings.times.close_timeout, Settings::default().times.close_timeout);
 }
@@ -157,8 +146,8 @@ fn every_problem_of_a_file_is_told_with_its_place() {
         &[
             "t.toml:5:1: namespace[1].history: there is no such key; did you mean history_size?",
             "t.toml:7:1: namespace[1].rights.publsh: there is no such key; did you mean publish?",
-            "t.toml:8:13: namespace[1].rights.subscribe: invalid value: string \"some\", expected all, authenticated, \
-             subscribers, named, app, none or a list of users",
+            "t.toml:8:13: namespace[1].rights.subscribe: unknown variant `some`, expected one of `all`, `authenticated`, \
+             `subscribers`, `named`, `token`, `app`, `none`",
         ],
     );
 }
@@ -217,16 +206,27 @@ fn a_variable_that_may_be_anothers_is_only_told() {
 fn what_makes_no_sense_together_is_told_with_its_place() {
     bad("[tls]\ncert = \"x\"", &["t.toml:2:8: tls.cert: a certificate needs its tls.key"]);
     bad(
-        "[auth.jwt]\nsecret = \"short\"",
-        &["t.toml:2:10: auth.jwt.secret: a secret has at least 32 bytes (RFC 7518 §3.2)"],
+        "[auth.jwt]\nsecrets = [\"a secret of at least thirty-two bytes\", \"short\"]",
+        &["t.toml:2:53: auth.jwt.secrets[1]: a secret for tokens must have 32 bytes or more"],
+    );
+    bad(
+        "[auth.jwt]\njwks_urls = [\"http://login.example/\"]",
+        &[
+            "t.toml:2:14: auth.jwt.jwks_urls[0]: the URL of a JWK set must be https: over http anyone on the way could \
+           change the keys",
+        ],
+    );
+    bad(
+        "[rights]\ncall = \"subscribers\"",
+        &["t.toml:2:8: rights.call: there is no channel here; say all, authenticated, app or none"],
     );
     bad("[compression]\nlevel = 10", &["t.toml:2:9: compression.level: this is 1 to 9"]);
     bad("listen = []", &["t.toml:1:10: listen: nobody could connect: name at least one address"]);
     bad(
-        "[[namespace]]\nname = \"a\"\n[[namespace]]\nname = \"a\"\nrecover = true\n",
+        "[[namespace]]\nname = \"a\"\n[[namespace]]\nname = \"a\"\nrecovery = \"stream\"\n",
         &[
             "t.toml:4:8: namespace[1].name: there is another namespace with this name",
-            "t.toml:5:11: namespace[1].recover: nothing can be recovered without a history_size",
+            "t.toml:5:12: namespace[1].recovery: without a history_size there is nothing to recover",
         ],
     );
     bad(
@@ -238,13 +238,13 @@ fn what_makes_no_sense_together_is_told_with_its_place() {
 #[test]
 fn no_problem_tells_a_secret() {
     for (text, variables) in [
-        ("[auth.jwt]\nsecret = [\"opensesame\"]", &[][..]),
-        ("[auth.jwt]\nsecret = \"opensesame\"", &[]),
-        ("[auth.jwt]\nsecret = { opensesame = 1 }", &[]),
+        ("[auth.jwt]\nsecrets = [[\"opensesame\"]]", &[][..]),
+        ("[auth.jwt]\nsecrets = [\"opensesame\"]", &[]),
+        ("[auth.jwt]\nsecrets = { opensesame = 1 }", &[]),
         ("[webhooks]\nurl.connect = \"http://u:opensesame@a/\"", &[]),
         ("[api]\nkeys = [\"x\", [\"opensesame\"]]", &[]),
         ("", &[("TAIWA_API__KEYS", "[\"opensesame\", {opensesame")]),
-        ("", &[("TAIWA_AUTH__JWT__SECRET", "opensesame")]),
+        ("", &[("TAIWA_AUTH__JWT__SECRETS", "opensesame")]),
         ("", &[("TAIWA_AUTH__JWT__SECRTE", "opensesame")]),
     ] {
         let told = layers(text, variables, &[]).load().expect_err(text);

@@ -1,9 +1,10 @@
 //! Who is let in, and as whom.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use taiwa_server::auth::JwksSettings;
 
 use crate::{
     args::Time,
@@ -25,84 +26,42 @@ pub(crate) struct Auth {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Jwt {
-    /// Algorithms that are accepted. HS256, HS384 and HS512 need `secret`, the others `public_key` or `jwks_url`.
-    pub(crate) algorithms: Vec<Algorithm>,
-    /// Secret of HS256, HS384 and HS512, shared with the program that makes the tokens; at least 32 bytes. Better in the
-    /// environment than in a file that many read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = "at least 32 bytes that nobody guesses")]
-    pub(crate) secret: Option<Secret>,
-    /// File with the public key in PEM, for RSA, ECDSA and EdDSA.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = "/etc/taiwa/jwt.pem")]
-    pub(crate) public_key: Option<PathBuf>,
-    /// Where a set of public keys (JWKS, RFC 7517) is fetched from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = "https://login.example/.well-known/jwks.json")]
-    pub(crate) jwks_url: Option<Url>,
-    /// How long a fetched set of keys is believed; a token with an unknown key has it fetched sooner.
+    /// Secrets of HS256, HS384 and HS512, shared with the program that makes the tokens; at least 32 bytes each. Several
+    /// while one takes the place of another: each is accepted, and `taiwa token make` signs with the first. Better in
+    /// the environment than in a file that many read.
+    pub(crate) secrets: Vec<Secret>,
+    /// Files with a public key each, in PEM: RSA for RS256, RS384, RS512, PS256, PS384 and PS512; P-256 for ES256; P-384
+    /// for ES384; P-521 for ES512; Ed25519 for EdDSA.
+    pub(crate) public_keys: Vec<PathBuf>,
+    /// Files with sets of keys (JWKS, RFC 7517), which may hold secrets.
+    pub(crate) jwks_files: Vec<PathBuf>,
+    /// Where sets of public keys (JWKS) are fetched from: https, or http on this machine.
+    pub(crate) jwks_urls: Vec<Url>,
+    /// How long a fetched set is believed if its answer does not say it; a token with an unknown key has it fetched
+    /// sooner.
     pub(crate) jwks_ttl: Time,
     /// Audiences (`aud`) of which a token must name one; if empty, any will do.
-    pub(crate) audience: Vec<String>,
+    pub(crate) audiences: Vec<String>,
     /// Issuers (`iss`) of which a token must name one; if empty, any will do.
-    pub(crate) issuer: Vec<String>,
-    /// How far the clocks of this machine and of the one that makes tokens may be apart; `off` for not at all.
+    pub(crate) issuers: Vec<String>,
+    /// How far the clock of the machine that makes tokens may be from this one's; `off` for not at all.
     pub(crate) leeway: Time,
+    /// Whether tokens without an end (`exp`) are refused.
+    pub(crate) expiry_required: bool,
 }
 
 impl Default for Jwt {
     fn default() -> Self {
-        use Algorithm::{EdDsa, Es256, Es384, Hs256, Hs384, Hs512, Ps256, Rs256, Rs384, Rs512};
         Self {
-            algorithms: vec![Hs256, Hs384, Hs512, Rs256, Rs384, Rs512, Ps256, Es256, Es384, EdDsa],
-            secret: None,
-            public_key: None,
-            jwks_url: None,
-            jwks_ttl: Time(Some(Duration::from_secs(60 * 60))),
-            audience: Vec::new(),
-            issuer: Vec::new(),
+            secrets: Vec::new(),
+            public_keys: Vec::new(),
+            jwks_files: Vec::new(),
+            jwks_urls: Vec::new(),
+            jwks_ttl: Time(Some(JwksSettings::new("").cached_for)),
+            audiences: Vec::new(),
+            issuers: Vec::new(),
             leeway: Time(None),
+            expiry_required: false,
         }
     }
-}
-
-/// An algorithm of RFC 7518 §3.1 or RFC 8037.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub(crate) enum Algorithm {
-    /// HMAC with SHA-256.
-    #[serde(rename = "HS256")]
-    Hs256,
-    /// HMAC with SHA-384.
-    #[serde(rename = "HS384")]
-    Hs384,
-    /// HMAC with SHA-512.
-    #[serde(rename = "HS512")]
-    Hs512,
-    /// RSA PKCS #1 with SHA-256.
-    #[serde(rename = "RS256")]
-    Rs256,
-    /// RSA PKCS #1 with SHA-384.
-    #[serde(rename = "RS384")]
-    Rs384,
-    /// RSA PKCS #1 with SHA-512.
-    #[serde(rename = "RS512")]
-    Rs512,
-    /// RSA PSS with SHA-256.
-    #[serde(rename = "PS256")]
-    Ps256,
-    /// RSA PSS with SHA-384.
-    #[serde(rename = "PS384")]
-    Ps384,
-    /// RSA PSS with SHA-512.
-    #[serde(rename = "PS512")]
-    Ps512,
-    /// ECDSA with P-256 and SHA-256.
-    #[serde(rename = "ES256")]
-    Es256,
-    /// ECDSA with P-384 and SHA-384.
-    #[serde(rename = "ES384")]
-    Es384,
-    /// Ed25519.
-    #[serde(rename = "EdDSA")]
-    EdDsa,
 }

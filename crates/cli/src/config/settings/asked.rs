@@ -1,6 +1,6 @@
 //! Other programs: those that taiwa asks, and those that ask it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,12 +19,17 @@ pub(crate) struct Webhooks {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "shared with the program behind the webhooks")]
     pub(crate) secret: Option<Secret>,
-    /// From a question to its whole answer; past it the answer is no.
+    /// From something that is told to the whole answer; past it, it is tried again. Questions have `times.app_timeout`.
     pub(crate) timeout: Time,
     /// What is to be told and waits for its turn; past it the oldest is dropped and counted.
     pub(crate) queue_max: u32,
     /// How often it is tried again to tell something; questions that decide are asked once.
     pub(crate) retries_max: u32,
+    /// File with certificates in PEM that vouch for the programs, instead of those that the system trusts; for
+    /// `auth.jwt.jwks_urls` too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/etc/taiwa/ca.pem")]
+    pub(crate) ca: Option<PathBuf>,
     /// Where each event goes; what has no URL is not asked or told.
     pub(crate) url: WebhookUrls,
 }
@@ -36,6 +41,7 @@ impl Default for Webhooks {
             timeout: Time(Some(Duration::from_secs(5))),
             queue_max: 10_000,
             retries_max: 5,
+            ca: None,
             url: WebhookUrls::default(),
         }
     }

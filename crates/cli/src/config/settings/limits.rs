@@ -1,11 +1,12 @@
 //! Bounds: how much, how many, how often, how long.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use taiwa::{Deadlines, Keepalive};
-use taiwa_server::FanoutLimits;
+use taiwa_server::{FanoutLimits, auth::AuthLimits, outgoing::OutgoingLimits};
 
-use super::Most;
 use crate::{
     args::{Size, Time},
     config::values::Rate,
@@ -15,16 +16,24 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
-    /// Of each connection, and of the session that it carries.
+    /// Of each connection.
     pub(crate) connection: ConnectionLimits,
+    /// Of each session.
+    pub(crate) session: SessionLimits,
     /// Of each user, however many sessions it has.
     pub(crate) user: UserLimits,
-    /// Of each address that clients come from.
-    pub(crate) address: AddressLimits,
     /// Of each channel; more of them are in the namespaces.
     pub(crate) channel: ChannelLimits,
+    /// Of each publication and of what goes with it.
+    pub(crate) publication: PublicationLimits,
+    /// Of each shard: a thread that owns its connections, sessions and channels.
+    pub(crate) shard: ShardLimits,
     /// Of the whole server.
     pub(crate) server: ServerLimits,
+    /// Of checking tokens.
+    pub(crate) auth: TokenLimits,
+    /// Of the requests that the server makes: to webhooks, and for keys.
+    pub(crate) outgoing: RequestLimits,
 }
 
 /// Bounds of each connection.
@@ -45,12 +54,6 @@ pub(crate) struct ConnectionLimits {
     pub(crate) handshake_max: Size,
     /// Header lines of a request; past it: status 431.
     pub(crate) headers_max: usize,
-    /// Subscriptions of a session at the same time; past it the next one is refused.
-    pub(crate) subscriptions_max: u32,
-    /// Calls of a session that wait for their answer; past it the next one is refused.
-    pub(crate) calls_max: u32,
-    /// Messages from a client; past it: it is disconnected and may come back.
-    pub(crate) message_rate: Rate,
 }
 
 impl Default for ConnectionLimits {
@@ -64,9 +67,42 @@ impl Default for ConnectionLimits {
             pongs_max: limits.pongs_max,
             handshake_max: Size(limits.handshake_bytes_max),
             headers_max: limits.headers_max,
-            subscriptions_max: 128,
-            calls_max: 64,
-            message_rate: Rate(None),
+        }
+    }
+}
+
+/// Bounds of each session.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SessionLimits {
+    /// Subscriptions at the same time; past it the next one is refused.
+    pub(crate) subscriptions_max: usize,
+    /// Links (Socket.IO namespaces and the like) at the same time; past it the next one is refused.
+    pub(crate) links_max: usize,
+    /// Commands, with twice as many at once; past it the session is disconnected.
+    pub(crate) command_rate: Rate,
+    /// Publications, with twice as many at once; past it the next one is refused.
+    pub(crate) publish_rate: Rate,
+    /// Questions to the app that wait for an answer; past it the next one is refused.
+    pub(crate) asked_max: u16,
+    /// Calls of the app to the client that wait for an answer; past it the next one is refused.
+    pub(crate) calls_max: usize,
+    /// Bytes of what is kept for a client that has lost its connection; past it the oldest is forgotten, and the client
+    /// begins anew.
+    pub(crate) log_max: Size,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        let limits = taiwa_hub::Limits::default();
+        Self {
+            subscriptions_max: limits.subscriptions_max,
+            links_max: limits.links_max,
+            command_rate: Rate(limits.commands_per_second),
+            publish_rate: Rate(limits.publications_per_second),
+            asked_max: limits.asked_max,
+            calls_max: limits.calls_max,
+            log_max: Size(limits.log_bytes_max),
         }
     }
 }
@@ -75,32 +111,13 @@ impl Default for ConnectionLimits {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct UserLimits {
-    /// Connections of a user at the same time; past it the next one is refused.
-    pub(crate) connections_max: Most,
-    /// Publications of a user; past it the next one is refused.
-    pub(crate) publish_rate: Rate,
+    /// Sessions of a user at the same time, on each shard; past it the next one is disconnected.
+    pub(crate) sessions_max: usize,
 }
 
 impl Default for UserLimits {
     fn default() -> Self {
-        Self { connections_max: Most(None), publish_rate: Rate(None) }
-    }
-}
-
-/// Bounds of each address.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct AddressLimits {
-    /// Connections from an address at the same time; past it: status 429. Behind a proxy without `proxy_protocol`, all
-    /// clients come from one address.
-    pub(crate) connections_max: Most,
-    /// New connections from an address; past it: status 429.
-    pub(crate) connect_rate: Rate,
-}
-
-impl Default for AddressLimits {
-    fn default() -> Self {
-        Self { connections_max: Most(None), connect_rate: Rate(None) }
+        Self { sessions_max: taiwa_hub::Limits::default().user_sessions_max }
     }
 }
 
@@ -108,13 +125,83 @@ impl Default for AddressLimits {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ChannelLimits {
-    /// Bytes of a channel's name, which is the path of the URL; past it: status 414.
+    /// Bytes of a channel's name where it is the path of the URL; past it: status 414.
     pub(crate) name_max: Size,
+    /// Bytes of a channel's history; past it the oldest publication is forgotten.
+    pub(crate) history_max: Size,
+    /// Publications in one answer; more are to be asked for again, and a client that missed more begins anew.
+    pub(crate) page_max: usize,
+    /// Members in one answer about presence; more are left out.
+    pub(crate) presence_max: usize,
+    /// Idempotency keys that a channel remembers; past it the oldest is forgotten.
+    pub(crate) identifiers_max: usize,
 }
 
 impl Default for ChannelLimits {
     fn default() -> Self {
-        Self { name_max: Size(FanoutLimits::default().channel_name_bytes_max) }
+        let limits = taiwa_hub::Limits::default();
+        Self {
+            name_max: Size(FanoutLimits::default().channel_name_bytes_max),
+            history_max: Size(limits.history_bytes_max),
+            page_max: limits.page_max,
+            presence_max: limits.presence_max,
+            identifiers_max: limits.identifiers_max,
+        }
+    }
+}
+
+/// Bounds of each publication.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PublicationLimits {
+    /// Bytes of its payload; past it: refused.
+    pub(crate) payload_max: Size,
+    /// Its tags; past it: refused.
+    pub(crate) tags_max: usize,
+    /// Bytes of an event's name, a key, an identifier or a method; past it: refused.
+    pub(crate) name_max: Size,
+    /// Comparisons, and what joins them, in a subscriber's filter by tags; past it the subscription is refused.
+    pub(crate) filter_nodes_max: usize,
+    /// How deep a filter may be nested; past it the subscription is refused.
+    pub(crate) filter_depth_max: usize,
+    /// Bytes of all keys and values of a filter; past it the subscription is refused.
+    pub(crate) filter_max: Size,
+}
+
+impl Default for PublicationLimits {
+    fn default() -> Self {
+        let limits = taiwa_hub::Limits::default();
+        Self {
+            payload_max: Size(limits.payload_bytes_max),
+            tags_max: limits.tags_max,
+            name_max: Size(limits.name_bytes_max),
+            filter_nodes_max: limits.filters.nodes_max,
+            filter_depth_max: limits.filters.depth_max,
+            filter_max: Size(limits.filters.bytes_max),
+        }
+    }
+}
+
+/// Bounds of each shard.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ShardLimits {
+    /// Sessions; past it the next one is disconnected.
+    pub(crate) sessions_max: u32,
+    /// Sessions that are kept for clients that have lost their connection; past it the one that waits longest goes.
+    pub(crate) kept_max: usize,
+    /// Channels, those with a history and no subscriber too; past it the next one is refused.
+    pub(crate) channels_max: usize,
+}
+
+impl Default for ShardLimits {
+    fn default() -> Self {
+        let limits = taiwa_hub::Limits::default();
+        Self {
+            sessions_max: limits.sessions_max,
+            kept_max: limits.kept_max,
+            channels_max: limits.channels_max,
+        }
     }
 }
 
@@ -131,6 +218,61 @@ pub(crate) struct ServerLimits {
 impl Default for ServerLimits {
     fn default() -> Self {
         Self { connections_max: 10_000, channels_max: FanoutLimits::default().channels_max }
+    }
+}
+
+/// Bounds of checking tokens.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TokenLimits {
+    /// Bytes of a token; past it: refused.
+    pub(crate) token_max: Size,
+    /// Channels that a token subscribes its client to; past it: refused.
+    pub(crate) channels_max: usize,
+    /// Keys of one set; past it the set is not taken.
+    pub(crate) keys_max: usize,
+    /// Keys of one set that are tried for a token without `kid`; those behind are not.
+    pub(crate) tries_max: usize,
+    /// Tokens that wait for keys to be fetched; past it the next one is refused for now.
+    pub(crate) waiting_max: usize,
+    /// Revoked tokens that are remembered; past it no further one is revoked, and whoever asks for it is told.
+    pub(crate) revoked_tokens_max: usize,
+    /// Users whose older tokens are revoked; past it as above.
+    pub(crate) revoked_users_max: usize,
+}
+
+impl Default for TokenLimits {
+    fn default() -> Self {
+        let limits = AuthLimits::default();
+        Self {
+            token_max: Size(limits.token_bytes_max),
+            channels_max: limits.channels_max,
+            keys_max: limits.keys_max,
+            tries_max: limits.tries_max,
+            waiting_max: limits.waiting_max,
+            revoked_tokens_max: limits.revoked_tokens_max,
+            revoked_users_max: limits.revoked_users_max,
+        }
+    }
+}
+
+/// Bounds of the requests that the server makes.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RequestLimits {
+    /// Requests at the same time; past it the next one waits for its turn.
+    pub(crate) requests_max: usize,
+    /// Connections to one host that are kept open without a request; more are closed.
+    pub(crate) idle_connections_max: usize,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        let limits = OutgoingLimits::default();
+        Self {
+            requests_max: limits.requests_max,
+            idle_connections_max: limits.idle_connections_max,
+        }
     }
 }
 
@@ -152,26 +294,36 @@ pub(crate) struct Times {
     pub(crate) ping_after: Time,
     /// From a ping to any byte from the client; past it: close code 1011.
     pub(crate) pong_within: Time,
-    /// How long a session stays for a client whose connection was lost; past it the client begins anew.
+    /// How long a session stays at most for a client that has lost its connection; past it the client begins anew.
     pub(crate) session_ttl: Time,
-    /// From a call to its answer; past it the call is refused.
-    pub(crate) call_timeout: Time,
+    /// From a question to the app to its answer; past it what was asked for is refused.
+    pub(crate) app_timeout: Time,
+    /// From the end of a right to the end of what rests on it, so that a fresh token can arrive.
+    pub(crate) expiry_grace: Time,
+    /// From a request that the server makes to its connection; past it the other side counts as unreachable.
+    pub(crate) connect_timeout: Time,
+    /// How long a connection that the server has made is kept open without a request.
+    pub(crate) idle_timeout: Time,
 }
 
 impl Default for Times {
     fn default() -> Self {
         let (deadlines, keepalive) = (Deadlines::default(), Keepalive::default());
-        let seconds = |it| Time(Some(std::time::Duration::from_secs(it)));
+        let (hub, outgoing) = (taiwa_hub::Settings::open(), OutgoingLimits::default());
+        let some = |it: Duration| Time(Some(it));
         Self {
             handshake_timeout: Time(deadlines.handshake),
             close_timeout: Time(deadlines.close),
             write_timeout: Time(deadlines.write),
             message_timeout: Time(deadlines.message),
-            slow_after: Time(Some(FanoutLimits::default().slow_after)),
-            ping_after: Time(Some(keepalive.ping_after)),
-            pong_within: Time(Some(keepalive.pong_within)),
-            session_ttl: seconds(60),
-            call_timeout: seconds(10),
+            slow_after: some(FanoutLimits::default().slow_after),
+            ping_after: some(keepalive.ping_after),
+            pong_within: some(keepalive.pong_within),
+            session_ttl: some(hub.limits.keep_max),
+            app_timeout: some(hub.app_deadline),
+            expiry_grace: some(hub.expiry_grace),
+            connect_timeout: some(outgoing.connect_max),
+            idle_timeout: some(outgoing.idle_max),
         }
     }
 }

@@ -6,22 +6,21 @@ mod asked;
 mod limits;
 mod namespace;
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use taiwa::Deflate;
 
-use super::values::Most;
 use crate::{
     args::{Allow, Proxies, Size, Time},
     listen::{Listen, Mode},
 };
 
-pub(crate) use access::{Algorithm, Auth};
+pub(crate) use access::{Auth, Jwt};
 pub(crate) use asked::{Admin, Api, Broker, Webhooks};
 pub(crate) use limits::{Limits, Times};
-pub(crate) use namespace::{Namespace, Who};
+pub(crate) use namespace::{Namespace, Payloads, Recovery, Rights, SlowReaders, Who};
 
 /// Settings of `taiwa serve`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -40,6 +39,10 @@ pub(crate) struct Settings {
     /// Origins of pages that may connect beside those of this very host, as https://app.example; `any` lets all.
     /// Others get status 403.
     pub(crate) origins: Vec<Allow>,
+    /// Threads that own connections; without it as many as there are processors for this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 4, range(min = 1))]
+    pub(crate) shards: Option<NonZeroUsize>,
     /// TLS.
     pub(crate) tls: Tls,
     /// What is told on stderr.
@@ -54,8 +57,11 @@ pub(crate) struct Settings {
     pub(crate) compression: Compression,
     /// What may be done in some of the channels, and by whom. A channel `news:sport` is of the namespace `news`; one
     /// without a colon is of the namespace with the empty name. Channels of a namespace that is not here are refused.
-    /// Without any namespace here there are no refusals: every channel exists, and every right is `all`.
+    /// Without any namespace here every channel exists, everyone who was let in may do everything in it, and it remembers
+    /// 100 publications for 5 minutes.
     pub(crate) namespace: Vec<Namespace>,
+    /// Who may do what belongs to no channel.
+    pub(crate) rights: Rights,
     /// Programs that are asked and told over HTTP.
     pub(crate) webhooks: Webhooks,
     /// The HTTP API.
@@ -73,6 +79,7 @@ impl Default for Settings {
             unix_mode: None,
             proxy_protocol: Vec::new(),
             origins: Vec::new(),
+            shards: None,
             tls: Tls::default(),
             log: Log::default(),
             auth: Auth::default(),
@@ -80,6 +87,7 @@ impl Default for Settings {
             times: Times::default(),
             compression: Compression::default(),
             namespace: Vec::new(),
+            rights: Rights::default(),
             webhooks: Webhooks::default(),
             api: Api::default(),
             admin: Admin::default(),

@@ -1,0 +1,153 @@
+//! Tests of what the settings become: every key arrives, and the defaults are those of whoever takes them.
+
+use super::*;
+use crate::config::load::Layers;
+
+/// Reads settings out of what would stand in a file.
+fn read(text: &str) -> Settings {
+    let file = crate::config::tree::File { path: "t.toml".into(), text: text.into() };
+    let layers = Layers { file: Some(file), ..Layers::default() };
+    layers.load().unwrap_or_else(|it| panic!("{it:#?}")).settings
+}
+
+fn hub_of(text: &str) -> taiwa_hub::Settings {
+    read(text).hub()
+}
+
+#[test]
+fn the_defaults_are_those_of_whoever_takes_them() {
+    let settings = Settings::default();
+    let config = settings.connection();
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.deadlines, Deadlines::default());
+    assert_eq!(config.keepalive, Some(taiwa::Keepalive::default()));
+    assert_eq!(config.deflate, Some(Deflate::default()));
+    assert_eq!(settings.fanout(), FanoutLimits::default());
+    assert_eq!(format!("{:?}", settings.hub()), format!("{:?}", taiwa_hub::Settings::open()));
+    let auth = settings.auth().unwrap();
+    assert_eq!(format!("{auth:?}"), format!("{:?}", AuthSettings::default()));
+    assert_eq!(settings.outgoing(), OutgoingLimits::default());
+}
+
+#[test]
+fn every_limit_of_the_hub_can_be_set() {
+    let hub = hub_of(
+        "[times]\nsession_ttl = \"1s\"\napp_timeout = \"2s\"\nexpiry_grace = \"3s\"\n\
+         [limits]\nshard = { sessions_max = 1, kept_max = 2, channels_max = 3 }\nuser.sessions_max = 4\n\
+         session = { subscriptions_max = 5, links_max = 6, command_rate = \"7/s\", publish_rate = \"8/s\", \
+         asked_max = 9, calls_max = 10, log_max = 11 }\n\
+         channel = { history_max = 12, page_max = 13, presence_max = 14, identifiers_max = 15 }\n\
+         publication = { payload_max = 16, tags_max = 17, name_max = 18, filter_nodes_max = 19, \
+         filter_depth_max = 20, filter_max = 21 }\n",
+    );
+    let limits = taiwa_hub::Limits::default().with(|it| {
+        it.keep_max = Duration::from_secs(1);
+        (it.sessions_max, it.kept_max, it.channels_max) = (1, 2, 3);
+        (it.user_sessions_max, it.subscriptions_max, it.links_max) = (4, 5, 6);
+        (it.commands_per_second, it.publications_per_second) = (7, 8);
+        (it.asked_max, it.calls_max, it.log_bytes_max) = (9, 10, 11);
+        (it.history_bytes_max, it.page_max, it.presence_max, it.identifiers_max) = (12, 13, 14, 15);
+        (it.payload_bytes_max, it.tags_max, it.name_bytes_max) = (16, 17, 18);
+        (it.filters.nodes_max, it.filters.depth_max, it.filters.bytes_max) = (19, 20, 21);
+    });
+    assert_eq!(hub.limits, limits);
+    assert_eq!(hub.app_deadline, Duration::from_secs(2));
+    assert_eq!(hub.expiry_grace, Duration::from_secs(3));
+    // No number stands for two.
+    let shown = format!("{limits:?}");
+    for number in 2..=21 {
+        assert_eq!(shown.matches(&format!(": {number},")).count().max(1), 1, "{number}: {shown}");
+    }
+}
+
+#[test]
+fn without_a_namespace_everything_is_open_and_with_one_nothing_else_is() {
+    let channel = |it| taiwa_core::Channel::parse(it).unwrap();
+    let open = hub_of("");
+    for name in ["chat", "news:sport"] {
+        let namespace = open.namespace(&channel(name)).unwrap();
+        assert_eq!((&namespace.subscribe, &namespace.publish), (&Rule::All, &Rule::All));
+    }
+    let hub = hub_of("[[namespace]]\nname = \"news\"\n");
+    assert_eq!(hub.namespace(&channel("news:sport")).unwrap().subscribe, Rule::Users);
+    assert!(hub.namespace(&channel("other:sport")).is_none());
+    let without = hub.namespace(&channel("chat")).unwrap();
+    assert_eq!((&without.subscribe, &without.publish), (&Rule::Nobody, &Rule::Nobody));
+    // One with the empty name is for channels without a colon.
+    let hub = hub_of("[[namespace]]\nrights.subscribe = \"all\"\n");
+    assert_eq!(hub.namespace(&channel("chat")).unwrap().subscribe, Rule::All);
+    assert!(hub.namespaces.is_empty());
+}
+
+#[test]
+fn every_key_of_a_namespace_arrives() {
+    let hub = hub_of(
+        "[[namespace]]\nname = \"n\"\nhistory_size = 1\nhistory_ttl = \"2s\"\nepoch_ttl = \"3s\"\n\
+         recovery = \"last\"\npositioned = true\npresence = true\njoin_leave = true\nforce_join_leave = true\n\
+         delta = true\npatterns = true\npublisher = true\npayloads = \"binary\"\nidempotency_ttl = \"4s\"\n\
+         slow_readers = \"keep-latest\"\nkept_max = 5\nqueue_max = 6\nsubscribers_max = 7\n\
+         publish_rate = \"8/s\"\n[namespace.rights]\nsubscribe = \"named\"\npublish = \"token\"\n\
+         presence = \"app\"\nhistory = \"subscribers\"\n",
+    );
+    let expected = taiwa_hub::Namespace {
+        history_size: 1,
+        history_ttl: Duration::from_secs(2),
+        epoch_ttl: Duration::from_secs(3),
+        recovery: Recovery::Last,
+        positioned: true,
+        presence: true,
+        join_leave: true,
+        force_join_leave: true,
+        delta: true,
+        patterns: true,
+        publisher: true,
+        payloads: Payloads::Binary,
+        idempotency: Duration::from_secs(4),
+        slow: Slow::KeepLatest(5),
+        queue_bytes_max: 6,
+        subscribers_max: 7,
+        publications_per_second: 8,
+        subscribe: Rule::Named,
+        publish: Rule::Token,
+        presence_rule: Rule::App,
+        history_rule: Rule::Subscribers,
+    };
+    assert_eq!(format!("{:?}", hub.namespaces["n"]), format!("{expected:?}"));
+}
+
+#[test]
+fn what_is_off_lasts_or_is_not_done() {
+    let hub = hub_of(
+        "[[namespace]]\nhistory_ttl = \"off\"\nidempotency_ttl = \"off\"\npublish_rate = \"off\"\n",
+    );
+    let namespace = &hub.without_namespace;
+    assert_eq!((namespace.history_ttl, namespace.idempotency), (NEVER, Duration::ZERO));
+    assert_eq!(namespace.publications_per_second, 0);
+}
+
+#[test]
+fn the_hub_tells_what_somebody_wants_to_hear() {
+    let hub = hub_of("[webhooks]\nurl.vacated = \"http://127.0.0.1/\"\n");
+    assert!(hub.tell_occupied && !hub.tell_disconnected);
+    let hub = hub_of("[webhooks]\nurl.disconnect = \"http://127.0.0.1/\"\n");
+    assert!(!hub.tell_occupied && hub.tell_disconnected);
+}
+
+#[test]
+fn keys_come_from_all_their_places() {
+    let secret = "a secret of at least thirty-two bytes";
+    let settings = read(&format!(
+        "[auth.jwt]\nsecrets = [\"{secret}\", \"another {secret}\"]\n\
+         jwks_urls = [\"https://login.example/jwks\"]\njwks_ttl = \"7s\"\nleeway = \"8s\"\n\
+         audiences = [\"a\"]\nissuers = [\"i\"]\nexpiry_required = true\n\
+         [limits.auth]\ntoken_max = 9\n",
+    ));
+    let auth = settings.auth().unwrap();
+    let [KeySource::Secret(_), KeySource::Secret(_), KeySource::JwksUrl(url)] = &*auth.keys else {
+        panic!("{auth:?}");
+    };
+    assert_eq!((&*url.url, url.cached_for.as_secs()), ("https://login.example/jwks", 7));
+    assert_eq!((auth.leeway.as_secs(), auth.expiry_required), (8, true));
+    assert_eq!((&*auth.audiences, &*auth.issuers), (&["a".to_owned()][..], &["i".to_owned()][..]));
+    assert_eq!(auth.limits.token_bytes_max, 9);
+}
