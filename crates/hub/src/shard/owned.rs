@@ -6,12 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+
 use taiwa_core::{
-    Change, Channel, History as Part, Link, Member, Page, Position, Publication, Recovered,
-    Refusal, RefusalKind, Reply, SessionId, User,
+    Change, Channel, History as Part, Link, Member, Page, Payload, Position, Publication,
+    Recovered, Refusal, RefusalKind, Reply, SessionId, User,
 };
 
 use crate::{
+    fossil,
     history::{History, Recovery, Retention},
     idempotency::{Answers, Memory},
     rate::{Bucket, Rate},
@@ -317,7 +320,60 @@ impl Owned {
     }
 }
 
-/// Makes the delta between two publications, if it can be applied and is worth it.
-fn delta(_: &Publication, _: &Publication) -> Option<bytes::Bytes> {
-    None
+/// Makes the delta between two publications of one kind, if it is shorter than the later one. Of texts it is a text.
+fn delta(before: &Publication, after: &Publication) -> Option<Bytes> {
+    let text = |it| std::str::from_utf8(it).ok();
+    let delta = match (&before.payload, &after.payload) {
+        (Payload::Json(old), Payload::Json(new)) | (Payload::Text(old), Payload::Text(new)) => {
+            fossil::create_text(text(old)?, text(new)?)?.into_bytes()
+        }
+        (Payload::Binary(old), Payload::Binary(new)) => fossil::create(old, new)?,
+        _ => return None,
+    };
+    (delta.len() < after.payload.len()).then(|| delta.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publication(payload: Payload) -> Publication {
+        Publication {
+            channel: Channel::parse("a").unwrap(),
+            event: None,
+            payload,
+            position: None,
+            delta: None,
+            key: None,
+            tags: taiwa_core::Tags::default(),
+            publisher: None,
+            at: 0,
+        }
+    }
+
+    #[track_caller]
+    fn check(before: Payload, after: Payload, is_there: bool) {
+        let [before, after] = [before, after].map(publication);
+        let made = delta(&before, &after);
+        assert_eq!(made.is_some(), is_there, "{after:?}");
+        let (Some(made), Payload::Json(old), Payload::Json(new)) =
+            (made, &before.payload, &after.payload)
+        else {
+            return;
+        };
+        assert!(made.len() < new.len() && std::str::from_utf8(&made).is_ok());
+        assert_eq!(fossil::apply(old, &made, 1 << 20).as_deref(), Ok(&new[..]));
+    }
+
+    #[test]
+    fn deltas_are_made_between_payloads_of_one_kind_where_they_are_shorter() {
+        let long = |end: &str| Bytes::from(format!("\"{}{end}\"", "対話".repeat(50)));
+        check(Payload::Json(long("é")), Payload::Json(long("è")), true);
+        check(Payload::Text(long("1")), Payload::Text(long("2")), true);
+        check(Payload::Binary(long("1")), Payload::Binary(long("2")), true);
+        check(Payload::Text(long("1")), Payload::Json(long("2")), false);
+        check(Payload::Binary(long("1")), Payload::Json(long("2")), false);
+        check(Payload::Json("1".into()), Payload::Json("2".into()), false);
+        check(Payload::Json(long("1")), Payload::Json("2".into()), false);
+    }
 }
