@@ -82,17 +82,17 @@ pub(crate) fn told(shape: Shape, payload: &Payload) -> Message {
     written(shape, None, None, None, payload)
 }
 
-/// Writes where the client stands, without saying anything else: no event comes of it.
+/// Writes where the client stands, in an event for which nobody needs to listen, and when it is to come back.
 pub(crate) fn place(shape: Shape, retry: Option<Duration>, id: Option<&str>) -> Option<Message> {
-    let mut text = String::new();
-    match (shape, id) {
-        (Shape::Line, id) => text += &format!("{{\"id\":{}}}", quoted(id?)),
-        (_, id) => {
-            text += &retry.map(|it| format!("retry: {}\n", it.as_millis())).unwrap_or_default();
-            text += &id.map(|it| format!("id: {it}\n")).unwrap_or_default();
-        }
-    }
-    (!text.is_empty()).then(|| Message::Text((text + "\n").into()))
+    let retry = retry.map(|it| format!("retry: {}\n", it.as_millis())).unwrap_or_default();
+    let text = match (shape, id) {
+        (Shape::Line, id) => format!("{{\"id\":{}}}\n", quoted(id?)),
+        // Browsers would take the identifier without data, too (WHATWG HTML §9.2.6); npm's `eventsource` would not.
+        (_, Some(id)) => format!("{retry}id: {id}\nevent: {RESERVED}here\ndata: {{}}\n\n"),
+        (_, None) if retry.is_empty() => return None,
+        (_, None) => retry + "\n",
+    };
+    Some(Message::Text(text.into()))
 }
 
 /// Writes something that the server itself says: an event, or a line in whose object it has a name of its own.
