@@ -300,3 +300,13 @@ impl Conversation for Client {
 fn first_ping(chance: u8, every: Duration) -> Duration {
     every / 2 + every / 512 * u32::from(chance)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_client_is_small() {
+        assert!(size_of::<Client>() <= 192, "{} bytes", size_of::<Client>());
+    }
+}

@@ -101,21 +101,20 @@ impl Client {
         if filter == Some(None) {
             return None;
         }
-        let (kind, shape) = match it.delta.as_str() {
-            "fossil" => (Kind::SubscribeDelta, Shape::Delta),
+        let (kind, shape) = match (&target, it.delta.as_str()) {
+            (Target::Channel(_), "fossil") => (Kind::SubscribeDelta, Shape::Delta),
             _ => (Kind::Subscribe, Shape::Plain),
         };
-        let shared = Delivery::Shared(self.outlet.encoding(shape));
         let delivery = match &target {
-            Target::Channel(channel) => {
-                if it.flag & SubscribeRequest::REJECT_UNRECOVERED != 0 && it.recover.is_some() {
-                    self.strict.push((id, channel.clone()));
-                }
-                shared
-            }
+            Target::Channel(_) => Delivery::Shared(self.outlet.encoding(shape)),
             // Under which name a publication comes differs: it is that of the subscription.
             Target::Pattern(_) => Delivery::Personal,
         };
+        if let (Target::Channel(channel), Some(_)) = (&target, &it.recover)
+            && it.flag & SubscribeRequest::REJECT_UNRECOVERED != 0
+        {
+            self.strict.push((id, channel.clone()));
+        }
         let subscribe = Subscribe {
             delta: (shape == Shape::Delta).then_some(delivery),
             token: some(&it.token),
