@@ -6,6 +6,7 @@ mod connect;
 mod exit;
 mod listen;
 mod manual;
+mod rooms;
 mod serve;
 mod signals;
 mod token;

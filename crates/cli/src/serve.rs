@@ -26,6 +26,9 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let loaded = verbs::load(args.flags)?;
     let settings = loaded.settings;
     log_to_stderr(&settings.log);
+    if let Some(file) = &loaded.file {
+        info!(file = %file.display(), "settings read");
+    }
     for stranger in &loaded.strangers {
         warn!("{stranger}");
     }

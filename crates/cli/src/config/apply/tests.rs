@@ -1,5 +1,13 @@
 //! Tests of what the settings become: every key arrives, and the defaults are those of whoever takes them.
 
+use std::time::Duration;
+
+use taiwa_hub::settings::{Payloads, Recovery, Rule, Slow};
+use taiwa_server::{
+    auth::{AuthSettings, KeySource},
+    outgoing::OutgoingLimits,
+};
+
 use super::*;
 use crate::config::load::Layers;
 
@@ -27,6 +35,14 @@ fn the_defaults_are_those_of_whoever_takes_them() {
     let auth = settings.auth().unwrap();
     assert_eq!(format!("{auth:?}"), format!("{:?}", AuthSettings::default()));
     assert_eq!(settings.outgoing(), OutgoingLimits::default());
+    assert_eq!(settings.shards(), shard::Settings::default());
+    assert_eq!(
+        format!("{:?}", settings.plain()),
+        format!("{:?}", taiwa_plain::Settings::default())
+    );
+    assert_eq!(format!("{:?}", settings.sse()), format!("{:?}", taiwa_sse::Settings::default()));
+    let theirs = taiwa_centrifuge::Settings::default();
+    assert_eq!(format!("{:?}", settings.centrifuge()), format!("{theirs:?}"));
 }
 
 #[test]
@@ -150,4 +166,47 @@ fn keys_come_from_all_their_places() {
     assert_eq!((auth.leeway.as_secs(), auth.expiry_required), (8, true));
     assert_eq!((&*auth.audiences, &*auth.issuers), (&["a".to_owned()][..], &["i".to_owned()][..]));
     assert_eq!(auth.limits.token_bytes_max, 9);
+}
+
+#[test]
+fn every_key_of_a_dialect_arrives() {
+    let settings = read(
+        "shards = 3\nlimits.shard.letters_max = 4\nlimits.publication.filter_nodes_max = 5\n\
+         [dialects]\nplain = { channels_max = 1, early_max = 2, echo = false }\n\
+         sse = { channels_max = 3, early_max = 4, heartbeat_every = \"5s\", retry = \"6s\", cookie = \"c\" }\n\
+         [dialects.centrifuge]\nconnect_within = \"1s\"\nping_every = \"off\"\npong_within = \"3s\"\n\
+         commands_max = 4\npositions_max = 6\nwaiting_max = 7\n\
+         [[namespace]]\nname = \"n\"\npayloads = \"json\"\n[[namespace]]\nname = \"m\"\n",
+    );
+    let shards = settings.shards();
+    assert_eq!((shards.shards.get(), shards.letters_max), (3, 4));
+    let plain = settings.plain();
+    assert_eq!((plain.channels_max, plain.early_bytes_max, plain.echo), (1, 2, false));
+    assert_eq!(plain.json, [Box::from("n")]);
+    let sse = settings.sse();
+    assert_eq!((sse.channels_max, sse.early_max, sse.cookie.as_deref()), (3, 4, Some("c")));
+    assert_eq!((sse.heartbeat_every.as_secs(), sse.retry.as_secs()), (5, 6));
+    let centrifuge = settings.centrifuge();
+    assert_eq!((centrifuge.connect_within.as_secs(), centrifuge.pong_within.as_secs()), (1, 3));
+    assert_eq!((centrifuge.ping_every.as_secs(), centrifuge.commands_max), (0, 4));
+    assert_eq!((centrifuge.positions_max, centrifuge.filter_nodes_max), (6, 5));
+    assert_eq!(centrifuge.waiting_bytes_max, 7);
+}
+
+#[test]
+fn the_anonymous_are_let_in_on_loopback_or_where_it_is_said() {
+    let addrs = |all: &[&str]| -> Vec<Addr> {
+        all.iter().map(|it| Addr::from(it.parse::<std::net::SocketAddr>().unwrap())).collect()
+    };
+    let lets = |text: &str, all: &[&str]| read(text).lets_anonymous_in(&addrs(all));
+    for (text, all, expected) in [
+        ("", &["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"][..], true),
+        ("", &["127.0.0.1:1", "192.0.2.1:1"], false),
+        ("", &["0.0.0.0:1"], false),
+        ("proxy_protocol = [\"127.0.0.0/8\"]", &["127.0.0.1:1"], false),
+        ("auth.anonymous = true", &["0.0.0.0:1"], true),
+        ("auth.anonymous = false", &["127.0.0.1:1"], false),
+    ] {
+        assert_eq!(lets(text, all), expected, "{text:?} {all:?}");
+    }
 }

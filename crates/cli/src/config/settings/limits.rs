@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use taiwa::{Deadlines, Keepalive};
-use taiwa_server::{FanoutLimits, auth::AuthLimits, outgoing::OutgoingLimits};
+use taiwa_server::{FanoutLimits, auth::AuthLimits, outgoing::OutgoingLimits, shard};
 
 use crate::{
     args::{Size, Time},
@@ -192,6 +192,8 @@ pub(crate) struct ShardLimits {
     pub(crate) kept_max: usize,
     /// Channels, those with a history and no subscriber too; past it the next one is refused.
     pub(crate) channels_max: usize,
+    /// What waits to be told to it by the others; past it the one that tells waits, or what it tells is refused.
+    pub(crate) letters_max: usize,
 }
 
 impl Default for ShardLimits {
@@ -201,6 +203,7 @@ impl Default for ShardLimits {
             sessions_max: limits.sessions_max,
             kept_max: limits.kept_max,
             channels_max: limits.channels_max,
+            letters_max: shard::Settings::default().letters_max,
         }
     }
 }

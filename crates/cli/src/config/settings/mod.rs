@@ -3,6 +3,7 @@
 
 mod access;
 mod asked;
+mod dialects;
 mod limits;
 mod namespace;
 
@@ -19,6 +20,7 @@ use crate::{
 
 pub(crate) use access::{Auth, Jwt};
 pub(crate) use asked::{Admin, Api, Broker, Webhooks};
+pub(crate) use dialects::Dialects;
 pub(crate) use limits::{Limits, Times};
 pub(crate) use namespace::{Namespace, Payloads, Recovery, Rights, SlowReaders, Who};
 
@@ -62,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) namespace: Vec<Namespace>,
     /// Who may do what belongs to no channel.
     pub(crate) rights: Rights,
+    /// The dialects that are spoken.
+    pub(crate) dialects: Dialects,
     /// Programs that are asked and told over HTTP.
     pub(crate) webhooks: Webhooks,
     /// The HTTP API.
@@ -88,6 +92,7 @@ impl Default for Settings {
             compression: Compression::default(),
             namespace: Vec::new(),
             rights: Rights::default(),
+            dialects: Dialects::default(),
             webhooks: Webhooks::default(),
             api: Api::default(),
             admin: Admin::default(),
