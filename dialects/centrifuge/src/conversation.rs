@@ -158,6 +158,7 @@ impl Client {
         {
             self.line = exchange.line();
             out.push(Action::Respond(exchange, http::stream(self.outlet)));
+            out.push(Action::Flow(Some(self.line)));
             return self.frame(&frame, now, out);
         }
         let Ok(frame) = http::frame(request) else {

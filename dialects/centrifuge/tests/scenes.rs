@@ -1,21 +1,34 @@
-//! Plays the transcripts of `scenes/`.
+//! Plays the transcripts of `scenes/`, as they are and shaken.
 
 use std::{fs, path::Path, time::Instant};
 
-use taiwa_centrifuge::{Centrifuge, Settings};
+use taiwa_centrifuge::Centrifuge;
+use taiwa_core::scenes::{play, shake};
+
+/// Returns the name and the text of each file.
+fn scenes() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenes");
+    let paths = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
+    paths.map(|it| (it.display().to_string(), fs::read_to_string(it).unwrap())).collect()
+}
 
 #[test]
 fn scenes_play_as_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenes");
-    let room = Centrifuge::new(Settings::default());
-    let mut played = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let text = fs::read_to_string(&path).unwrap();
-        if let Err(fault) = taiwa_core::scenes::play(&room, &text, Instant::now()) {
-            panic!("{}: {fault}", path.display());
+    let scenes = scenes();
+    assert!(scenes.len() >= 7, "{}", scenes.len());
+    for (name, text) in scenes {
+        if let Err(fault) = play(&Centrifuge::default(), &text, Instant::now()) {
+            panic!("{name}: {fault}");
         }
-        played += 1;
     }
-    assert!(played >= 7, "{played} files");
+}
+
+#[test]
+fn nonsense_neither_panics_nor_breaks_the_rules_of_all_dialects() {
+    let text: String = scenes().into_iter().map(|(_, text)| text + "\n").collect();
+    for seed in 0..500 {
+        if let Err(fault) = shake(&Centrifuge::default(), &text, seed, Instant::now()) {
+            panic!("{fault}");
+        }
+    }
 }

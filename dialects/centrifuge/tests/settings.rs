@@ -150,8 +150,11 @@ fn streams_of_protocol_buffers_are_opened_and_written_to_in_them() {
     let mut conversation = open(&request, now);
     let mut out = vec![];
     conversation.receive(Input::Request(Exchange(0), request), now, &mut out);
-    let [Action::Respond(Exchange(0), Response::Stream { headers }), Action::Ask(101, _)] =
-        &out[..]
+    let [
+        Action::Respond(Exchange(0), Response::Stream { headers }),
+        Action::Flow(Some(Line(0))),
+        Action::Ask(101, _),
+    ] = &out[..]
     else {
         panic!("{out:?}");
     };
