@@ -3,6 +3,7 @@
 
 pub mod ends;
 pub mod frames;
+pub mod house;
 pub mod process;
 pub mod raw;
 pub mod violations;

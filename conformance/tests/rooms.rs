@@ -1,0 +1,294 @@
+//! Clients of all rooms in one channel: what each says, what each hears, and how each comes back.
+
+use std::{sync::Arc, time::Duration};
+
+use taiwa_conformance::house::{End, House, Who};
+use taiwa_core::{Channel, Dialect, Message, Mixed, Payload, Publish, RefusalKind};
+use taiwa_hub::{Namespace, Order, Settings};
+
+fn rooms() -> Vec<Box<dyn Dialect>> {
+    let json = vec!["json".into()];
+    vec![
+        Box::new(taiwa_plain::Plain::new(taiwa_plain::Settings { json, ..Default::default() })),
+        Box::new(taiwa_sse::Sse::default()),
+        Box::new(taiwa_centrifuge::Centrifuge::new(Default::default())),
+    ]
+}
+
+fn house() -> House {
+    House::new(Settings::open(), rooms())
+}
+
+fn text(it: &str) -> Message {
+    Message::Text(it.to_owned().into())
+}
+
+fn binary(it: &[u8]) -> Message {
+    Message::Binary(it.to_owned().into())
+}
+
+fn publish(house: &mut House, channel: &str, payload: Payload) {
+    let channel = Channel::parse(channel).unwrap();
+    house.order(Order::Publish(Box::new(Publish::new(channel, payload))));
+}
+
+/// One client of each kind, in the channel `chat`, with what it heard on its way in forgotten.
+struct Guests {
+    plain: Who,
+    echo: Who,
+    events: Who,
+    objects: Who,
+    lines: Who,
+    several: Who,
+    json: Who,
+    protobuf: Who,
+}
+
+impl Guests {
+    fn invite(house: &mut House) -> Self {
+        let guests = Self {
+            plain: house.websocket("/chat", "").unwrap(),
+            echo: house.websocket("/chat?echo=true&token=user-ada", "").unwrap(),
+            events: house.get("/sse/chat", &[("accept", "text/event-stream")]).unwrap(),
+            objects: house.get("/sse/chat?format=json", &[]).unwrap(),
+            lines: house.get("/sse/chat", &[("accept", "application/x-ndjson")]).unwrap(),
+            several: house.get("/sse/chat?channel=other", &[]).unwrap(),
+            json: house.websocket("/connection/websocket", "").unwrap(),
+            protobuf: house.websocket("/connection/websocket", "centrifuge-protobuf").unwrap(),
+        };
+        let commands = "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"chat\"}}";
+        house.say(guests.json, text(commands));
+        // Connect and subscribe, each behind its length: id 1, connect {}; id 2, subscribe { channel: "chat" }.
+        let commands = b"\x04\x08\x01\x22\x00\x0a\x08\x02\x2a\x06\x0a\x04chat";
+        house.say(guests.protobuf, binary(commands));
+        for who in guests.all() {
+            house.heard(who);
+            assert_eq!(house.end(who), None);
+        }
+        guests
+    }
+
+    fn all(&self) -> [Who; 8] {
+        let Self { plain, echo, events, objects, lines, several, json, protobuf } = *self;
+        [plain, echo, events, objects, lines, several, json, protobuf]
+    }
+}
+
+/// Finds bytes in the only message that a client heard.
+#[track_caller]
+fn has(house: &mut House, who: Who, part: &[u8]) {
+    let heard = house.heard(who);
+    let [message] = &heard[..] else { panic!("one message was to come: {heard:?}") };
+    let found = message.as_bytes().windows(part.len()).any(|it| it == part);
+    assert!(found, "{message:?} has no {:?}", String::from_utf8_lossy(part));
+}
+
+#[track_caller]
+fn hears(house: &mut House, who: Who, message: Message) {
+    assert_eq!(house.heard(who), [message]);
+}
+
+#[test]
+fn each_kind_of_payload_arrives_in_each_dialect_as_the_tables_say() {
+    let mut house = house();
+    let it = Guests::invite(&mut house);
+    let mixed = Mixed {
+        pieces: Box::new(["{\"img\":".into(), "}".into()]),
+        attachments: Box::new([vec![0, 0xff, 0x10].into()]),
+    };
+    for (payload, plain, data, object, json, protobuf) in [
+        (
+            Payload::Json("{\"a\":\n1}".into()),
+            text("{\"a\":\n1}"),
+            "data: {\"a\":\ndata: 1}\n\n",
+            "\"data\":{\"a\": 1}}",
+            "\"data\":{\"a\": 1}",
+            &b"{\"a\":\n1}"[..],
+        ),
+        (
+            Payload::Text("two\n\"lines\"".into()),
+            text("two\n\"lines\""),
+            "data: two\ndata: \"lines\"\n\n",
+            "\"data\":\"two\\n\\\"lines\\\"\"}",
+            "\"data\":\"two\\n\\\"lines\\\"\"",
+            b"two\n\"lines\"",
+        ),
+        (
+            Payload::Binary(vec![0, 0xff, 0x10].into()),
+            binary(&[0, 0xff, 0x10]),
+            "event: base64\ndata: AP8Q\n\n",
+            "\"data_base64\":\"AP8Q\"}",
+            "\"data\":{\"base64\":\"AP8Q\"}",
+            b"\x22\x03\x00\xff\x10",
+        ),
+        (
+            Payload::Mixed(Arc::new(mixed)),
+            text("{\"img\":\"AP8Q\"}"),
+            "data: {\"img\":\"AP8Q\"}\n\n",
+            "\"data\":{\"img\":\"AP8Q\"}}",
+            "\"data\":{\"img\":{\"base64\":\"AP8Q\"}}",
+            b"{\"img\":",
+        ),
+    ] {
+        publish(&mut house, "chat", payload);
+        hears(&mut house, it.plain, plain.clone());
+        hears(&mut house, it.echo, plain);
+        has(&mut house, it.events, data.as_bytes());
+        has(&mut house, it.several, data.as_bytes());
+        has(&mut house, it.objects, object.as_bytes());
+        has(&mut house, it.lines, object.as_bytes());
+        has(&mut house, it.json, json.as_bytes());
+        has(&mut house, it.protobuf, protobuf);
+    }
+}
+
+#[test]
+fn what_one_says_all_others_hear_and_it_alone_if_it_wants() {
+    let mut house = house();
+    let it = Guests::invite(&mut house);
+    house.say(it.plain, text("hello"));
+    assert_eq!(house.heard(it.plain), []);
+    hears(&mut house, it.echo, text("hello"));
+    has(&mut house, it.events, b"data: hello\n\n");
+    has(&mut house, it.json, b"\"data\":\"hello\"");
+    house.say(it.echo, binary(&[1, 2]));
+    hears(&mut house, it.plain, binary(&[1, 2]));
+    hears(&mut house, it.echo, binary(&[1, 2]));
+    let said = "{\"id\":3,\"publish\":{\"channel\":\"chat\",\"data\":{\"from\": \"json\"}}}";
+    house.say(it.json, text(said));
+    hears(&mut house, it.plain, text("{\"from\": \"json\"}"));
+    let heard = house.text(it.lines);
+    assert!(heard.ends_with("\"data\":{\"from\": \"json\"}}\n"), "{heard}");
+}
+
+#[test]
+fn who_leaves_is_forgotten() {
+    let mut house = house();
+    let it = Guests::invite(&mut house);
+    assert_eq!(house.counts(), (8, 9), "one of them hears two channels");
+    for who in it.all() {
+        house.leave(who);
+    }
+    assert_eq!(house.counts(), (0, 0));
+    let lone = house.websocket("/echo", "").unwrap();
+    house.say(lone, text("x"));
+    hears(&mut house, lone, text("x"));
+    assert_eq!(house.counts(), (1, 0));
+}
+
+/// Returns the last identifier that a client of events was given.
+#[track_caller]
+fn last_id(heard: &str) -> String {
+    heard.lines().filter_map(|it| it.strip_prefix("id: ")).next_back().unwrap().to_owned()
+}
+
+#[test]
+fn who_listens_goes_on_where_it_was_in_one_channel_and_in_several() {
+    for target in ["/sse/a", "/sse/a?channel=b", "/sse?channel=b&channel=c&channel=a"] {
+        let mut house = house();
+        let first = house.get(target, &[]).unwrap();
+        publish(&mut house, "a", Payload::Text("1".into()));
+        let id = last_id(&house.text(first));
+        house.leave(first);
+        publish(&mut house, "a", Payload::Text("2".into()));
+        publish(&mut house, "b", Payload::Text("3".into()));
+        let again = house.get(target, &[("last-event-id", &id)]).unwrap();
+        publish(&mut house, "a", Payload::Text("4".into()));
+        let heard = house.text(again);
+        let mut data: Vec<&str> =
+            heard.lines().filter_map(|it| it.strip_prefix("data: ")).collect();
+        data.sort_unstable();
+        let all: &[&str] = if target == "/sse/a" { &["2", "4"] } else { &["2", "3", "4"] };
+        assert_eq!(data, all, "{target}: {heard}");
+        assert!(!heard.contains("taiwa:gap"), "{heard}");
+    }
+}
+
+#[test]
+fn who_comes_back_too_late_is_told_of_the_gap() {
+    let mut namespace = Namespace::open();
+    namespace.history_size = 2;
+    let settings = Settings { without_namespace: Arc::new(namespace), ..Settings::open() };
+    let mut house = House::new(settings, rooms());
+    let first = house.get("/sse/a", &[]).unwrap();
+    let id = last_id(&house.text(first));
+    for number in 0..5 {
+        publish(&mut house, "a", Payload::Text(number.to_string().into()));
+    }
+    house.leave(first);
+    let again = house.get("/sse/a", &[("last-event-id", &id)]).unwrap();
+    let heard = house.text(again);
+    assert!(heard.contains("event: taiwa:gap\ndata: {\"channel\":\"a\"}\n\n"), "{heard}");
+    let (epoch, offset) = id.split_once('-').unwrap();
+    assert_eq!((offset, last_id(&heard)), ("0", format!("{epoch}-5")));
+    let stranger = house.get("/sse/a?channel=b", &[("last-event-id", "of-another")]).unwrap();
+    let heard = house.text(stranger);
+    assert_eq!(heard.matches("event: taiwa:gap\n").count(), 2, "{heard}");
+}
+
+#[test]
+fn polls_lose_nothing_between_them() {
+    let mut house = house();
+    let poll = |house: &mut House, id: &str| {
+        house.get(&format!("/sse/a?poll=true&lastEventId={id}"), &[]).unwrap()
+    };
+    let first = poll(&mut house, "");
+    assert!(house.end(first).is_some(), "it is answered at once");
+    let heard = house.text(first);
+    let id = heard.strip_prefix("{\"id\":\"").and_then(|it| it.strip_suffix("\"}\n")).unwrap();
+    let (epoch, _) = id.split_once('-').unwrap();
+    for number in ["1", "2"] {
+        publish(&mut house, "a", Payload::Text(number.into()));
+    }
+    let second = poll(&mut house, id);
+    let said = |number: &str| {
+        format!("{{\"channel\":\"a\",\"id\":\"{epoch}-{number}\",\"data\":\"{number}\"}}\n")
+    };
+    assert_eq!(house.text(second), said("1") + &said("2"));
+    let third = poll(&mut house, &format!("{epoch}-2"));
+    assert_eq!((house.text(third), house.end(third)), (String::new(), None));
+    publish(&mut house, "a", Payload::Text("3".into()));
+    assert_eq!(house.text(third), said("3"));
+    assert!(house.end(third).is_some());
+    let fourth = poll(&mut house, &format!("{epoch}-3"));
+    house.wait(Duration::from_secs(26));
+    assert_eq!(house.text(fourth), "{}\n");
+    assert_eq!(house.counts(), (0, 0));
+}
+
+#[test]
+fn each_room_says_no_in_its_own_words() {
+    let mut house = house();
+    let plain = house.websocket("/chat?token=stolen", "").unwrap();
+    let reason = "not one of our tokens".to_owned();
+    assert_eq!(house.end(plain), Some(&End { code: 4401, reason: reason.clone() }));
+    let sse = house.get("/sse/chat?token=stolen", &[]).unwrap();
+    assert_eq!((house.status(sse), house.text(sse)), (Some(401), reason + "\n"));
+    let centrifuge = house.websocket("/connection/websocket", "").unwrap();
+    house.say(centrifuge, text("{\"id\":1,\"connect\":{\"token\":\"stolen\"}}"));
+    let code = house.end(centrifuge).map(|it| it.code);
+    assert!(code.is_some_and(|it| (3500..4000).contains(&it)), "{code:?}");
+    for (target, kind) in [("/.taiwa/x", RefusalKind::NotFound), ("/%ff", RefusalKind::BadRequest)]
+    {
+        let refused = house.websocket(target, "").err().map(|it| it.kind);
+        assert_eq!(refused, Some(kind), "{target}");
+    }
+    assert_eq!(house.counts(), (0, 0));
+}
+
+#[test]
+fn what_is_no_json_is_refused_where_json_alone_is_spoken() {
+    let mut json = Namespace::open();
+    json.payloads = taiwa_hub::settings::Payloads::Json;
+    let mut settings = Settings::open();
+    settings.namespaces.insert("json".into(), Arc::new(json));
+    let mut house = House::new(settings, rooms());
+    let listens = house.get("/sse/json:a?format=lines", &[]).unwrap();
+    let speaks = house.websocket("/json:a", "").unwrap();
+    house.text(listens);
+    house.say(speaks, text("[1, 2]"));
+    assert!(house.text(listens).ends_with("\"data\":[1, 2]}\n"));
+    house.say(speaks, text("hello"));
+    assert_eq!(house.end(speaks).map(|it| it.code), Some(4400));
+    assert_eq!(house.text(listens), "");
+}
