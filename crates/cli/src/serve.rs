@@ -96,6 +96,7 @@ fn certificates(settings: &Settings) -> Result<Option<Certificates>, Failure> {
 fn reload(certificates: Certificates, every: Option<Duration>) -> std::io::Result<()> {
     let mut hangups = Hangups::new()?;
     tokio::spawn(async move {
+        let mut told = String::new();
         loop {
             let signalled = match every {
                 None => {
@@ -109,8 +110,17 @@ fn reload(certificates: Certificates, every: Option<Duration>) -> std::io::Resul
                 Ok(true) => info!("{why}: new connections see the new certificate"),
                 Ok(false) if signalled => info!("{why}: the certificate has not changed"),
                 Ok(false) => {}
-                Err(error) => error!("{why}: the old certificate stays: {error}"),
+                Err(error) => {
+                    let text = error.to_string();
+                    // What is looked at again and again is told once.
+                    if signalled || text != told {
+                        error!("{why}: the old certificate stays: {text}");
+                    }
+                    told = text;
+                    continue;
+                }
             }
+            told.clear();
         }
     });
     Ok(())

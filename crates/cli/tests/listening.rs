@@ -154,3 +154,23 @@ fn sighup_shows_a_new_certificate_and_keeps_the_old_one_if_that_is_no_good() {
     let outcome = run(&["serve", "--tls-cert", "/no/such", "--tls-key", &key], "").expect(2);
     assert!(outcome.stderr.contains("/no/such"), "{}", outcome.stderr);
 }
+
+#[test]
+fn certificates_are_looked_at_by_themselves_if_that_is_set() {
+    let folder = Folder::new("reload");
+    let made = || rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (old, new) = (made(), made());
+    let cert = folder.write("cert.pem", &old.cert.pem());
+    let key = folder.write("key.pem", &old.signing_key.serialize_pem());
+    let trusted_new = folder.write("new.pem", &new.cert.pem());
+    let server =
+        Server::start(&["--tls-cert", &cert, "--tls-key", &key, "--set", "tls.reload=50ms"]);
+    let url = format!("wss://{}/echo", server.addr);
+    let opens = || connect(&url, &["-m", "x", "-1", "--cacert", &trusted_new], "").code;
+    assert_eq!(opens(), Some(4));
+    folder.write("key.pem", &new.signing_key.serialize_pem());
+    server.await_log("tls.reload: the old certificate stays: TLS: ");
+    folder.write("cert.pem", &new.cert.pem());
+    server.await_log("tls.reload: new connections see the new certificate");
+    assert_eq!(opens(), Some(0));
+}

@@ -322,8 +322,10 @@ fn readable(path: &str, message: &str) -> String {
     for (rust, words) in [
         ("expected usize", "expected a whole number"),
         ("expected u64", "expected a whole number"),
-        ("expected u32", "expected a whole number"),
-        ("expected u8", "expected a whole number"),
+        ("expected a nonzero usize", "expected a whole number from 1 on"),
+        ("expected u32", "expected a whole number up to 4294967295"),
+        ("expected u16", "expected a whole number up to 65535"),
+        ("expected u8", "expected a whole number up to 255"),
         ("expected a boolean", "expected true or false"),
         ("expected path string", "expected a path"),
         ("expected a sequence", "expected a list, as [\"a\", \"b\"]"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use taiwa::Certificates;
 use taiwa_server::{
     auth::Verifier,
     outgoing::{Outgoing, Trust},
@@ -39,7 +40,12 @@ impl Checking<'_> {
         match (&settings.tls.cert, &settings.tls.key) {
             (Some(_), None) => self.blame("tls.cert", "a certificate needs its tls.key"),
             (None, Some(_)) => self.blame("tls.key", "a key needs its tls.cert"),
-            _ => {}
+            (Some(cert), Some(key)) => {
+                if let Err(error) = Certificates::from_files(cert, key) {
+                    self.blame("tls.cert", error.to_string());
+                }
+            }
+            (None, None) => {}
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     args::{Size, Time},
-    config::{settings::Level, values::Anonymous},
+    config::{settings::Level, values::Anonymous, write},
 };
 
 /// Builds layers of a file's text, variables and flags by path.
@@ -153,6 +153,64 @@ fn every_problem_of_a_file_is_told_with_its_place() {
 }
 
 #[test]
+fn numbers_that_do_not_fit_are_told() {
+    bad(
+        "shards = 0\n[compression]\nlevel = 300\n[limits]\nsession.asked_max = 70000\nconnection.fragments_max = -1\n\
+         connection.headers_max = 1.5\n",
+        &[
+            "t.toml:1:10: shards: invalid value: integer `0`, expected a whole number from 1 on",
+            "t.toml:3:9: compression.level: invalid value: integer `300`, expected a whole number up to 255",
+            "t.toml:5:21: limits.session.asked_max: invalid value: integer `70000`, expected a whole number up to 65535",
+            "t.toml:6:28: limits.connection.fragments_max: invalid value: integer `-1`, expected a whole number up to \
+             4294967295",
+            "t.toml:7:26: limits.connection.headers_max: invalid type: floating point `1.5`, expected a whole number",
+        ],
+    );
+}
+
+#[test]
+fn no_file_and_no_variable_makes_it_panic_or_go_on_for_ever() {
+    let whole = write::example().replace("\n#", "\n").replace("\n ", "\n# ");
+    let pieces = [
+        "[", "]", "[[", "=", "\"", "{", "}", "\n", "対", "1", "-", ".", "#", "'''", "true", ",",
+        "\0",
+    ];
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        // xorshift64: a seed is all it needs.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let mut refused = 0;
+    for round in 0..100 {
+        let mut lines: Vec<_> = whole.lines().collect();
+        for _ in 0..random(4) {
+            let (from, to) = (random(lines.len()), random(lines.len()));
+            lines.swap(from, to);
+        }
+        let mut text = lines.join("\n");
+        for _ in 0..random(4) {
+            let at = random(text.len());
+            let at = (at..=text.len()).find(|it| text.is_char_boundary(*it)).unwrap_or(0);
+            text.insert_str(at, pieces[random(pieces.len())]);
+        }
+        let variable = text.get(..random(40)).unwrap_or("[").to_owned();
+        let variables = [("TAIWA_NAMESPACE", &*variable), ("TAIWA_API__KEYS", &*variable)];
+        let Err(problems) = layers(&text, &variables, &[]).load() else { continue };
+        refused += 1;
+        assert!((1..=PROBLEMS_MAX).contains(&problems.len()), "{round}");
+        let mut told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        told.sort();
+        told.dedup();
+        assert_eq!(told.len(), problems.len(), "{round}: {problems:#?}");
+        assert!(problems.iter().all(|it| it.origin.is_some()), "{round}: {problems:#?}");
+    }
+    assert!(refused > 70, "{refused}");
+}
+
+#[test]
 fn tables_are_tables() {
     bad("tls = true", &["t.toml:1:1: tls: this is a table, written [tls]"]);
     bad(
@@ -182,7 +240,7 @@ fn problems_of_variables_and_flags_name_them() {
         &[
             "env TAIWA_TIMES__CLOSE_TIMEUOT: there is no such key; did you mean TAIWA_TIMES__CLOSE_TIMEOUT?",
             "env TAIWA_LIMITS__CONNECTION__PONGS_MAX: limits.connection.pongs_max: invalid type: string \"x\", \
-             expected a whole number",
+             expected a whole number up to 4294967295",
             "--compression.levle: compression.levle: there is no such key; did you mean compression.level?",
             "--times.pong_within: times.pong_within: time unit needed, for example 5sec or 5ms",
         ],
@@ -205,6 +263,9 @@ fn a_variable_that_may_be_anothers_is_only_told() {
 #[test]
 fn what_makes_no_sense_together_is_told_with_its_place() {
     bad("[tls]\ncert = \"x\"", &["t.toml:2:8: tls.cert: a certificate needs its tls.key"]);
+    let told = layers("[tls]\ncert = \"/no/such\"\nkey = \"/no/such\"", &[], &[]).load();
+    let told = told.expect_err("there is no such file")[0].to_string();
+    assert!(told.starts_with("t.toml:2:8: tls.cert: ") && told.contains("/no/such"), "{told}");
     bad(
         "[auth.jwt]\nsecrets = [\"a secret of at least thirty-two bytes\", \"short\"]",
         &["t.toml:2:53: auth.jwt.secrets[1]: a secret for tokens must have 32 bytes or more"],
@@ -243,6 +304,11 @@ fn no_problem_tells_a_secret() {
         ("[auth.jwt]\nsecrets = { opensesame = 1 }", &[]),
         ("[webhooks]\nurl.connect = \"http://u:opensesame@a/\"", &[]),
         ("[api]\nkeys = [\"x\", [\"opensesame\"]]", &[]),
+        ("[api]\nkeys = [opensesame]", &[]),
+        ("[api]\nkeys = \"opensesame", &[]),
+        ("[api]\nkeys = \"\\opensesame\"", &[]),
+        ("[api]\nkeys = opensesame = 3", &[]),
+        ("[webhooks]\nsecret = opensesame", &[]),
         ("", &[("TAIWA_API__KEYS", "[\"opensesame\", {opensesame")]),
         ("", &[("TAIWA_AUTH__JWT__SECRETS", "opensesame")]),
         ("", &[("TAIWA_AUTH__JWT__SECRTE", "opensesame")]),
