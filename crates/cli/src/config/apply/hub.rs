@@ -1,6 +1,6 @@
 //! From the settings to the hub: channels, sessions, rights.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use taiwa_hub::settings::{Payloads, Recovery, Rule, Slow};
 
@@ -14,19 +14,24 @@ impl Settings {
     /// Returns the settings of the hub.
     #[cfg_attr(not(test), expect(dead_code, reason = "until the hub serves"))]
     pub(crate) fn hub(&self) -> taiwa_hub::Settings {
-        let open = taiwa_hub::Settings::open();
-        let named = |name: &str| self.namespace.iter().find(|it| it.name == name);
-        let (without_namespace, unknown_namespaces) = match self.namespace.is_empty() {
-            true => (open.without_namespace, open.unknown_namespaces),
-            false => (Arc::new(named("").map(Namespace::hub).unwrap_or_default()), None),
+        let queue_bytes_max = self.limits.connection.queue_max.0;
+        let mut namespaces: BTreeMap<Box<str>, _> = self
+            .namespace
+            .iter()
+            .map(|it| (it.name.as_str().into(), Arc::new(it.hub(queue_bytes_max))))
+            .collect();
+        let (without_namespace, unknown_namespaces) = match namespaces.is_empty() {
+            true => {
+                let open = taiwa_hub::Namespace { queue_bytes_max, ..taiwa_hub::Namespace::open() };
+                let open = Arc::new(open);
+                (open.clone(), Some(open))
+            }
+            false => (namespaces.remove("").unwrap_or_default(), None),
         };
-        let namespaces = self.namespace.iter().filter(|it| !it.name.is_empty());
         taiwa_hub::Settings {
             without_namespace,
             unknown_namespaces,
-            namespaces: namespaces
-                .map(|it| (it.name.as_str().into(), Arc::new(it.hub())))
-                .collect(),
+            namespaces,
             limits: self.hub_limits(),
             patterns: self.rights.patterns.into(),
             call: self.rights.call.into(),
@@ -69,7 +74,7 @@ impl Settings {
 }
 
 impl Namespace {
-    fn hub(&self) -> taiwa_hub::Namespace {
+    fn hub(&self, queue_bytes_max: usize) -> taiwa_hub::Namespace {
         let lasting = |it: Time| it.0.unwrap_or(NEVER);
         taiwa_hub::Namespace {
             history_size: self.history_size,
@@ -103,7 +108,7 @@ impl Namespace {
                 SlowReaders::KeepLatest => Slow::KeepLatest(self.kept_max),
                 SlowReaders::Pause => Slow::Pause,
             },
-            queue_bytes_max: self.queue_max.0,
+            queue_bytes_max: self.queue_max.map_or(queue_bytes_max, |it| it.0),
             subscribers_max: self.subscribers_max,
             publications_per_second: self.publish_rate.0,
         }

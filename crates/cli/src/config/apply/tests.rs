@@ -89,6 +89,15 @@ fn without_a_namespace_everything_is_open_and_with_one_nothing_else_is() {
     assert!(hub.namespace(&channel("other:sport")).is_none());
     let without = hub.namespace(&channel("chat")).unwrap();
     assert_eq!((&without.subscribe, &without.publish), (&Rule::Nobody, &Rule::Nobody));
+    // What waits for a reader has one bound unless a namespace has its own.
+    let hub = hub_of(
+        "limits.connection.queue_max = 5\n[[namespace]]\n[[namespace]]\nname = \"n\"\nqueue_max = 6\n",
+    );
+    assert_eq!(
+        (hub.without_namespace.queue_bytes_max, hub.namespaces["n"].queue_bytes_max),
+        (5, 6)
+    );
+    assert_eq!(hub_of("limits.connection.queue_max = 5").without_namespace.queue_bytes_max, 5);
     // One with the empty name is for channels without a colon.
     let hub = hub_of("[[namespace]]\nrights.subscribe = \"all\"\n");
     assert_eq!(hub.namespace(&channel("chat")).unwrap().subscribe, Rule::All);

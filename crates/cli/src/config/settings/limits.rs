@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use taiwa::{Deadlines, Keepalive};
-use taiwa_server::{FanoutLimits, auth::AuthLimits, outgoing::OutgoingLimits, shard};
+use taiwa_server::{auth::AuthLimits, outgoing::OutgoingLimits, shard};
 
 use crate::{
     args::{Size, Time},
@@ -63,7 +63,7 @@ impl Default for ConnectionLimits {
             message_max: Size(limits.message_bytes_max),
             fragments_max: limits.fragments_max,
             outbox_max: Size(limits.outbox_bytes_max),
-            queue_max: Size(FanoutLimits::default().queue_bytes_max),
+            queue_max: Size(1 << 20),
             pongs_max: limits.pongs_max,
             handshake_max: Size(limits.handshake_bytes_max),
             headers_max: limits.headers_max,
@@ -141,7 +141,7 @@ impl Default for ChannelLimits {
     fn default() -> Self {
         let limits = taiwa_hub::Limits::default();
         Self {
-            name_max: Size(FanoutLimits::default().channel_name_bytes_max),
+            name_max: Size(256),
             history_max: Size(limits.history_bytes_max),
             page_max: limits.page_max,
             presence_max: limits.presence_max,
@@ -220,7 +220,7 @@ pub(crate) struct ServerLimits {
 
 impl Default for ServerLimits {
     fn default() -> Self {
-        Self { connections_max: 10_000, channels_max: FanoutLimits::default().channels_max }
+        Self { connections_max: 10_000, channels_max: 10_000 }
     }
 }
 
@@ -319,7 +319,7 @@ impl Default for Times {
             close_timeout: Time(deadlines.close),
             write_timeout: Time(deadlines.write),
             message_timeout: Time(deadlines.message),
-            slow_after: some(FanoutLimits::default().slow_after),
+            slow_after: some(Duration::from_secs(1)),
             ping_after: some(keepalive.ping_after),
             pong_within: some(keepalive.pong_within),
             session_ttl: some(hub.limits.keep_max),

@@ -49,8 +49,11 @@ pub(crate) struct Namespace {
     /// Publications, or keys, that are kept for a slow reader with `drop-oldest` and `keep-latest`; past it the oldest
     /// goes.
     pub(crate) kept_max: usize,
-    /// Bytes that wait for a subscriber's connection; past it: `slow_readers`.
-    pub(crate) queue_max: Size,
+    /// Bytes that wait for a subscriber's connection; past it: `slow_readers`. Without it `limits.connection.queue_max`
+    /// counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "256KiB")]
+    pub(crate) queue_max: Option<Size>,
     /// Subscribers of a channel at the same time; past it the next one is refused.
     pub(crate) subscribers_max: usize,
     /// Publications in a channel, with as many at once; past it the next one is refused.
@@ -80,7 +83,7 @@ impl Default for Namespace {
             idempotency_ttl: some(open.idempotency),
             slow_readers: SlowReaders::Disconnect,
             kept_max: 100,
-            queue_max: Size(nothing.queue_bytes_max),
+            queue_max: None,
             subscribers_max: nothing.subscribers_max,
             publish_rate: Rate(nothing.publications_per_second),
             rights: NamespaceRights::default(),
