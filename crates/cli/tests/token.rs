@@ -2,11 +2,11 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, io::Write};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
-use support::{Outcome, Running, taiwa};
+use support::{Outcome, Running, peer, taiwa};
 
 const SECRET: &str = "a secret of at least thirty-two bytes";
 
@@ -141,6 +141,34 @@ fn private_keys_sign_and_public_keys_check() {
     let args = ["make", "--key", &path("private.pem")];
     assert!(with(&[], &args, "").expect(2).stderr.contains("no private key in PEM"));
     let _ = fs::remove_dir_all(&folder);
+}
+
+#[test]
+fn keys_are_fetched_where_the_settings_say() {
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let folder = std::env::temp_dir().join(format!("taiwa-test-jwks-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let key = folder.join("private.pem");
+    fs::write(&key, pair.serialize_pem()).unwrap();
+    let args = ["make", "--user", "ada", "--key", key.to_str().unwrap(), "--kid", "k1"];
+    let made = with(&[], &args, "").expect(0).stdout_text().trim().to_owned();
+    let _ = fs::remove_dir_all(&folder);
+
+    let x = URL_SAFE_NO_PAD.encode(pair.public_key_raw());
+    let set = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"k1","x":"{x}"}}]}}"#);
+    let (url, told) = peer(move |mut stream, head| {
+        let head_of_answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", set.len());
+        stream.write_all((head_of_answer + &set).as_bytes()).unwrap();
+        head
+    });
+    let url = format!("{}jwks.json", url.replace("ws://", "http://"));
+    let from_there = [("TAIWA_AUTH__JWT__JWKS_URLS", &*url)];
+    with(&from_there, &["check"], &made).expect(0);
+    let head = told.recv_timeout(support::PATIENCE).unwrap();
+    assert!(head.starts_with("GET /jwks.json HTTP/1.1\r\n"), "{head}");
+    // That peer answers once.
+    let refused = with(&from_there, &["check"], &made).expect(5);
+    assert!(refused.stderr.contains("jwks_urls can't be fetched"), "{}", refused.stderr);
 }
 
 #[test]

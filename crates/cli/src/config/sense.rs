@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use taiwa::Certificates;
+use taiwa_core::Channel;
 use taiwa_server::{
     auth::Verifier,
     outgoing::{Outgoing, Trust},
@@ -86,6 +87,13 @@ impl Checking<'_> {
             let key = |name: &str| format!("namespace[{number}].{name}");
             if namespace.name.contains(':') {
                 self.blame(&key("name"), "a name has no colon: it ends at the first one");
+            }
+            let begins_a_name = Channel::parse(&format!("{}:x", namespace.name)).is_some();
+            if !begins_a_name {
+                self.blame(
+                    &key("name"),
+                    "no channel's name begins so: it is too long or has control characters",
+                );
             }
             if settings.namespace[..number].iter().any(|it| it.name == namespace.name) {
                 self.blame(&key("name"), "there is another namespace with this name");
