@@ -8,7 +8,6 @@ use taiwa_sse::Sse;
 use crate::config::settings::Settings;
 
 /// Returns the dialects that are spoken.
-#[cfg_attr(not(test), expect(dead_code, reason = "until the hub serves"))]
 pub(crate) fn rooms(settings: &Settings) -> Vec<Box<dyn Dialect>> {
     let dialects = &settings.dialects;
     let all: [(bool, Box<dyn Dialect>); 3] = [

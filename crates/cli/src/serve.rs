@@ -5,11 +5,12 @@ use std::{
     io::{IsTerminal, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     process,
+    sync::Arc,
     time::Duration,
 };
 
 use taiwa::{Addr, Certificates, Server};
-use taiwa_server::Site;
+use taiwa_server::{Anyone, Site};
 use tracing::{error, info, level_filters::LevelFilter, warn};
 
 use crate::{
@@ -19,8 +20,12 @@ use crate::{
         verbs,
     },
     exit::{Exit, Failure},
+    rooms,
     signals::{Hangups, Signal, Signals},
 };
+
+/// How long clients may take to say goodbye.
+const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let loaded = verbs::load(args.flags)?;
@@ -42,8 +47,14 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
         server = server.tls_reloading(certificates);
     }
 
-    let site = Site::new(settings.fanout(), if tls { "wss" } else { "ws" });
-    let serving = site.serve(server).with_shutdown(async move {
+    let site = Site::new(settings.hub(), Arc::new(Anyone))
+        .dialects(rooms::rooms(&settings))
+        .shards(settings.shards())
+        .origins(settings.allowed_origins())
+        .scheme(if tls { "wss" } else { "ws" });
+    let running = site.start().map_err(|it| Failure::new(Exit::Inside, it))?;
+    let shutting = running.clone();
+    let serving = running.serve(server, |_| async { None }).with_shutdown(async move {
         let signal = signals.next().await;
         info!("{signal:?}: closing all connections");
         tokio::spawn(async move {
@@ -56,6 +67,8 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     }
     announce(&addrs, if tls { "https" } else { "http" });
     serving.await.map_err(|it| Failure::new(Exit::Inside, it))?;
+    let failed = shutting.shut_down(SHUT_DOWN_WITHIN).await;
+    failed.map_err(|it| Failure::new(Exit::Inside, it))?;
     Ok(Exit::Good)
 }
 

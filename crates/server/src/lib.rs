@@ -1,81 +1,64 @@
-//! Serves channels over WebSocket: every path is one. Arguments, files and the environment are the
-//! business of whoever calls.
-//!
-//! What one client of a path sends, text or binary, every other client of the path receives, its kind
-//! kept. With `?echo=true` the sender receives it too. `/echo` sends each message back to its sender
-//! alone. `/` is a page over plain HTTP (and a channel over WebSocket); what begins with `/.taiwa/` is
-//! ours.
+//! The real-time server: shards with their connections and conversations, the hub, the doors of the dialects, HTTP.
+//! Arguments, files and the environment are the business of whoever calls.
 //!
 //! ```no_run
 //! # async fn run() -> std::io::Result<()> {
-//! use taiwa_server::{FanoutLimits, Site};
+//! use std::sync::Arc;
+//! use taiwa_server::{Anyone, Site, hub::Settings};
 //!
+//! let site = Site::new(Settings::open(), Arc::new(Anyone)).start()?;
 //! let server = taiwa::Server::bind("127.0.0.1:8000").await?;
-//! Site::new(FanoutLimits::default(), "ws").serve(server).await
+//! site.serve(server, |_| async { None }).await
 //! # }
 //! ```
 
-mod chat;
-mod connections;
-pub mod fanout;
-mod page;
+mod site;
+mod doors;
+mod cors;
+mod body;
+mod host;
+mod control;
 pub mod shard;
+
 pub mod auth;
 pub mod outgoing;
+mod anyone;
+mod address;
+mod page;
+mod random;
+mod watch;
 
-use std::{convert::Infallible, sync::Arc};
-
-use taiwa::{Server, Serving};
-use tracing::{debug, warn};
-
-use connections::Connections;
-use fanout::Fanout;
-pub use fanout::FanoutLimits;
+pub use anyone::Anyone;
+pub use body::SiteBody;
+pub use control::Control;
+pub use host::{HostLimits, Row, Snapshot, Tally};
+pub use site::{Running, Site};
+pub use taiwa_core as core;
+pub use taiwa_hub as hub;
 
 /// Paths that begin so are no channels.
 const RESERVED: &str = "/.taiwa/";
 
-/// What is served: the channels, the list of connections, the page.
-pub struct Site {
-    fanout: Fanout,
-    connections: Arc<Connections>,
-    scheme: &'static str,
+/// Bounds of a channel's readers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FanoutLimits {
+    /// Bytes that wait for one reader.
+    pub queue_bytes_max: usize,
+    /// How long a reader may hold up those who have more to say.
+    pub slow_after: std::time::Duration,
+    /// Channels at the same time.
+    pub channels_max: usize,
+    /// Bytes of a channel's name.
+    pub channel_name_bytes_max: usize,
 }
 
-impl Site {
-    /// Makes a site without channels. `scheme`, `ws` or `wss`, stands in the texts that say how to
-    /// connect.
-    pub fn new(limits: FanoutLimits, scheme: &'static str) -> Self {
-        Self { fanout: Fanout::new(limits), connections: Arc::default(), scheme }
-    }
-
-    /// Serves it on the listeners of `server`.
-    pub fn serve(self, server: Server) -> Serving {
-        let site = Arc::new(self);
-        let scheme = site.scheme;
-        server
-            .http(move |request| {
-                let response = page::answer(&request, scheme);
-                debug!(
-                    path = request.uri().path(),
-                    status = response.status().as_u16(),
-                    "answered a request"
-                );
-                async move { response }
-            })
-            .serve(move |upgrade| {
-                let site = site.clone();
-                async move {
-                    let who = upgrade.peer_addr().clone();
-                    if let Err(error) = chat::meet(&site, upgrade).await {
-                        debug!(%who, "opening handshake failed: {error}");
-                    }
-                    Ok::<(), Infallible>(())
-                }
-            })
-            .on_error(|who, error| match who {
-                Some(who) => warn!(%who, "{error}"),
-                None => warn!("{error}"),
-            })
+impl Default for FanoutLimits {
+    fn default() -> Self {
+        Self {
+            queue_bytes_max: 1 << 20,
+            slow_after: std::time::Duration::from_secs(1),
+            channels_max: 10_000,
+            channel_name_bytes_max: 256,
+        }
     }
 }

@@ -241,7 +241,7 @@ pub use reconnect::{
     Attempt, Backoff, Disconnected, ReconnectEvent, Reconnecting, ReconnectingWebSocket, SendError,
 };
 #[cfg(not(target_family = "wasm"))]
-pub use server::{Addr, Credentials, Listener, Network, SubprotocolPolicy};
+pub use server::{Addr, Credentials, Listener, LocalAddr, Network, SubprotocolPolicy};
 #[cfg(not(target_family = "wasm"))]
 pub use server::{
     Handover, Outcome, Rejection, RequestBody, Server, Serving, Sockets, SocketsBuilder, Upgrade,

@@ -62,6 +62,7 @@ impl Settings {
     }
 
     /// Returns the bounds of the fan-out.
+    #[cfg_attr(not(test), expect(dead_code, reason = "checked against the defaults"))]
     pub(crate) fn fanout(&self) -> FanoutLimits {
         FanoutLimits {
             queue_bytes_max: self.limits.connection.queue_max.0,
@@ -80,7 +81,6 @@ impl Settings {
     }
 
     /// Returns how many shards there are, and what may wait for each.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until the hub serves"))]
     pub(crate) fn shards(&self) -> shard::Settings {
         let usual = shard::Settings::default();
         shard::Settings {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use taiwa_core::{
     Admission, Answer, Client, Connect, Connected, Disconnect, Event, Link, Question, Refusal,
-    RefusalKind, Reply, Resume, ResumeKey, Resumed, SessionId, Token,
+    RefusalKind, Reply, Resume, ResumeKey, Resumed, SessionId, Token, User,
 };
 
 use super::{
@@ -52,6 +52,11 @@ impl Shard {
             Disconnect::Limit("sessions of this shard")
         })?;
         Ok((seat, id))
+    }
+
+    /// Returns whose session sits somewhere, if it was let in and is not anonymous.
+    pub fn user(&self, seat: Seat) -> Option<&User> {
+        self.sessions.get(seat)?.links.iter().find_map(|it| it.client.user.as_ref())
     }
 
     /// Returns where a session sits, if it is on this shard.

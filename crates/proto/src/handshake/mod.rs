@@ -24,7 +24,7 @@ pub use client::{HandshakeFault, HandshakeMisuse, Pending, Wish, is_interim, par
 pub use negotiation::Offer;
 pub use origins::{Arrival, Origin, Origins};
 pub use rejection::Rejection;
-pub use server::{Opening, is_upgrade};
+pub use server::{Opening, is_upgrade, permit_request};
 pub use subprotocols::{Grammar, SUBPROTOCOLS_MAX, choose_subprotocol, parse_subprotocols};
 pub use tokens::{ListFault, is_token};
 

@@ -97,7 +97,7 @@ impl Opening {
             key: read_key(headers)?,
             host,
             origin: read_origin(headers)?,
-            is_forwarded: PROXY_HEADERS.iter().any(|name| headers.contains_key(*name)),
+            is_forwarded: is_forwarded(headers),
             offer: Offer::read(headers, grammar)?,
         })
     }
@@ -135,14 +135,7 @@ impl Opening {
     /// [`Rejection::Origin`] if the policy does not let the page in, [`Rejection::FarHost`] if it does
     /// only by a name that the page may have bound to this machine.
     pub fn permitted_by(&self, origins: &Origins, arrival: Arrival) -> Result<(), Rejection> {
-        if !origins.permit(self.origin(), &self.host) {
-            return Err(Rejection::Origin);
-        }
-        let is_far = arrival == Arrival::Loopback
-            && !self.is_forwarded
-            && self.origin().is_some_and(|it| !origins.names(it))
-            && !is_near(&self.host);
-        if is_far { Err(Rejection::FarHost) } else { Ok(()) }
+        judge_origin(origins, arrival, self.origin(), &self.host, self.is_forwarded)
     }
 
     /// Returns the first of the client's subprotocols that is in `supported`.
@@ -170,6 +163,47 @@ impl Opening {
         let agreed = self.offer.answer(subprotocol, deflate, headers);
         (response, agreed)
     }
+}
+
+/// Tells whether a proxy says that it stands in between.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    PROXY_HEADERS.iter().any(|name| headers.contains_key(*name))
+}
+
+/// Checks the `Origin` of any request, as [`Opening::permitted_by`] does that of an opening handshake: for those that do the
+/// work of a WebSocket without being one.
+///
+/// # Errors
+///
+/// As [`Opening::permitted_by`]; a request without a readable `Host` is [`Rejection::Origin`] if it names an origin.
+pub fn permit_request<B>(
+    request: &Request<B>,
+    origins: &Origins,
+    arrival: Arrival,
+) -> Result<(), Rejection> {
+    let headers = request.headers();
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().map_err(|_| Rejection::Origin)?;
+    let named = request.uri().authority().map(|it| it.as_str());
+    let host = named.or_else(|| headers.get(HOST)?.to_str().ok()).ok_or(Rejection::Origin)?;
+    judge_origin(origins, arrival, Some(origin), host, is_forwarded(headers))
+}
+
+fn judge_origin(
+    origins: &Origins,
+    arrival: Arrival,
+    origin: Option<&str>,
+    host: &str,
+    is_forwarded: bool,
+) -> Result<(), Rejection> {
+    if !origins.permit(origin, host) {
+        return Err(Rejection::Origin);
+    }
+    let is_far = arrival == Arrival::Loopback
+        && !is_forwarded
+        && origin.is_some_and(|it| !origins.names(it))
+        && !is_near(host);
+    if is_far { Err(Rejection::FarHost) } else { Ok(()) }
 }
 
 /// Says whether `Upgrade` names WebSocket. `None`: the header is malformed.

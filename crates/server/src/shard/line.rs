@@ -16,7 +16,7 @@ use super::{
 pub(super) struct Line {
     pub(super) conn: Connection,
     pub(super) transport: Transport,
-    _seat: RawSeat,
+    pub(super) seat: RawSeat,
     pub(super) alarm: Alarm,
     /// When the alarm goes off; earlier deadlines alone set it anew.
     pub(super) rings_at: Option<Instant>,
@@ -58,7 +58,7 @@ impl Line {
         Self {
             conn,
             transport,
-            _seat: seat,
+            seat,
             alarm: Alarm::default(),
             rings_at: None,
             reading: Reading::Wanted,

@@ -7,7 +7,7 @@ use std::{
 
 use mio::{Interest, Registry, Token, event::Source};
 use rustls::ServerConnection;
-use taiwa::RawSocket;
+use taiwa::{RawSocket, RawTransport};
 use taiwa_proto::{Connection, outbox::Outbox};
 
 /// Slices of one vectored write.
@@ -50,6 +50,15 @@ impl Transport {
     pub(super) fn tls(socket: RawSocket, mut session: Box<ServerConnection>) -> Self {
         session.set_buffer_limit(Some(ENCRYPTED_BYTES_MAX));
         Self::Tls(Box::new(Tls { socket: Socket::new(socket), session, said_goodbye: false }))
+    }
+
+    /// Takes it off this shard's epoll, to be brought to another.
+    pub(super) fn into_raw(mut self, registry: &Registry) -> io::Result<RawTransport> {
+        self.socket().source().deregister(registry)?;
+        Ok(match self {
+            Self::Plain(socket) => RawTransport::Plain(socket.into_raw()),
+            Self::Tls(tls) => RawTransport::Tls(tls.socket.into_raw(), tls.session),
+        })
     }
 
     fn socket(&mut self) -> &mut Socket {
@@ -171,6 +180,14 @@ impl Tls {
 }
 
 impl Socket {
+    fn into_raw(self) -> RawSocket {
+        match self {
+            Self::Tcp(socket) => RawSocket::Tcp(socket.into()),
+            #[cfg(unix)]
+            Self::Unix(socket) => RawSocket::Unix(socket.into()),
+        }
+    }
+
     fn new(socket: RawSocket) -> Self {
         match socket {
             RawSocket::Tcp(tcp) => Self::Tcp(mio::net::TcpStream::from_std(tcp)),

@@ -27,6 +27,11 @@ pub enum Addr {
     Unknown,
 }
 
+/// Our own address on the connection by which an ordinary request came: among the extensions of the request that
+/// [`Server::http`](crate::Server::http) answers.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct LocalAddr(pub Addr);
+
 impl Addr {
     /// Returns the address of TCP; `None` for every other transport.
     pub fn tcp(&self) -> Option<SocketAddr> {

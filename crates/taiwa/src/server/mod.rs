@@ -32,7 +32,7 @@ use crate::{
     error::Error,
     tls::{self, Certificates, ClientCertificates},
 };
-pub use addr::{Addr, Credentials};
+pub use addr::{Addr, Credentials, LocalAddr};
 pub use body::RequestBody;
 pub use listener::Listener;
 pub use network::Network;

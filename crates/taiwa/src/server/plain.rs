@@ -17,7 +17,7 @@ use taiwa_proto::handshake::{Rejection, is_upgrade};
 use tokio::sync::oneshot;
 
 use super::{
-    Shared,
+    LocalAddr, Shared,
     attend::Attended,
     body::RequestBody,
     connection::{Ends, Opened, Waiting},
@@ -102,6 +102,7 @@ async fn respond(
             let extensions = request.extensions_mut();
             ends.peer.tcp().map(|it| extensions.insert(it));
             extensions.insert(ends.peer.clone());
+            extensions.insert(LocalAddr(ends.local.clone()));
             answer(request.map(RequestBody::new)).await
         }
     }

@@ -12,7 +12,6 @@ use crate::{
 
 impl Settings {
     /// Returns the settings of the hub.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until the hub serves"))]
     pub(crate) fn hub(&self) -> taiwa_hub::Settings {
         let queue_bytes_max = self.limits.connection.queue_max.0;
         let mut namespaces: BTreeMap<Box<str>, _> = self

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use taiwa::RawSeat;
+use taiwa::{RawConnection, RawSeat};
 use taiwa_hub::wheel::Due;
 use taiwa_proto::{Connection, Pool, Step};
 
@@ -43,6 +43,17 @@ impl Lines {
         self.make_ready(key);
         self.touch(key);
         Ok(key)
+    }
+
+    /// Takes a paused line off this shard, with all that waits in either direction, to be [brought](super::super::Post::join)
+    /// to another. Its end is not told here. `None` if the line has ended, or is not paused: bytes of it may lie in the
+    /// buffer of the read.
+    pub fn give_away(&mut self, key: Key) -> Option<RawConnection> {
+        self.slab.get(key).filter(|it| it.reading == Reading::Paused && it.conn.is_open())?;
+        let Line { conn, transport, seat, .. } = self.slab.remove(key)?;
+        let leftover = self.take_leftover(key).unwrap_or_default();
+        let transport = transport.into_raw(&self.registry).ok()?;
+        Some(RawConnection { connection: conn, transport, leftover, subprotocol: None, seat })
     }
 
     /// Notes what the kernel says of a line.

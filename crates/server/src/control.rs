@@ -1,0 +1,63 @@
+//! [`Control`]: orders to the hub from outside of the shards.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use taiwa_core::{Refusal, RefusalKind};
+use taiwa_hub::{Done, Order};
+use tokio::sync::oneshot;
+
+use crate::{
+    host::{Host, Looking, Note, Ordered, Snapshot},
+    shard::Post,
+};
+
+/// Gives orders to a running server. Cheap to clone.
+#[derive(Clone)]
+pub struct Control {
+    posts: Arc<[Post<Host>]>,
+    next: Arc<AtomicUsize>,
+}
+
+impl Control {
+    pub(crate) fn new(posts: Arc<[Post<Host>]>) -> Self {
+        Self { posts, next: Arc::default() }
+    }
+
+    /// Has an order done. Orders of one caller that waits for each are done in their order; those that run side by side,
+    /// in any.
+    ///
+    /// Dropping the future does not undo the order.
+    ///
+    /// # Errors
+    ///
+    /// The hub's refusal; [`RefusalKind::Unavailable`] if so many letters wait for the shards that no more is taken, or
+    /// the server has ended.
+    pub async fn order(&self, order: Order) -> Result<Done, Refusal> {
+        let post = &self.posts[self.next.fetch_add(1, Ordering::Relaxed) % self.posts.len()];
+        let (answer, answered) = oneshot::channel();
+        let note = Note::Order(Box::new(Ordered { order, answer }));
+        let busy = |_| Refusal::new(RefusalKind::Unavailable, "the server is busy or ends");
+        post.try_send(note).map_err(busy)?;
+        let ended = |_| Refusal::new(RefusalKind::Unavailable, "the server ends");
+        answered.await.map_err(ended)?
+    }
+
+    /// Shows how each shard is, with at most so many of its newest conversations. A shard that has ended is left out.
+    ///
+    /// Cancel-safe.
+    pub async fn look(&self, rows_max: usize) -> Vec<Snapshot> {
+        let asked = self.posts.iter().map(|post| {
+            let (answer, answered) = oneshot::channel();
+            post.send(Note::Look(Box::new(Looking { rows_max, answer })));
+            answered
+        });
+        let mut snapshots = vec![];
+        for answered in asked.collect::<Vec<_>>() {
+            snapshots.extend(answered.await);
+        }
+        snapshots
+    }
+}

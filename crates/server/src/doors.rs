@@ -1,0 +1,165 @@
+//! Where clients come in: the path, the subprotocol and the transport lead to a dialect.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Uri};
+use taiwa_core::{Dialect, Door, Refusal, RefusalKind, Request, Transport};
+
+use crate::host::Answered;
+
+/// The doors of all dialects, in the order in which they are tried.
+pub(crate) struct Doors(Vec<(Door, Arc<dyn Dialect>)>);
+
+impl Doors {
+    pub(crate) fn new(dialects: &[Arc<dyn Dialect>]) -> Self {
+        let each = |it: &Arc<dyn Dialect>| {
+            let dialect = it.clone();
+            it.doors().iter().map(move |door| (*door, dialect.clone())).collect::<Vec<_>>()
+        };
+        let mut doors: Vec<_> = dialects.iter().flat_map(each).collect();
+        // A path of its own before one that is the beginning of many, the longest first; among equals those with
+        // subprotocols first, then in the order of the dialects.
+        doors.sort_by_key(|(door, _)| {
+            let open = door.path.ends_with('*');
+            (open, usize::MAX - door.path.len(), door.subprotocols.is_empty())
+        });
+        Self(doors)
+    }
+
+    /// Finds the dialect for a client and the subprotocol to agree on.
+    pub(crate) fn find<'a>(
+        &self,
+        transport: Transport,
+        path: &str,
+        offered: impl Iterator<Item = &'a str> + Clone,
+    ) -> Option<(&Arc<dyn Dialect>, Option<&'static str>)> {
+        self.0.iter().find_map(|(door, dialect)| {
+            if !door.transports.contains(&transport) || !leads(door.path, path) {
+                return None;
+            }
+            if door.subprotocols.is_empty() {
+                return Some((dialect, None));
+            }
+            let mut agreed =
+                offered.clone().filter_map(|it| door.subprotocols.iter().find(|ours| **ours == it));
+            agreed.next().map(|it| (dialect, Some(*it)))
+        })
+    }
+
+    /// Tells whether a path is one of a dialect over HTTP.
+    pub(crate) fn has_http(&self, path: &str) -> bool {
+        self.find(Transport::Http, path, std::iter::empty()).is_some()
+    }
+}
+
+fn leads(door: &str, path: &str) -> bool {
+    match door.strip_suffix('*') {
+        Some(beginning) => path.starts_with(beginning),
+        None => door == path,
+    }
+}
+
+/// Makes the words of core out of those of HTTP.
+pub(crate) fn request(method: &str, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Request {
+    let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        (name.as_str().into(), Bytes::copy_from_slice(value.as_bytes()))
+    };
+    Request {
+        method: method.into(),
+        path: uri.path().into(),
+        query: uri.query().unwrap_or_default().into(),
+        headers: headers.iter().map(header).collect(),
+        body,
+    }
+}
+
+/// The status by which a refusal is told at the door.
+pub(crate) fn status(refusal: &Refusal) -> u16 {
+    match refusal.kind {
+        RefusalKind::BadRequest => 400,
+        RefusalKind::Unauthorized | RefusalKind::Expired => 401,
+        RefusalKind::Forbidden => 403,
+        RefusalKind::NotFound => 404,
+        RefusalKind::Rate(_) => 429,
+        _ => 503,
+    }
+}
+
+/// A refusal as the answer to a request.
+pub(crate) fn refusal(refusal: &Refusal) -> Answered {
+    let mut headers = vec![("content-type", "text/plain; charset=utf-8".to_owned())];
+    if let RefusalKind::Rate(wait) = refusal.kind {
+        headers.push(("retry-after", (wait.as_secs() + 1).to_string()));
+    }
+    let body = format!("{}\n", refusal.text).into();
+    Answered::Whole { status: status(refusal), headers, body }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use taiwa_core::{Conversation, Knock};
+
+    use super::*;
+
+    struct Room(&'static str, &'static [Door]);
+
+    impl Dialect for Room {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+
+        fn doors(&self) -> &[Door] {
+            self.1
+        }
+
+        fn open(&self, _: &Knock<'_>, _: Instant) -> Result<Box<dyn Conversation>, Refusal> {
+            Err(Refusal::new(RefusalKind::NotAvailable, "nobody is in"))
+        }
+    }
+
+    const WS: &[Transport] = &[Transport::WebSocket];
+    const HTTP: &[Transport] = &[Transport::Http];
+
+    #[track_caller]
+    fn check(transport: Transport, path: &str, offered: &[&str], expected: &str) {
+        let dialects: [Arc<dyn Dialect>; 3] = [
+            Arc::new(Room(
+                "any",
+                &[
+                    Door { path: "*", subprotocols: &[], transports: WS },
+                    Door { path: "*", subprotocols: &["any"], transports: WS },
+                ],
+            )),
+            Arc::new(Room("sse", &[Door { path: "/sse*", subprotocols: &[], transports: HTTP }])),
+            Arc::new(Room(
+                "fuge",
+                &[
+                    Door { path: "/c/ws", subprotocols: &["pb", "json"], transports: WS },
+                    Door { path: "/c/ws", subprotocols: &[], transports: WS },
+                ],
+            )),
+        ];
+        let doors = Doors::new(&dialects);
+        let found = doors.find(transport, path, offered.iter().copied());
+        let text = found.map_or("none".into(), |(it, agreed)| {
+            format!("{} {}", it.name(), agreed.unwrap_or("-"))
+        });
+        assert_eq!(text, expected, "{path} {offered:?}");
+    }
+
+    #[test]
+    fn the_nearest_door_counts_and_of_equals_the_one_whose_subprotocol_is_offered() {
+        let (ws, http) = (Transport::WebSocket, Transport::Http);
+        check(ws, "/chat", &[], "any -");
+        check(ws, "/chat", &["other", "any"], "any any");
+        check(ws, "/c/ws", &[], "fuge -");
+        check(ws, "/c/ws", &["x", "json", "pb"], "fuge json");
+        check(ws, "/c/ws", &["x"], "fuge -");
+        check(ws, "/sse/x", &[], "any -");
+        check(http, "/sse/x", &[], "sse -");
+        check(http, "/c/ws", &[], "none");
+    }
+}

@@ -1,0 +1,259 @@
+//! HTTP requests of conversations, on the shard: answered whole, as streams, or as polls.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::Bytes;
+use taiwa_core::{Exchange, Input, Knock, Line, Response, Transport};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Host,
+    note::{ForWhom, Note, Visitor},
+    talk::{self, Carrier, Poll, Stream, Talk, TalkKey},
+    visit::Visit,
+};
+use crate::{
+    address,
+    shard::{Lines, Post},
+};
+
+/// The answer to an HTTP request, for the part of the server that speaks HTTP.
+pub(crate) enum Answered {
+    /// All of it.
+    Whole {
+        /// The status.
+        status: u16,
+        /// More headers.
+        headers: Vec<(&'static str, String)>,
+        /// The body.
+        body: Bytes,
+    },
+    /// A body that goes on.
+    Stream {
+        /// More headers.
+        headers: Vec<(&'static str, String)>,
+        /// The body.
+        body: Body,
+    },
+}
+
+/// The reading end of a body. Dropped, it tells the conversation that its line is gone.
+pub(crate) struct Body {
+    pieces: mpsc::UnboundedReceiver<Bytes>,
+    queued: Arc<AtomicUsize>,
+    /// Tells the shard.
+    gone: BodyGone,
+}
+
+/// Tells a shard, when dropped, that nobody reads a body or waits for an answer any more.
+pub(crate) struct BodyGone {
+    post: Post<Host>,
+    talk: TalkKey,
+    line: Line,
+    is_armed: bool,
+}
+
+impl BodyGone {
+    /// Tells nobody, because the answer arrived.
+    pub(crate) fn defuse(mut self) {
+        self.is_armed = false;
+    }
+}
+
+impl Drop for BodyGone {
+    fn drop(&mut self) {
+        if !self.is_armed {
+            return;
+        }
+        self.post.send(Note::LineGone(self.talk, self.line));
+    }
+}
+
+impl Body {
+    /// Returns the next piece, or `None` at the end.
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Bytes>> {
+        let piece = std::task::ready!(self.pieces.poll_recv(cx));
+        if let Some(piece) = &piece {
+            let before = self.queued.fetch_sub(piece.len(), Ordering::Relaxed);
+            // All was read: whoever waits for this to go on is told.
+            if before == piece.len() {
+                self.gone.post.send(Note::LineRoom(self.gone.talk));
+            }
+        }
+        std::task::Poll::Ready(piece)
+    }
+}
+
+impl Host {
+    /// Takes an HTTP request for a conversation.
+    pub(super) fn visit(&mut self, visitor: Visitor, lines: &mut Lines) {
+        let Visitor { for_whom, request, peer, answer, begun } = visitor;
+        let key = match for_whom {
+            ForWhom::Known(key) => key,
+            ForWhom::New(dialect) => {
+                let now = lines.now();
+                let (index, shared) = (self.stage.index, self.shared.clone());
+                let mut refused = None;
+                let made = self.stage.talks.insert_with(|key| {
+                    let address = address::write(&shared.secret, index as u16, key);
+                    let knock = Knock {
+                        transport: Transport::Http,
+                        request: &request,
+                        subprotocol: None,
+                        address: &address,
+                        random: crate::random::bits(),
+                    };
+                    let conversation = dialect.open(&knock, now).unwrap_or_else(|it| {
+                        refused = Some(it);
+                        Box::new(Nobody)
+                    });
+                    let path = request.path.clone();
+                    talk(conversation, dialect.name(), Visit::new(peer.clone(), path, now))
+                });
+                let Some(key) = made else {
+                    return tell(answer, 503, "the server is full\n");
+                };
+                if let Some(refusal) = refused {
+                    self.stage.talks.remove(key);
+                    let _ = answer.send(crate::doors::refusal(&refusal));
+                    return;
+                }
+                self.stage.tally.opened += 1;
+                if !self.take_seat(key, dialect.name(), peer.ip(), lines) {
+                    self.end(key, 1013, "", lines);
+                    return tell(answer, 503, "the server is full\n");
+                }
+                key
+            }
+        };
+        self.take_request(key, request, answer, begun, lines);
+    }
+
+    fn take_request(
+        &mut self,
+        key: TalkKey,
+        request: taiwa_core::Request,
+        answer: oneshot::Sender<Answered>,
+        begun: oneshot::Sender<BodyGone>,
+        lines: &mut Lines,
+    ) {
+        let limit = self.shared.limits.exchanges_max;
+        let Some(talk) = self.stage.talks.get_mut(key) else {
+            return tell(answer, 404, "there is no such conversation\n");
+        };
+        let aside = talk.aside();
+        if aside.exchanges.len() >= limit {
+            return tell(answer, 429, "too many requests at once\n");
+        }
+        let exchange = Exchange(aside.lines_so_far);
+        aside.lines_so_far += 1;
+        aside.exchanges.push((exchange, answer));
+        let post = self.stage.posts[self.stage.index].clone();
+        // If nobody waits for it already, it tells so as it is dropped.
+        let _ = begun.send(BodyGone { post, talk: key, line: exchange.line(), is_armed: true });
+        self.stage.count_in(key, request.body.len());
+        self.receive(key, Input::Request(exchange, request), lines);
+    }
+
+    /// Answers a request.
+    pub(super) fn respond(
+        &mut self,
+        key: TalkKey,
+        exchange: Exchange,
+        response: Response,
+        _lines: &mut Lines,
+    ) {
+        let post = self.stage.posts[self.stage.index].clone();
+        let Some(talk) = self.stage.talks.get_mut(key) else { return };
+        let exchanges = &mut talk.aside().exchanges;
+        let Some(at) = exchanges.iter().position(|(it, _)| *it == exchange) else { return };
+        let (_, answer) = exchanges.swap_remove(at);
+        let line = exchange.line();
+        match response {
+            Response::Whole { status, headers, body } => {
+                // Whoever asked may have gone.
+                let _ = answer.send(Answered::Whole { status, headers, body });
+            }
+            Response::Stream { headers } => {
+                let (pieces, received) = mpsc::unbounded_channel();
+                let queued = Arc::new(AtomicUsize::new(0));
+                let gone = BodyGone { post, talk: key, line, is_armed: true };
+                let body = Body { pieces: received, queued: queued.clone(), gone };
+                talk.lines.insert(line, Carrier::Stream(Stream { pieces, queued }));
+                talk.flow = talk.flow.filter(|it| talk.lines.get(*it).is_some());
+                // If nobody waits for it, the body tells so as it is dropped.
+                let _ = answer.send(Answered::Stream { headers, body });
+            }
+            Response::Poll { headers, separator } => {
+                let poll = Poll { answer, headers, separator, body: None };
+                talk.lines.insert(line, Carrier::Poll(poll));
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends a body.
+    pub(super) fn finish(&mut self, carrier: Carrier) {
+        if let Carrier::Poll(poll) = carrier {
+            let body = poll.body.unwrap_or_default().freeze();
+            let _ = poll.answer.send(Answered::Whole { status: 200, headers: poll.headers, body });
+        }
+    }
+
+    /// Answers the polls to which something was said in this turn.
+    pub(super) fn finish_polls(&mut self, lines: &mut Lines) {
+        while !self.stage.polls.is_empty() {
+            for (key, line) in std::mem::take(&mut self.stage.polls) {
+                let Some(talk) = self.stage.talks.get_mut(key) else { continue };
+                let Some(carrier) = talk.lines.remove(line) else { continue };
+                self.finish(carrier);
+                self.line_left(key, line, lines);
+            }
+        }
+    }
+}
+
+fn talk(
+    conversation: Box<dyn taiwa_core::Conversation>,
+    dialect: &'static str,
+    visit: Visit,
+) -> Talk {
+    Talk {
+        conversation,
+        dialect,
+        seat: None,
+        lines: talk::Lines::None,
+        flow: None,
+        pending: 0,
+        alarm: Default::default(),
+        visit,
+        aside: None,
+    }
+}
+
+fn tell(answer: oneshot::Sender<Answered>, status: u16, text: &'static str) {
+    let headers = vec![("content-type", "text/plain; charset=utf-8".to_owned())];
+    let _ =
+        answer.send(Answered::Whole { status, headers, body: Bytes::from_static(text.as_bytes()) });
+}
+
+/// Stands where a dialect would open no conversation, until that is told.
+struct Nobody;
+
+impl taiwa_core::Conversation for Nobody {
+    fn receive(&mut self, _: Input, _: Instant, _: &mut taiwa_core::Actions) {}
+    fn deliver(&mut self, _: taiwa_core::Event, _: Instant, _: &mut taiwa_core::Actions) {}
+    fn timeout(&mut self, _: Instant, _: &mut taiwa_core::Actions) {}
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+}

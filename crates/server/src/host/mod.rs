@@ -1,0 +1,286 @@
+//! What a shard does with its lines: conversations, in their dialects, in front of the hub.
+//!
+//! [`Host`] is the [`Above`] of the server. What a client says goes to its conversation; what that asks for goes to the
+//! shard's part of the hub; what the hub says goes back to conversations and lines, in the order in which it was said.
+
+mod note;
+mod talk;
+mod stage;
+mod act;
+mod outlet;
+mod exchange;
+mod visit;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use taiwa::{Closed, Kind};
+use taiwa_core::{Actions, App, Event, Input, Message};
+use taiwa_hub::{Now, Settings as HubSettings, wheel::Due};
+use taiwa_proto::Payload;
+use tokio::runtime::Handle;
+
+use crate::shard::{Above, Key as LineKey, Left, Lines, Post};
+
+pub(crate) use exchange::{Answered, Body};
+pub(crate) use note::{ForWhom, Looking, Whose};
+pub(crate) use note::{Guest, Note, Ordered, Visitor};
+use outlet::Way;
+use stage::{Pending, Stage};
+use talk::Talk;
+pub(crate) use talk::TalkKey;
+pub use visit::{Row, Snapshot, Tally};
+
+/// What all hosts of a server share.
+pub(crate) struct Shared {
+    pub(crate) app: Arc<dyn App>,
+    pub(crate) runtime: Handle,
+    pub(crate) limits: HostLimits,
+    pub(crate) settings: Arc<HubSettings>,
+    /// Names shards to each other and signs addresses.
+    pub(crate) secret: [u8; 32],
+}
+
+/// Bounds of conversations and their lines. Each has one consequence.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct HostLimits {
+    /// Bytes that may wait for a client which has no line for the moment, 256 KiB by default; of more its session ends.
+    pub waiting_bytes_max: usize,
+    /// Bytes that may wait for a client on a body of HTTP, 1 MiB by default; of more it is sent away.
+    pub body_bytes_max: usize,
+    /// Requests of one conversation that wait for an answer, 16 by default; one more is answered with 429.
+    pub exchanges_max: usize,
+    /// Timers and due things of one turn, 256 by default; what is left comes in the next one.
+    pub due_max: usize,
+}
+
+impl Default for HostLimits {
+    fn default() -> Self {
+        Self {
+            waiting_bytes_max: 256 << 10,
+            body_bytes_max: 1 << 20,
+            exchanges_max: 16,
+            due_max: 256,
+        }
+    }
+}
+
+/// The conversations of one shard.
+pub(crate) struct Host {
+    hub: taiwa_hub::Shard,
+    stage: Stage,
+    shared: Arc<Shared>,
+    /// Lent to each conversation in turn.
+    actions: Actions,
+    due: Vec<Due<TalkKey>>,
+}
+
+impl Host {
+    pub(crate) fn new(
+        index: usize,
+        posts: Arc<[Post<Host>]>,
+        shared: Arc<Shared>,
+        key: [u8; 16],
+    ) -> Self {
+        let (number, count) = (index as u16, posts.len() as u16);
+        let hub = taiwa_hub::Shard::new(number, count, shared.settings.clone(), key);
+        let stage = Stage::new(index, posts, shared.clone());
+        Self { hub, stage, shared, actions: vec![], due: vec![] }
+    }
+
+    fn now(lines: &Lines) -> Now {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { at: lines.now(), unix_ms: since.as_millis() as u64 }
+    }
+
+    /// Tells a conversation what came from its client, and does what it wants.
+    fn receive(&mut self, talk: TalkKey, input: Input, lines: &mut Lines) {
+        let now = lines.now();
+        self.with(talk, lines, |it, actions| it.conversation.receive(input, now, actions));
+        self.settle(lines);
+    }
+
+    /// Lets a conversation act.
+    fn with(&mut self, key: TalkKey, lines: &mut Lines, act: impl FnOnce(&mut Talk, &mut Actions)) {
+        let mut actions = std::mem::take(&mut self.actions);
+        if let Some(talk) = self.stage.talks.get_mut(key) {
+            act(talk, &mut actions);
+            for action in actions.drain(..) {
+                self.act(key, action, lines);
+            }
+            self.stage.look_at(key);
+        }
+        actions.clear();
+        self.actions = actions;
+    }
+
+    /// Hands out what the hub has said, until nothing is left to hand out.
+    fn settle(&mut self, lines: &mut Lines) {
+        while let Some(pending) = self.stage.queue.pop_front() {
+            match pending {
+                Pending::Event(key, event) => self.deliver(key, event, lines),
+                Pending::Shared(key, message) => {
+                    if let Some(talk) = self.stage.talks.get_mut(key) {
+                        talk.pending -= 1;
+                        self.stage.send_shared(key, message, lines);
+                    }
+                }
+                Pending::Over(key) => self.end_without_line(key, lines),
+            }
+        }
+        self.stage.shrink();
+    }
+
+    fn deliver(&mut self, key: TalkKey, event: Event, lines: &mut Lines) {
+        let now = lines.now();
+        if let Some(talk) = self.stage.talks.get_mut(key) {
+            talk.pending -= 1;
+        }
+        self.with(key, lines, |it, actions| it.conversation.deliver(event, now, actions));
+    }
+
+    /// Ends a conversation that has no line, waits for none and does not say so itself.
+    fn end_without_line(&mut self, key: TalkKey, lines: &mut Lines) {
+        let waits = self.stage.talks.get(key).is_some_and(|it| !it.is_forsaken());
+        if !waits {
+            self.end(key, 1000, "", lines);
+        }
+    }
+
+    /// Lets the hub do something.
+    fn hub<T>(
+        &mut self,
+        lines: &mut Lines,
+        act: impl FnOnce(&mut taiwa_hub::Shard, Now, &mut Way<'_>) -> T,
+    ) -> T {
+        let now = Self::now(lines);
+        let mut way = Way { stage: &mut self.stage, lines };
+        act(&mut self.hub, now, &mut way)
+    }
+}
+
+impl Above for Host {
+    type Opening = Box<Guest>;
+    type Letter = Note;
+
+    fn joined(&mut self, key: LineKey, guest: Box<Guest>, lines: &mut Lines) {
+        self.seat_guest(key, *guest, lines);
+    }
+
+    fn received(&mut self, key: LineKey, message: Payload<'_>, lines: &mut Lines) {
+        let Some((talk, line)) = self.stage.talk_of(key) else { return };
+        self.stage.count_in(talk, message.as_slice().len());
+        let message = match message.kind() {
+            Kind::Text => Message::Text(message.into_bytes()),
+            Kind::Binary => Message::Binary(message.into_bytes()),
+        };
+        self.receive(talk, Input::Message(line, message), lines);
+    }
+
+    fn left(&mut self, key: LineKey, left: Left, lines: &mut Lines) {
+        let Some((talk, line)) = self.stage.forget_socket(key) else { return };
+        let closed: Closed = left.closed();
+        self.stage.note_end(talk, closed);
+        self.line_left(talk, line, lines);
+    }
+
+    fn letter(&mut self, note: Note, lines: &mut Lines) {
+        match note {
+            Note::Hub(letter) => {
+                self.hub(lines, |hub, now, way| hub.letter(letter, now, way));
+                self.settle(lines);
+            }
+            Note::Answered(ticket, answer) => {
+                self.hub(lines, |hub, now, way| hub.answered(ticket, *answer, now, way));
+                self.settle(lines);
+            }
+            Note::Order(order) => {
+                let Ordered { order, answer } = *order;
+                let id = self.stage.wait_for(answer);
+                self.hub(lines, |hub, now, way| hub.order(id, order, now, way));
+                self.settle(lines);
+            }
+            Note::Visit(visitor) => self.visit(*visitor, lines),
+            Note::LineGone(talk, line) => {
+                if self.stage.forget_body(talk, line) {
+                    self.line_left(talk, line, lines);
+                }
+            }
+            Note::LineRoom(talk) => {
+                self.drained(talk, lines);
+                self.settle(lines);
+            }
+            Note::Look(ask) => {
+                let snapshot = self.snapshot(ask.rows_max, lines);
+                // Who asked may wait no longer.
+                let _ = ask.answer.send(snapshot);
+            }
+        }
+    }
+
+    fn room(&mut self, key: LineKey, lines: &mut Lines) {
+        if let Some((talk, _)) = self.stage.talk_of(key) {
+            self.drained(talk, lines);
+            self.settle(lines);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        [self.hub.deadline(), self.stage.wheel.next()].into_iter().flatten().min()
+    }
+
+    fn timeout(&mut self, lines: &mut Lines) {
+        let limit = self.shared.limits.due_max;
+        self.hub(lines, |hub, now, way| hub.timeout(now, limit, way));
+        self.settle(lines);
+        let mut due = std::mem::take(&mut self.due);
+        let now = lines.now();
+        self.stage.wheel.advance(now, limit, &mut due);
+        for Due { key, tick } in due.drain(..) {
+            let Some(talk) = self.stage.talks.get_mut(key) else { continue };
+            if !talk.alarm.rings(tick) {
+                continue;
+            }
+            if talk.conversation.deadline().is_some_and(|it| it <= now) {
+                self.with(key, lines, |it, actions| it.conversation.timeout(now, actions));
+                self.settle(lines);
+            } else {
+                self.stage.look_at(key);
+            }
+        }
+        self.due = due;
+    }
+
+    fn turn_ended(&mut self, lines: &mut Lines) {
+        self.finish_polls(lines);
+        self.stage.send_migrants(lines);
+        for talk in self.stage.drained(lines) {
+            self.drained(talk, lines);
+        }
+        self.settle(lines);
+    }
+
+    fn farewell(&mut self, key: LineKey, lines: &mut Lines) {
+        let Some((talk, _)) = self.stage.talk_of(key) else {
+            // It closes already.
+            return;
+        };
+        let going = Event::Disconnect(taiwa_core::Disconnect::Shutdown(None));
+        let now = lines.now();
+        self.with(talk, lines, |it, actions| it.conversation.deliver(going, now, actions));
+        self.settle(lines);
+    }
+}
+
+impl Host {
+    fn drained(&mut self, talk: TalkKey, lines: &mut Lines) {
+        let Some(seat) = self.stage.talks.get(talk).and_then(|it| it.seat) else { return };
+        self.hub(lines, |hub, now, way| hub.drained(seat, now, way));
+    }
+}

@@ -1,0 +1,121 @@
+//! [`Way`]: how what the hub says gets to conversations, lines, other shards and the app.
+
+use taiwa_core::{Answer, Asked, Command, Event, Message, Question, Refusal, Token};
+use taiwa_hub::{Done, Encoded, Letter, OrderId, Outlet, Seat, Ticket};
+
+use super::{
+    note::Note,
+    stage::{Migrant, Pending, Stage, Written},
+    talk::{self, Carrier},
+};
+use crate::shard::Lines;
+
+/// The hub's outlet for one call.
+pub(super) struct Way<'a> {
+    pub(super) stage: &'a mut Stage,
+    pub(super) lines: &'a mut Lines,
+}
+
+impl Outlet for Way<'_> {
+    fn event(&mut self, seat: Seat, event: Event) {
+        let Some(key) = self.stage.talk_at(seat) else { return };
+        if let Some(talk) = self.stage.talks.get_mut(key) {
+            talk.pending += 1;
+            self.stage.queue.push_back(Pending::Event(key, event));
+        }
+    }
+
+    fn encoded(&mut self, message: Message) -> Encoded {
+        self.stage.encoded.push(Written::new(message));
+        Encoded(self.stage.encoded.len() as u32 - 1)
+    }
+
+    fn deliver(&mut self, seat: Seat, encoded: Encoded) {
+        if let Some(key) = self.stage.talk_at(seat) {
+            self.stage.deliver(key, encoded.0 as usize, self.lines);
+        }
+    }
+
+    fn fan_out_ended(&mut self) {
+        self.stage.encoded.clear();
+    }
+
+    fn queued(&self, seat: Seat) -> usize {
+        self.stage.talk_at(seat).map_or(0, |it| self.stage.queued(it, self.lines))
+    }
+
+    fn tell_drained(&mut self, seat: Seat, below: usize) {
+        if let Some(key) = self.stage.talk_at(seat) {
+            self.stage.tell_drained(key, below, self.lines);
+        }
+    }
+
+    fn post(&mut self, shard: u16, letter: Letter) {
+        if let Some(post) = self.stage.posts.get(usize::from(shard)) {
+            post.send(Note::Hub(letter));
+        }
+    }
+
+    fn ask(&mut self, ticket: Ticket, question: Question) -> Option<Result<Answer, Refusal>> {
+        match self.stage.shared.app.ask(question) {
+            Asked::Now(answer) => Some(answer),
+            Asked::Later(later) => {
+                let post = self.stage.posts[self.stage.index].clone();
+                // The hub has a deadline of its own: this only frees what the app holds meanwhile.
+                let within = self.stage.shared.settings.app_deadline;
+                self.stage.shared.runtime.spawn(async move {
+                    if let Ok(answer) = tokio::time::timeout(within, later).await {
+                        post.send(Note::Answered(ticket, Box::new(answer)));
+                    }
+                });
+                None
+            }
+        }
+    }
+
+    fn done(&mut self, order: OrderId, result: Result<Done, Refusal>) {
+        self.stage.order_done(order, result);
+    }
+
+    fn reseat(&mut self, fresh: Seat, taken: Seat) {
+        let Some(key) = self.stage.talk_at(fresh) else { return };
+        self.stage.unseat(fresh);
+        if let Some(old) = self.stage.talk_at(taken)
+            && let Some(talk) = self.stage.talks.get_mut(old)
+        {
+            // Its session is another's now: it ends without taking the session along.
+            talk.seat = None;
+            talk.pending += 1;
+            let replaced = Event::Disconnect(taiwa_core::Disconnect::Replaced);
+            self.stage.queue.push_back(Pending::Event(old, replaced));
+        }
+        self.stage.seat(taken, key);
+    }
+
+    fn migrate(&mut self, seat: Seat, shard: u16, token: Token, command: Command) {
+        let Some(key) = self.stage.talk_at(seat) else { return };
+        self.stage.unseat(seat);
+        let Some(talk) = self.stage.talks.get_mut(key) else { return };
+        talk.seat = None;
+        match &talk.lines {
+            // What the client sends meanwhile waits, and goes along at the end of the turn.
+            talk::Lines::One(_, Carrier::Socket(socket)) => {
+                self.lines.pause(*socket);
+                self.stage.migrants.push(Migrant { key, shard, token, command });
+            }
+            // A conversation over HTTP is addressed by its shard, so it stays and begins anew.
+            _ => self.stage.begin_anew(key, token, command),
+        }
+    }
+
+    fn drop_conversation(&mut self, seat: Seat) {
+        if let Some(key) = self.stage.talk_at(seat) {
+            self.stage.unseat(seat);
+            self.stage.talks.remove(key);
+        }
+    }
+
+    fn random(&mut self) -> u128 {
+        crate::random::bits()
+    }
+}

@@ -1,0 +1,424 @@
+//! [`Site`]: dialects, hub and app put together, running, and met over HTTP.
+
+use std::{
+    convert::Infallible,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use taiwa::{Addr, Error, LocalAddr, Origins, RawConnection, Server, Serving, Upgrade};
+use taiwa_core::{Addressee, App, Dialect, Knock, Transport};
+use taiwa_hub::Settings;
+use tokio::{runtime::Handle, sync::oneshot};
+use tracing::{debug, warn};
+
+use crate::{
+    address,
+    body::SiteBody,
+    control::Control,
+    cors,
+    doors::{self, Doors},
+    host::{Answered, ForWhom, Guest, Host, HostLimits, Note, Shared, Visitor, Whose},
+    page, random,
+    shard::{self, ShardFailure, Shards},
+    watch,
+};
+
+/// What is to be served: dialects, what the hub allows, who decides.
+pub struct Site {
+    dialects: Vec<Arc<dyn Dialect>>,
+    app: Arc<dyn App>,
+    hub: Settings,
+    limits: HostLimits,
+    shards: shard::Settings,
+    origins: Origins,
+    scheme: &'static str,
+    request_bytes_max: usize,
+}
+
+impl Site {
+    /// Begins with a hub and somebody who decides, and without dialects.
+    pub fn new(hub: Settings, app: Arc<dyn App>) -> Self {
+        Self {
+            dialects: vec![],
+            app,
+            hub,
+            limits: HostLimits::default(),
+            shards: shard::Settings::default(),
+            origins: Origins::default(),
+            scheme: "ws",
+            request_bytes_max: 1 << 20,
+        }
+    }
+
+    /// Adds a dialect. Of two doors that are alike the one of the dialect that was added first counts.
+    #[must_use]
+    pub fn dialect(mut self, dialect: impl Dialect + 'static) -> Self {
+        self.dialects.push(Arc::new(dialect));
+        self
+    }
+
+    /// Adds dialects, as [`Site::dialect`] does.
+    #[must_use]
+    pub fn dialects(mut self, dialects: impl IntoIterator<Item = Box<dyn Dialect>>) -> Self {
+        self.dialects.extend(dialects.into_iter().map(Arc::from));
+        self
+    }
+
+    /// Sets the bounds of conversations.
+    #[must_use]
+    pub fn limits(mut self, limits: HostLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how many shards there are and how many letters may wait for each.
+    #[must_use]
+    pub fn shards(mut self, shards: shard::Settings) -> Self {
+        self.shards = shards;
+        self
+    }
+
+    /// Sets whose pages may use the transports over plain HTTP. For WebSockets [`Server::origins`] says so; give both
+    /// the same.
+    #[must_use]
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.origins = origins;
+        self
+    }
+
+    /// Sets the scheme, `ws` or `wss`, that stands in the texts which say how to connect.
+    #[must_use]
+    pub fn scheme(mut self, scheme: &'static str) -> Self {
+        self.scheme = scheme;
+        self
+    }
+
+    /// Sets how many bytes the body of a request may have, 1 MiB by default; a larger one is refused with 413.
+    #[must_use]
+    pub fn request_bytes_max(mut self, bytes: usize) -> Self {
+        self.request_bytes_max = bytes;
+        self
+    }
+
+    /// Starts the shards. Must be called in a tokio runtime, which also drives what the app answers later.
+    ///
+    /// # Errors
+    ///
+    /// An [`io::Error`] if the system gives no threads or no descriptors.
+    pub fn start(self) -> io::Result<Running> {
+        let (mut secret, mut key) = ([0; 32], [0; 16]);
+        getrandom::fill(&mut secret).map_err(io::Error::other)?;
+        getrandom::fill(&mut key).map_err(io::Error::other)?;
+        let shared = Arc::new(Shared {
+            app: self.app,
+            runtime: Handle::try_current().map_err(io::Error::other)?,
+            limits: self.limits,
+            settings: Arc::new(self.hub),
+            secret,
+        });
+        let shards = Shards::start(&self.shards, {
+            let shared = shared.clone();
+            move |index, posts| Host::new(index, posts, shared.clone(), key)
+        })?;
+        let control = Control::new(shards.posts().clone());
+        Ok(Running(Arc::new(Inner {
+            shards,
+            control,
+            doors: Doors::new(&self.dialects),
+            origins: self.origins,
+            scheme: self.scheme,
+            request_bytes_max: self.request_bytes_max,
+            shared,
+        })))
+    }
+}
+
+/// A site at work. Cheap to clone; when the last clone is dropped, its shards end.
+#[derive(Clone)]
+pub struct Running(Arc<Inner>);
+
+struct Inner {
+    shards: Shards<Host>,
+    control: Control,
+    doors: Doors,
+    origins: Origins,
+    scheme: &'static str,
+    request_bytes_max: usize,
+    shared: Arc<Shared>,
+}
+
+impl Running {
+    /// Returns what gives orders to the hub.
+    pub fn control(&self) -> &Control {
+        &self.0.control
+    }
+
+    /// Serves on the listeners of `server`. Requests that are for no dialect go to `otherwise`.
+    pub fn serve<F, A>(&self, server: Server, otherwise: F) -> Serving
+    where
+        F: Fn(Request<Bytes>) -> A + Send + Sync + 'static,
+        A: Future<Output = Option<Response<Bytes>>> + Send + 'static,
+    {
+        let (site, upgrades) = (self.clone(), self.clone());
+        let otherwise = Arc::new(otherwise);
+        server
+            .http(move |request| {
+                let (site, otherwise) = (site.clone(), otherwise.clone());
+                async move {
+                    let path = request.uri().path().to_owned();
+                    let response = site.answer_or(request, &*otherwise).await;
+                    debug!(path, status = response.status().as_u16(), "answered a request");
+                    response
+                }
+            })
+            .serve(move |upgrade| {
+                let site = upgrades.clone();
+                async move {
+                    let who = upgrade.peer_addr().clone();
+                    if let Err(error) = site.meet(upgrade).await {
+                        debug!(%who, "opening handshake failed: {error}");
+                    }
+                    Ok::<(), Infallible>(())
+                }
+            })
+            .on_error(|who, error| match who {
+                Some(who) => warn!(%who, "{error}"),
+                None => warn!("{error}"),
+            })
+    }
+
+    /// Closes all connections in the words of their dialects and ends, at the latest after `within`.
+    ///
+    /// # Errors
+    ///
+    /// What failed on a shard, if something did.
+    pub async fn shut_down(&self, within: Duration) -> Result<(), ShardFailure> {
+        self.0.shards.shut_down(within).await
+    }
+
+    /// Waits until a shard fails, or all have ended.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// What failed.
+    pub async fn ended(&self) -> Result<(), ShardFailure> {
+        self.0.shards.ended().await
+    }
+
+    async fn answer_or<B, F, A>(&self, request: Request<B>, otherwise: &F) -> Response<SiteBody>
+    where
+        B: http_body::Body<Data: Into<Bytes>> + Send,
+        B::Error: std::fmt::Display,
+        F: Fn(Request<Bytes>) -> A,
+        A: Future<Output = Option<Response<Bytes>>>,
+    {
+        if self.0.doors.has_http(request.uri().path()) {
+            return self.answer(request).await;
+        }
+        let (parts, body) = request.into_parts();
+        let body = match self.read(body).await {
+            Ok(body) => body,
+            Err(status) => return text(status, "the request's body is too long or broken\n"),
+        };
+        let request = Request::from_parts(parts, body);
+        let page = page::answer(&request, self.0.scheme);
+        match otherwise(request).await {
+            Some(response) => response.map(SiteBody::from),
+            None => page.map(SiteBody::whole),
+        }
+    }
+
+    /// Answers a request that is for a dialect, or with 404.
+    ///
+    /// The peer's [`Addr`] is looked for among the request's extensions.
+    ///
+    /// Dropping the future tells the conversation that its client has gone.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<SiteBody>
+    where
+        B: http_body::Body<Data: Into<Bytes>> + Send,
+        B::Error: std::fmt::Display,
+    {
+        let local = request.extensions().get::<LocalAddr>().map(|it| it.0.clone());
+        let allowed = match cors::judge(&request, &self.0.origins, local.as_ref()) {
+            cors::Verdict::Refused => return cors::refused(),
+            cors::Verdict::Pass(headers) => headers,
+            cors::Verdict::Preflight(headers) => {
+                let mut response = Response::new(SiteBody::from(""));
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                response.headers_mut().extend(headers);
+                return response;
+            }
+        };
+        let mut response = self.converse(request).await;
+        response.headers_mut().extend(allowed);
+        response
+    }
+
+    async fn converse<B>(&self, request: Request<B>) -> Response<SiteBody>
+    where
+        B: http_body::Body<Data: Into<Bytes>> + Send,
+        B::Error: std::fmt::Display,
+    {
+        let (parts, body) = request.into_parts();
+        let found = self.0.doors.find(Transport::Http, parts.uri.path(), std::iter::empty());
+        let Some((dialect, _)) = found else {
+            return text(StatusCode::NOT_FOUND, "there is nothing here\n");
+        };
+        let peer = parts.extensions.get::<Addr>().cloned();
+        let body = match self.read(body).await {
+            Ok(body) => body,
+            Err(status) => return text(status, "the request's body is too long or broken\n"),
+        };
+        let asked = doors::request(parts.method.as_str(), &parts.uri, &parts.headers, body);
+        let (post, for_whom) = match dialect.addressee(&asked) {
+            Addressee::New => (self.0.shards.assign(), ForWhom::New(dialect.clone())),
+            Addressee::Nobody(status, why) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
+                return text(status, why);
+            }
+            Addressee::Known(address) => match self.known(&address) {
+                Some((post, talk)) => (post, ForWhom::Known(talk)),
+                None => return text(StatusCode::NOT_FOUND, "there is no such conversation\n"),
+            },
+        };
+        let (answer, answered) = oneshot::channel();
+        let (begun, gone) = oneshot::channel();
+        let peer = peer.unwrap_or_else(page::nowhere);
+        let visitor = Visitor { for_whom, request: asked, peer, answer, begun };
+        if post.try_send(Note::Visit(Box::new(visitor))).is_err() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "the server is busy\n");
+        }
+        // Held until the answer is there: whoever goes before is missed.
+        let gone = gone.await.ok();
+        let Ok(answer) = answered.await else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "the conversation has ended\n");
+        };
+        if let Some(gone) = gone {
+            gone.defuse();
+        }
+        response(answer)
+    }
+
+    fn known(&self, address: &str) -> Option<(&shard::Post<Host>, crate::host::TalkKey)> {
+        let (shard, talk) = address::read(&self.0.shared.secret, address)?;
+        Some((self.0.shards.posts().get(usize::from(shard))?, talk))
+    }
+
+    async fn read<B>(&self, body: B) -> Result<Bytes, StatusCode>
+    where
+        B: http_body::Body<Data: Into<Bytes>>,
+        B::Error: std::fmt::Display,
+    {
+        let limit = self.0.request_bytes_max;
+        if body.size_hint().lower() > limit as u64 {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        let mut body = std::pin::pin!(body);
+        let mut whole = bytes::BytesMut::new();
+        while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let Ok(piece) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else {
+                continue;
+            };
+            let piece: Bytes = piece.into();
+            if whole.len() + piece.len() > limit {
+                return Err(StatusCode::PAYLOAD_TOO_LARGE);
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Answers an opening handshake; the connection then lives on a shard.
+    ///
+    /// Not cancel-safe: dropping its future closes the connection, if it is not on its shard yet.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no connection.
+    pub async fn meet(&self, upgrade: Upgrade) -> Result<(), Error> {
+        if upgrade.uri().path() == watch::PATH {
+            return watch::meet(upgrade, &self.0.control).await;
+        }
+        match self.open(&upgrade) {
+            Err((status, why)) => upgrade.reject(status, why).await,
+            Ok((whose, dialect, agreed, post)) => {
+                let (peer, path) = (upgrade.peer_addr().clone(), upgrade.uri().path().into());
+                let upgrade = upgrade.subprotocol(agreed);
+                let raw: RawConnection = upgrade.accept_raw().await?;
+                let guest = Guest { whose, dialect, peer, path, asks: None };
+                post.join(raw, Box::new(guest)).map_err(Error::Io)
+            }
+        }
+    }
+
+    /// Opens the door for a WebSocket, or says with which status it stays shut.
+    #[expect(clippy::type_complexity, reason = "taken apart where it is called")]
+    fn open(
+        &self,
+        upgrade: &Upgrade,
+    ) -> Result<(Whose, &'static str, Option<&'static str>, &shard::Post<Host>), (u16, String)>
+    {
+        let path = upgrade.uri().path();
+        let offered = upgrade.subprotocols().collect::<Vec<_>>();
+        let found = self.0.doors.find(Transport::WebSocket, path, offered.iter().copied());
+        let Some((dialect, agreed)) = found else {
+            return Err((404, "there is nothing here\n".into()));
+        };
+        let request = doors::request("GET", upgrade.uri(), upgrade.headers(), Bytes::new());
+        match dialect.addressee(&request) {
+            Addressee::New => {}
+            Addressee::Nobody(status, why) => return Err((status, why.into())),
+            Addressee::Known(address) => {
+                let none = || (404, "there is no such conversation\n".to_owned());
+                let (post, talk) = self.known(&address).ok_or_else(none)?;
+                return Ok((Whose::Known(talk), dialect.name(), agreed, post));
+            }
+        }
+        let knock = Knock {
+            transport: Transport::WebSocket,
+            request: &request,
+            subprotocol: agreed,
+            address: "",
+            random: random::bits(),
+        };
+        let conversation = dialect.open(&knock, Instant::now());
+        let conversation =
+            conversation.map_err(|it| (doors::status(&it), format!("{}\n", it.text)))?;
+        Ok((Whose::New(conversation), dialect.name(), agreed, self.0.shards.assign()))
+    }
+}
+
+fn response(answer: Answered) -> Response<SiteBody> {
+    let (status, headers, body) = match answer {
+        Answered::Whole { status, headers, body } => (status, headers, SiteBody::from(body)),
+        Answered::Stream { headers, body } => (200, headers, SiteBody::from(body)),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let out = response.headers_mut();
+    // What a conversation says is for its client alone, and a proxy must not gather it.
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    out.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            out.insert(name, value);
+        }
+    }
+    response
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<SiteBody> {
+    let mut response = Response::new(SiteBody::from(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
