@@ -50,6 +50,8 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let site = Site::new(settings.hub(), Arc::new(Anyone))
         .dialects(rooms::rooms(&settings))
         .shards(settings.shards())
+        .limits(settings.host())
+        .request_bytes_max(settings.limits.connection.request_max.0)
         .origins(settings.allowed_origins())
         .scheme(if tls { "wss" } else { "ws" });
     let running = site.start().map_err(|it| Failure::new(Exit::Inside, it))?;

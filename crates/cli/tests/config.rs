@@ -98,14 +98,14 @@ fn show_tells_where_each_setting_comes_from() {
     let folder = Folder::new("show");
     folder.write(
         "taiwa.toml",
-        "[limits.server]\nconnections_max = 5\nchannels_max = 6\n[api]\nkeys = [\"s3same\"]\n",
+        "[limits.shard]\nkept_max = 5\nchannels_max = 6\n[api]\nkeys = [\"s3same\"]\n",
     );
     let args = ["config", "show", "--origin", "--message-max", "2MiB", "--set", "log.level=warn"];
-    let variables = [("TAIWA_LIMITS__SERVER__CHANNELS_MAX", "7"), ("TAIWA_LOG_FORMAT", "x")];
+    let variables = [("TAIWA_LIMITS__SHARD__CHANNELS_MAX", "7"), ("TAIWA_LOG_FORMAT", "x")];
     let outcome = folder.run(&args, &variables).expect(0);
     for line in [
-        "connections_max = 5  # taiwa.toml:2:19",
-        "channels_max = 7  # env TAIWA_LIMITS__SERVER__CHANNELS_MAX",
+        "kept_max = 5  # taiwa.toml:2:12",
+        "channels_max = 7  # env TAIWA_LIMITS__SHARD__CHANNELS_MAX",
         "message_max = \"2MiB\"  # --message-max",
         "level = \"warn\"  # --set log.level",
         "format = \"text\"  # default",

@@ -38,27 +38,3 @@ pub use taiwa_hub as hub;
 
 /// Paths that begin so are no channels.
 const RESERVED: &str = "/.taiwa/";
-
-/// Bounds of a channel's readers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct FanoutLimits {
-    /// Bytes that wait for one reader.
-    pub queue_bytes_max: usize,
-    /// How long a reader may hold up those who have more to say.
-    pub slow_after: std::time::Duration,
-    /// Channels at the same time.
-    pub channels_max: usize,
-    /// Bytes of a channel's name.
-    pub channel_name_bytes_max: usize,
-}
-
-impl Default for FanoutLimits {
-    fn default() -> Self {
-        Self {
-            queue_bytes_max: 1 << 20,
-            slow_after: std::time::Duration::from_secs(1),
-            channels_max: 10_000,
-            channel_name_bytes_max: 256,
-        }
-    }
-}

@@ -4,17 +4,20 @@ mod access;
 mod dialects;
 mod hub;
 
+use std::num::NonZeroUsize;
+
 use taiwa::{Addr, Config, Deadlines, Deflate, Limits, Origins};
-use taiwa_server::{FanoutLimits, shard};
+use taiwa_server::{HostLimits, shard};
 
 use super::{
     settings::{Compress, Settings},
     values::Anonymous,
 };
-use crate::{
-    args::Allow,
-    connect::{NEVER, keepalive},
-};
+use crate::{args::Allow, connect::keepalive};
+
+/// How many shards there may be: a set of them is one word.
+pub(crate) const SHARDS_MAX: NonZeroUsize =
+    NonZeroUsize::new(taiwa_hub::SHARDS_MAX as usize).expect("there is one");
 
 /// A key of the settings, and what is wrong with it.
 pub(crate) type Fault = (String, String);
@@ -61,15 +64,15 @@ impl Settings {
         })
     }
 
-    /// Returns the bounds of the fan-out.
-    #[cfg_attr(not(test), expect(dead_code, reason = "checked against the defaults"))]
-    pub(crate) fn fanout(&self) -> FanoutLimits {
-        FanoutLimits {
-            queue_bytes_max: self.limits.connection.queue_max.0,
-            slow_after: self.times.slow_after.0.unwrap_or(NEVER),
-            channels_max: self.limits.server.channels_max,
-            channel_name_bytes_max: self.limits.channel.name_max.0,
-        }
+    /// Returns the bounds of conversations.
+    pub(crate) fn host(&self) -> HostLimits {
+        let limits = &self.limits;
+        let mut host = HostLimits::default();
+        host.waiting_bytes_max = limits.session.waiting_max.0;
+        host.body_bytes_max = limits.connection.body_max.0;
+        host.exchanges_max = limits.connection.exchanges_max;
+        host.due_max = limits.shard.due_max;
+        host
     }
 
     /// Returns whose pages may connect.
@@ -82,9 +85,9 @@ impl Settings {
 
     /// Returns how many shards there are, and what may wait for each.
     pub(crate) fn shards(&self) -> shard::Settings {
-        let usual = shard::Settings::default();
+        let usual = shard::Settings::default().shards.min(SHARDS_MAX);
         shard::Settings {
-            shards: self.shards.unwrap_or(usual.shards),
+            shards: self.shards.unwrap_or(usual),
             letters_max: self.limits.shard.letters_max,
         }
     }

@@ -68,8 +68,7 @@ const FLAGS: &[(Option<&str>, &[Short])] = &[
             ("handshake-max", "SIZE", "limits.connection.handshake_max"),
             ("headers-max", "N", "limits.connection.headers_max"),
             ("connections-max", "N", "limits.server.connections_max"),
-            ("channels-max", "N", "limits.server.channels_max"),
-            ("channel-name-max", "SIZE", "limits.channel.name_max"),
+            ("channels-max", "N", "limits.shard.channels_max"),
         ],
     ),
     (
@@ -79,7 +78,6 @@ const FLAGS: &[(Option<&str>, &[Short])] = &[
             ("close-timeout", "TIME", "times.close_timeout"),
             ("write-timeout", "TIME", "times.write_timeout"),
             ("message-timeout", "TIME", "times.message_timeout"),
-            ("slow-after", "TIME", "times.slow_after"),
             ("ping-after", "TIME", "times.ping_after"),
             ("pong-within", "TIME", "times.pong_within"),
         ],

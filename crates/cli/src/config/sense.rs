@@ -10,6 +10,7 @@ use taiwa_server::{
 };
 
 use super::{
+    apply::SHARDS_MAX,
     load::Problem,
     settings::{Recovery, Settings, SlowReaders, Who},
     tree::Origin,
@@ -57,6 +58,9 @@ impl Checking<'_> {
         }
         if !(9..=15).contains(&compression.window) {
             self.blame("compression.window", "this is 9 to 15");
+        }
+        if settings.shards.is_some_and(|it| it > SHARDS_MAX) {
+            self.blame("shards", format!("there are at most {SHARDS_MAX}"));
         }
         if settings.listen.is_empty() {
             self.blame("listen", "nobody could connect: name at least one address");

@@ -9,7 +9,7 @@ use taiwa_server::{
 };
 
 use super::*;
-use crate::config::load::Layers;
+use crate::{config::load::Layers, connect::NEVER};
 
 /// Reads settings out of what would stand in a file.
 fn read(text: &str) -> Settings {
@@ -30,7 +30,7 @@ fn the_defaults_are_those_of_whoever_takes_them() {
     assert_eq!(config.deadlines, Deadlines::default());
     assert_eq!(config.keepalive, Some(taiwa::Keepalive::default()));
     assert_eq!(config.deflate, Some(Deflate::default()));
-    assert_eq!(settings.fanout(), FanoutLimits::default());
+    assert_eq!(settings.host(), HostLimits::default());
     assert_eq!(format!("{:?}", settings.hub()), format!("{:?}", taiwa_hub::Settings::open()));
     let auth = settings.auth().unwrap();
     assert_eq!(format!("{auth:?}"), format!("{:?}", AuthSettings::default()));
@@ -175,6 +175,16 @@ fn keys_come_from_all_their_places() {
     assert_eq!((auth.leeway.as_secs(), auth.expiry_required), (8, true));
     assert_eq!((&*auth.audiences, &*auth.issuers), (&["a".to_owned()][..], &["i".to_owned()][..]));
     assert_eq!(auth.limits.token_bytes_max, 9);
+}
+
+#[test]
+fn every_limit_of_conversations_can_be_set() {
+    let host = read(
+        "[limits]\nsession.waiting_max = 1\nconnection = { body_max = 2, exchanges_max = 3 }\nshard.due_max = 4\n",
+    )
+    .host();
+    assert_eq!((host.waiting_bytes_max, host.body_bytes_max), (1, 2));
+    assert_eq!((host.exchanges_max, host.due_max), (3, 4));
 }
 
 #[test]

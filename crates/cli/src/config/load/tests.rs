@@ -281,6 +281,7 @@ fn what_makes_no_sense_together_is_told_with_its_place() {
         "[rights]\ncall = \"subscribers\"",
         &["t.toml:2:8: rights.call: there is no channel here; say all, authenticated, app or none"],
     );
+    bad("shards = 65", &["t.toml:1:10: shards: there are at most 64"]);
     bad("[compression]\nlevel = 10", &["t.toml:2:9: compression.level: this is 1 to 9"]);
     bad("listen = []", &["t.toml:1:10: listen: nobody could connect: name at least one address"]);
     bad(

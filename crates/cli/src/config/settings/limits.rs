@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use taiwa::{Deadlines, Keepalive};
-use taiwa_server::{auth::AuthLimits, outgoing::OutgoingLimits, shard};
+use taiwa_server::{HostLimits, auth::AuthLimits, outgoing::OutgoingLimits, shard};
 
 use crate::{
     args::{Size, Time},
@@ -44,9 +44,10 @@ pub(crate) struct ConnectionLimits {
     pub(crate) message_max: Size,
     /// Frames of a message from a client; past it: close code 1008.
     pub(crate) fragments_max: u32,
-    /// Bytes that wait for one client to read them; past it the next message waits in its queue.
+    /// Bytes that the system has not taken yet for one client; past it the next message waits in its queue.
     pub(crate) outbox_max: Size,
-    /// Bytes that wait in front of the outbox of one client; past it: close code 1013.
+    /// Bytes that wait for one client to read them; past it: what `slow_readers` of the namespace says, in the usual case
+    /// close code 1013.
     pub(crate) queue_max: Size,
     /// Pongs that wait for one client to read them; past it the newest replaces the last.
     pub(crate) pongs_max: u32,
@@ -54,11 +55,17 @@ pub(crate) struct ConnectionLimits {
     pub(crate) handshake_max: Size,
     /// Header lines of a request; past it: status 431.
     pub(crate) headers_max: usize,
+    /// Bytes of a request's body; past it: status 413.
+    pub(crate) request_max: Size,
+    /// Bytes that wait for one client on the body of a response; past it it is disconnected.
+    pub(crate) body_max: Size,
+    /// Requests of one conversation that wait for an answer; past it: status 429.
+    pub(crate) exchanges_max: usize,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        let limits = taiwa::Limits::default();
+        let (limits, host) = (taiwa::Limits::default(), HostLimits::default());
         Self {
             message_max: Size(limits.message_bytes_max),
             fragments_max: limits.fragments_max,
@@ -67,6 +74,9 @@ impl Default for ConnectionLimits {
             pongs_max: limits.pongs_max,
             handshake_max: Size(limits.handshake_bytes_max),
             headers_max: limits.headers_max,
+            request_max: Size(1 << 20),
+            body_max: Size(host.body_bytes_max),
+            exchanges_max: host.exchanges_max,
         }
     }
 }
@@ -87,6 +97,9 @@ pub(crate) struct SessionLimits {
     pub(crate) asked_max: u16,
     /// Calls of the app to the client that wait for an answer; past it the next one is refused.
     pub(crate) calls_max: usize,
+    /// Bytes that wait for a client which has no connection for the moment, as between two polls; past it its session
+    /// ends.
+    pub(crate) waiting_max: Size,
     /// Bytes of what is kept for a client that has lost its connection; past it the oldest is forgotten, and the client
     /// begins anew.
     pub(crate) log_max: Size,
@@ -102,6 +115,7 @@ impl Default for SessionLimits {
             publish_rate: Rate(limits.publications_per_second),
             asked_max: limits.asked_max,
             calls_max: limits.calls_max,
+            waiting_max: Size(HostLimits::default().waiting_bytes_max),
             log_max: Size(limits.log_bytes_max),
         }
     }
@@ -125,8 +139,6 @@ impl Default for UserLimits {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ChannelLimits {
-    /// Bytes of a channel's name where it is the path of the URL; past it: status 414.
-    pub(crate) name_max: Size,
     /// Bytes of a channel's history; past it the oldest publication is forgotten.
     pub(crate) history_max: Size,
     /// Publications in one answer; more are to be asked for again, and a client that missed more begins anew.
@@ -141,7 +153,6 @@ impl Default for ChannelLimits {
     fn default() -> Self {
         let limits = taiwa_hub::Limits::default();
         Self {
-            name_max: Size(256),
             history_max: Size(limits.history_bytes_max),
             page_max: limits.page_max,
             presence_max: limits.presence_max,
@@ -194,6 +205,8 @@ pub(crate) struct ShardLimits {
     pub(crate) channels_max: usize,
     /// What waits to be told to it by the others; past it the one that tells waits, or what it tells is refused.
     pub(crate) letters_max: usize,
+    /// Timers and the like in one turn; past it the rest comes in the next one.
+    pub(crate) due_max: usize,
 }
 
 impl Default for ShardLimits {
@@ -204,6 +217,7 @@ impl Default for ShardLimits {
             kept_max: limits.kept_max,
             channels_max: limits.channels_max,
             letters_max: shard::Settings::default().letters_max,
+            due_max: HostLimits::default().due_max,
         }
     }
 }
@@ -214,13 +228,11 @@ impl Default for ShardLimits {
 pub(crate) struct ServerLimits {
     /// Connections at the same time; past it: status 503.
     pub(crate) connections_max: usize,
-    /// Channels at the same time; past it: status 503.
-    pub(crate) channels_max: usize,
 }
 
 impl Default for ServerLimits {
     fn default() -> Self {
-        Self { connections_max: 10_000, channels_max: 10_000 }
+        Self { connections_max: 10_000 }
     }
 }
 
@@ -291,8 +303,6 @@ pub(crate) struct Times {
     pub(crate) write_timeout: Time,
     /// From the first byte of a message to its last; past it: close code 1008.
     pub(crate) message_timeout: Time,
-    /// How long a client that reads too slowly may hold up a channel; past it: close code 1013.
-    pub(crate) slow_after: Time,
     /// Silence after which a client is pinged; `off` pings nobody.
     pub(crate) ping_after: Time,
     /// From a ping to any byte from the client; past it: close code 1011.
@@ -319,7 +329,6 @@ impl Default for Times {
             close_timeout: Time(deadlines.close),
             write_timeout: Time(deadlines.write),
             message_timeout: Time(deadlines.message),
-            slow_after: some(Duration::from_secs(1)),
             ping_after: some(keepalive.ping_after),
             pong_within: some(keepalive.pong_within),
             session_ttl: some(hub.limits.keep_max),

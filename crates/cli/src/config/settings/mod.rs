@@ -41,9 +41,9 @@ pub(crate) struct Settings {
     /// Origins of pages that may connect beside those of this very host, as https://app.example; `any` lets all.
     /// Others get status 403.
     pub(crate) origins: Vec<Allow>,
-    /// Threads that own connections; without it as many as there are processors for this process.
+    /// Threads that own connections, at most 64; without it as many as there are processors for this process.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = 4, range(min = 1))]
+    #[schemars(example = 4, range(min = 1, max = 64))]
     pub(crate) shards: Option<NonZeroUsize>,
     /// TLS.
     pub(crate) tls: Tls,
