@@ -78,6 +78,7 @@ const FLAGS: &[(Option<&str>, &[Short])] = &[
             ("close-timeout", "TIME", "times.close_timeout"),
             ("write-timeout", "TIME", "times.write_timeout"),
             ("message-timeout", "TIME", "times.message_timeout"),
+            ("slow-after", "TIME", "times.slow_after"),
             ("ping-after", "TIME", "times.ping_after"),
             ("pong-within", "TIME", "times.pong_within"),
         ],

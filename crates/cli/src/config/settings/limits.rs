@@ -303,6 +303,8 @@ pub(crate) struct Times {
     pub(crate) write_timeout: Time,
     /// From the first byte of a message to its last; past it: close code 1008.
     pub(crate) message_timeout: Time,
+    /// How long a client that reads too slowly may hold up those who publish in its channel; past it: close code 1013.
+    pub(crate) slow_after: Time,
     /// Silence after which a client is pinged; `off` pings nobody.
     pub(crate) ping_after: Time,
     /// From a ping to any byte from the client; past it: close code 1011.
@@ -329,6 +331,7 @@ impl Default for Times {
             close_timeout: Time(deadlines.close),
             write_timeout: Time(deadlines.write),
             message_timeout: Time(deadlines.message),
+            slow_after: some(Duration::from_secs(1)),
             ping_after: some(keepalive.ping_after),
             pong_within: some(keepalive.pong_within),
             session_ttl: some(hub.limits.keep_max),
