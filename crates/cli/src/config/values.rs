@@ -106,14 +106,13 @@ impl fmt::Debug for Url {
 }
 
 /// Who is let in without a token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anonymous {
     /// Everybody, written `true`.
     Everybody,
     /// Nobody, written `false`.
     Nobody,
     /// Everybody while all of the server's listeners are on this machine.
-    #[default]
     Loopback,
 }
 

@@ -309,7 +309,7 @@ fn no_problem_tells_a_secret() {
         ("[api]\nkeys = \"opensesame", &[]),
         ("[api]\nkeys = \"\\opensesame\"", &[]),
         ("[api]\nkeys = opensesame = 3", &[]),
-        ("[webhooks]\nsecret = opensesame", &[]),
+        ("[webhooks]\nsecrets = opensesame", &[]),
         ("", &[("TAIWA_API__KEYS", "[\"opensesame\", {opensesame")]),
         ("", &[("TAIWA_AUTH__JWT__SECRETS", "opensesame")]),
         ("", &[("TAIWA_AUTH__JWT__SECRTE", "opensesame")]),

@@ -12,14 +12,33 @@ use crate::{
 };
 
 /// Who is let in, and as whom.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Auth {
     /// Whether clients without a token are let in, as nobody in particular: true, false, or `loopback`: as long as the
     /// server listens on loopback addresses and unix sockets alone.
     pub(crate) anonymous: Anonymous,
+    /// Whether a token is checked before a webhook is asked, wherever there are keys for it. Otherwise, and where there
+    /// are none, a webhook gets the token and decides alone.
+    pub(crate) tokens_first: bool,
+    /// Subscribes each user to a channel of its own, whose name is this and the user: with `personal:#` that of ada is
+    /// `personal:#ada`, which the right `named` lets nobody else hear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"personal:#")]
+    pub(crate) personal_prefix: Option<String>,
     /// JSON Web Tokens (RFC 7519), by which clients show who they are. A token is taken only if there is a key for it.
     pub(crate) jwt: Jwt,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            anonymous: Anonymous::Loopback,
+            tokens_first: true,
+            personal_prefix: None,
+            jwt: Jwt::default(),
+        }
+    }
 }
 
 /// JSON Web Tokens.

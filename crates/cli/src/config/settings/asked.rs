@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    args::Time,
+    args::{Size, Time},
     config::values::{Secret, Url},
     listen::Listen,
 };
@@ -15,21 +15,39 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Webhooks {
-    /// Secret by which each request is signed, so that the program can tell that it comes from here.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = "shared with the program behind the webhooks")]
-    pub(crate) secret: Option<Secret>,
-    /// From something that is told to the whole answer; past it, it is tried again. Questions have `times.app_timeout`.
-    pub(crate) timeout: Time,
-    /// What is to be told and waits for its turn; past it the oldest is dropped and counted.
-    pub(crate) queue_max: u32,
-    /// How often it is tried again to tell something; questions that decide are asked once.
-    pub(crate) retries_max: u32,
+    /// Secrets by which each request is signed, so that the program can tell that it comes from here. Several while one
+    /// takes the place of another: a request is signed with each.
+    pub(crate) secrets: Vec<Secret>,
+    /// The `source` of what is told, which tells the programs of several servers apart: a URI or a part of one.
+    pub(crate) source: String,
     /// File with certificates in PEM that vouch for the programs, instead of those that the system trusts; for
     /// `auth.jwt.jwks_urls` too.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "/etc/taiwa/ca.pem")]
     pub(crate) ca: Option<PathBuf>,
+    /// From a question to its whole answer, and from something that is told to the whole answer; past it the question is
+    /// refused, and what was to be told is told again. At most a day.
+    pub(crate) timeout: Time,
+    /// Questions under way, of all URLs together; past it the next one is refused.
+    pub(crate) questions_max: usize,
+    /// Requests to one URL at the same time; past it the next one waits for its turn.
+    pub(crate) requests_max: usize,
+    /// Bytes of an answer; past it the question is refused.
+    pub(crate) answer_max: Size,
+    /// What is to be told to one URL and waits for its turn; past it the oldest is dropped and counted.
+    pub(crate) queue_max: usize,
+    /// Bytes of what waits so; past it the oldest is dropped and counted.
+    pub(crate) queue_bytes_max: Size,
+    /// How often it is tried again to tell something; past it, it is given up and counted.
+    pub(crate) retries_max: u32,
+    /// The pause before it is tried again for the first time; each further one is twice as long.
+    pub(crate) pause_min: Time,
+    /// The longest of these pauses.
+    pub(crate) pause_max: Time,
+    /// Events that one request may tell; with more than 1, requests are lists of events.
+    pub(crate) batch_max: usize,
+    /// Bytes of one such list; what is behind them comes in the next one.
+    pub(crate) batch_bytes_max: Size,
     /// Where each event goes; what has no URL is not asked or told.
     pub(crate) url: WebhookUrls,
 }
@@ -37,11 +55,20 @@ pub(crate) struct Webhooks {
 impl Default for Webhooks {
     fn default() -> Self {
         Self {
-            secret: None,
-            timeout: Time(Some(Duration::from_secs(5))),
-            queue_max: 10_000,
-            retries_max: 5,
+            secrets: Vec::new(),
+            source: "taiwa".into(),
             ca: None,
+            timeout: Time(Some(Duration::from_secs(5))),
+            questions_max: 1024,
+            requests_max: 64,
+            answer_max: Size(1 << 20),
+            queue_max: 10_000,
+            queue_bytes_max: Size(64 << 20),
+            retries_max: 5,
+            pause_min: Time(Some(Duration::from_millis(200))),
+            pause_max: Time(Some(Duration::from_secs(30))),
+            batch_max: 1,
+            batch_bytes_max: Size(1 << 20),
             url: WebhookUrls::default(),
         }
     }
@@ -71,6 +98,10 @@ pub(crate) struct WebhookUrls {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "http://127.0.0.1:3000/taiwa/call")]
     pub(crate) call: Option<Url>,
+    /// Told what clients say to the app alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "http://127.0.0.1:3000/taiwa/tell")]
+    pub(crate) tell: Option<Url>,
     /// Told that a session is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "http://127.0.0.1:3000/taiwa/disconnect")]

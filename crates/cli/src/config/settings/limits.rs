@@ -254,6 +254,8 @@ pub(crate) struct TokenLimits {
     pub(crate) revoked_tokens_max: usize,
     /// Users whose older tokens are revoked; past it as above.
     pub(crate) revoked_users_max: usize,
+    /// Sessions whose token is remembered, so that its revocation ends them; past it they end when their token does.
+    pub(crate) bearers_max: usize,
 }
 
 impl Default for TokenLimits {
@@ -267,6 +269,7 @@ impl Default for TokenLimits {
             waiting_max: limits.waiting_max,
             revoked_tokens_max: limits.revoked_tokens_max,
             revoked_users_max: limits.revoked_users_max,
+            bearers_max: 1 << 20,
         }
     }
 }
