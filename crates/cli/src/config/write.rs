@@ -42,16 +42,43 @@ pub(crate) fn example() -> String {
          # none, behind a `#`: take that away to change it. Flags and variables of the environment win over\n\
          # this file. `taiwa config check` looks for errors in it.\n",
     );
-    write_example(&mut text, keys::all(), "");
+    write_example(&mut text, keys::all(), "", &mut Told::default());
     text
 }
 
-fn write_example(text: &mut String, section: &Section, path: &str) {
+/// Lists of words that were explained before.
+#[derive(Default)]
+struct Told(Vec<String>);
+
+impl Told {
+    /// Returns whether the words of a key are explained for the first time.
+    fn is_first(&mut self, key: &Key) -> bool {
+        let words = key.words();
+        let first = !self.0.contains(&words);
+        if first {
+            self.0.push(words);
+        }
+        first
+    }
+}
+
+impl Key {
+    /// Its choices without what they mean.
+    fn words(&self) -> String {
+        self.choices.iter().map(|it| quoted(&it.word)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn write_example(text: &mut String, section: &Section, path: &str, told: &mut Told) {
     for key in &section.keys {
         text.push('\n');
         prose(text, &key.doc);
-        for choice in &key.choices {
-            prose(text, &format!("  {}: {}", quoted(&choice.word), choice.doc));
+        if !key.choices.is_empty() && !told.is_first(key) {
+            prose(text, &format!("  One of {}, as above.", key.words()));
+        } else {
+            for choice in &key.choices {
+                prose(text, &format!("  {}: {}", quoted(&choice.word), choice.doc));
+            }
         }
         let value = key.default.as_ref().or(key.example.as_ref()).map_or_else(String::new, toml);
         if key.default.is_none() {
@@ -68,7 +95,7 @@ fn write_example(text: &mut String, section: &Section, path: &str) {
         // What is in a list is not there until the list is.
         let hidden = if section.repeated { "#" } else { "" };
         let _ = writeln!(text, "{hidden}{}{path}{}", brackets.0, brackets.1);
-        write_example(text, below, &path);
+        write_example(text, below, &path, told);
     }
 }
 
@@ -183,11 +210,11 @@ fn as_variable(value: &Value) -> String {
 /// Returns the page docs/configuration.md.
 pub(crate) fn page() -> String {
     let mut text = String::from(include_str!("page.md"));
-    write_page(&mut text, keys::all(), "");
+    write_page(&mut text, keys::all(), "", &mut Told::default());
     text
 }
 
-fn write_page(text: &mut String, section: &Section, path: &str) {
+fn write_page(text: &mut String, section: &Section, path: &str, told: &mut Told) {
     if !section.keys.is_empty() {
         text.push_str("\n| key | meaning | form | default |\n|---|---|---|---|\n");
     }
@@ -202,6 +229,7 @@ fn write_page(text: &mut String, section: &Section, path: &str) {
         }
         let form = match key.choices.as_slice() {
             [] => key.kind.name(),
+            _ if !told.is_first(key) => format!("{}, as above", key.words().replace('"', "`")),
             choices => {
                 let each = choices.iter().map(|it| format!("`{}`: {}", it.word, it.doc));
                 each.collect::<Vec<_>>().join("<br>")
@@ -220,7 +248,7 @@ fn write_page(text: &mut String, section: &Section, path: &str) {
             if path.is_empty() { below.name.clone() } else { format!("{path}.{}", below.name) };
         let shown = if below.repeated { format!("[[{path}]]") } else { format!("[{path}]") };
         let _ = writeln!(text, "\n### `{shown}`\n\n{}", below.doc);
-        write_page(text, below, &path);
+        write_page(text, below, &path, told);
     }
 }
 
