@@ -40,6 +40,11 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(|it| Failure::new(Exit::Inside, it))?;
     let mut server = server(&settings).await?;
     let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
+    if !settings.lets_anonymous_in(&addrs) {
+        let why = "nobody could connect: clients without a token are let in by servers on this machine alone; \
+                   --anonymous true lets them in here";
+        return Err(Failure::new(Exit::Usage, why));
+    }
     let tls = settings.tls.cert.is_some();
     if let Some(certificates) = certificates(&settings)? {
         let every = settings.tls.reload.0;

@@ -140,6 +140,21 @@ fn serve_takes_its_settings_from_all_four_places() {
 }
 
 #[test]
+fn the_anonymous_are_let_in_from_elsewhere_only_if_that_is_said() {
+    for args in [
+        &["serve", "--listen", "0.0.0.0:0"][..],
+        &["serve", "--listen", "127.0.0.1:0", "--anonymous", "false"],
+        &["serve", "--listen", "127.0.0.1:0", "--proxy-protocol", "127.0.0.0/8"],
+    ] {
+        let refused = run(args, "").expect(2);
+        assert!(refused.stderr.contains("--anonymous true"), "{}", refused.stderr);
+    }
+    let server = Server::run(taiwa(&["serve", "--listen", "0.0.0.0:0", "--anonymous", "true"]));
+    let url = server.ws("/echo");
+    assert_eq!(connect(&url, &["-m", "x", "-1"], "").expect(0).stdout, b"x\n");
+}
+
+#[test]
 fn the_schema_accepts_the_file_of_init_and_refuses_others() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schema.py");
     // Where `cargo xtask setup` puts what it installs.

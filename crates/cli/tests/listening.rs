@@ -56,7 +56,7 @@ fn a_unix_socket_is_served_and_gone_when_the_server_is() {
     let server = Server::run(command);
     assert_eq!(server.url, listen);
     echoes(&path);
-    server.await_log("who=unix: path=\"/echo\"");
+    server.await_log("who=unix: dialect=\"plain\" path=\"/echo\"");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let refused = run(&["serve", "--listen", &listen], "").expect(3);
     assert!(refused.stderr.contains(&format!("can't listen on {listen}")), "{}", refused.stderr);
@@ -106,7 +106,7 @@ fn sockets_of_the_service_manager_are_served() {
 
 #[test]
 fn behind_a_proxy_the_log_names_the_client_and_nobody_else_comes_in() {
-    let server = Server::start(&["--proxy-protocol", "127.0.0.0/8"]);
+    let server = Server::start(&["--proxy-protocol", "127.0.0.0/8", "--anonymous", "true"]);
     let handshake = "GET /echo HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
     let mut stream = TcpStream::connect(&server.addr).unwrap();
@@ -117,7 +117,7 @@ fn behind_a_proxy_the_log_names_the_client_and_nobody_else_comes_in() {
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 101");
     drop(stream);
-    server.await_log("who=192.0.2.1:56324 path=\"/echo\"");
+    server.await_log("who=192.0.2.1:56324 dialect=\"plain\" path=\"/echo\"");
     let refused = connect(&server.ws("/echo"), &["-m", "x", "-1"], "");
     assert_eq!(refused.code, Some(3), "{}", refused.stderr);
     server.await_log("PROXY protocol: no header");

@@ -271,16 +271,16 @@ pub(crate) struct Man {
 const SERVE_EXAMPLES: &str = "\
 Examples:
   taiwa serve
-  taiwa serve --listen 0.0.0.0:8000 --listen '[::]:8000' --origin https://app.example
-  taiwa serve --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
+  taiwa serve --listen 0.0.0.0:8000 --listen '[::]:8000' --origin https://app.example --anonymous true
+  taiwa serve --config /etc/taiwa.toml --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
   taiwa serve --listen unix:/run/taiwa/chat.sock --unix-mode 660
-  taiwa serve --listen 0.0.0.0:8000 --proxy-protocol 10.0.0.0/8
+  taiwa serve --listen 0.0.0.0:8000 --proxy-protocol 10.0.0.0/8 --anonymous true
   taiwa serve --message-max 16MiB --ping-after off
 
 Exit codes:
   0    shut down by SIGINT or SIGTERM
   1    failed inside
-  2    bad arguments, certificate or key
+  2    bad arguments or settings, certificate or key; or nobody could connect
   3    an address can't be listened on
   130  a second SIGINT";
 

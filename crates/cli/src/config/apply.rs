@@ -94,7 +94,6 @@ impl Settings {
 
     /// Tells whether clients without a token are let in by a server that listens there. Behind a proxy that speaks its
     /// protocol, clients are not on this machine.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until the hub serves"))]
     pub(crate) fn lets_anonymous_in(&self, addrs: &[Addr]) -> bool {
         let is_local = |it: &Addr| it.tcp().is_none_or(|it| it.ip().to_canonical().is_loopback());
         match self.auth.anonymous {
