@@ -340,6 +340,9 @@ impl Outlet for Street {
 
     fn tell_drained(&mut self, _: Seat, _: usize) {}
 
+    // Without sockets nobody is behind with reading.
+    fn hold(&mut self, _: Seat, _: Instant) {}
+
     fn post(&mut self, shard: u16, _: Letter) {
         panic!("there is no shard {shard}");
     }

@@ -30,6 +30,8 @@ pub(crate) enum Text {
     Published(Ticket, Box<Result<Published, Refusal>>),
     /// From the owner to every shard with a subscriber.
     Said(Said),
+    /// To the shard of a publisher: somebody here can't take in more for the moment.
+    Hold(SessionId),
     /// Back to the owner: it was delivered to so many here.
     Delivered(Ticket, u64),
     /// From the owner to every shard with a subscriber: somebody came (true) or went.

@@ -1,5 +1,7 @@
 //! What a shard of the hub wants done: the only way out of it.
 
+use std::time::Instant;
+
 use taiwa_core::{Answer, Command, Event, Message, Question, Refusal, Token};
 
 use crate::{letter::Letter, order::Done, slab::Key};
@@ -32,6 +34,8 @@ pub trait Outlet {
     fn queued(&self, seat: Seat) -> usize;
     /// Asks for a call of [`Shard::drained`](crate::Shard::drained) once less than half of `below` waits for the client.
     fn tell_drained(&mut self, seat: Seat, below: usize);
+    /// Reads no more from the line in use of a seat until then: its client has said more than others can take in.
+    fn hold(&mut self, seat: Seat, until: Instant);
     /// Sends a letter to another shard. Letters from one shard to another arrive in order.
     fn post(&mut self, shard: u16, letter: Letter);
     /// Asks the app. What it does not answer at once comes by [`Shard::answered`](crate::Shard::answered) with the ticket.

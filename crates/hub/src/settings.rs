@@ -101,6 +101,10 @@ pub struct Namespace {
     pub slow: Slow,
     /// Bytes that may wait for a subscriber's connection before [`Namespace::slow`] is done.
     pub queue_bytes_max: usize,
+    /// How long a publisher is held up for a subscriber for whose connection more than half of
+    /// [`Namespace::queue_bytes_max`] waits: the publisher's connection is not read meanwhile. Zero holds nobody up, and
+    /// nobody is held up for one who stays behind for longer.
+    pub hold: Duration,
     /// Subscribers of a channel; one more is refused.
     pub subscribers_max: usize,
     /// Publications of a channel a second, with as many at once; more are refused. Zero means no such limit.
@@ -185,6 +189,7 @@ impl Namespace {
             presence_rule: Rule::All,
             history_rule: Rule::All,
             idempotency: Duration::from_secs(300),
+            hold: Duration::from_secs(1),
             ..Self::default()
         }
     }
@@ -213,6 +218,7 @@ impl Default for Namespace {
             history_rule: Rule::Nobody,
             slow: Slow::Disconnect,
             queue_bytes_max: 1 << 20,
+            hold: Duration::ZERO,
             subscribers_max: 1 << 20,
             publications_per_second: 0,
         }
@@ -231,9 +237,10 @@ pub struct Limits {
     pub subscriptions_max: usize,
     /// Links of one session; one more is refused.
     pub links_max: usize,
-    /// Commands of one session a second, with twice as many at once; who sends more is sent away.
+    /// Commands of one session a second, with twice as many at once; who sends more is sent away. 0, the default, is no
+    /// limit: a publisher is held up by those who read, not by a number.
     pub commands_per_second: u32,
-    /// Publications of one session a second, with twice as many at once; more are refused.
+    /// Publications of one session a second, with twice as many at once; more are refused. 0, the default, is no limit.
     pub publications_per_second: u32,
     /// Questions of one session that wait for an answer; one more is refused.
     pub asked_max: u16,
@@ -243,6 +250,8 @@ pub struct Limits {
     pub history_bytes_max: usize,
     /// Bytes of a payload; a larger one is refused.
     pub payload_bytes_max: usize,
+    /// Arrays and objects inside of each other in a payload of JSON; a deeper one is refused, because clients fail over it.
+    pub json_depth_max: usize,
     /// Tags of a publication, keys and values of at most 256 bytes; more are refused.
     pub tags_max: usize,
     /// Bytes of an identifier, event name, key or method; a longer one is refused.
@@ -272,12 +281,13 @@ impl Default for Limits {
             user_sessions_max: 1 << 10,
             subscriptions_max: 128,
             links_max: 16,
-            commands_per_second: 1000,
-            publications_per_second: 500,
+            commands_per_second: 0,
+            publications_per_second: 0,
             asked_max: 256,
             channels_max: 1 << 20,
             history_bytes_max: 8 << 20,
             payload_bytes_max: 1 << 20,
+            json_depth_max: 128,
             tags_max: 16,
             name_bytes_max: 256,
             filters: FilterLimits::default(),

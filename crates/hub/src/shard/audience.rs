@@ -50,7 +50,7 @@ impl Shard {
         let mut count = 0;
         let channel = &said.publication.channel;
         if let Some(key) = self.channels.get(channel).copied() {
-            count += self.hear_in(key, said, &mut writer, out);
+            count += self.hear_in(key, said, &mut writer, now, out);
         }
         if !self.patterns.is_empty()
             && self.settings.namespace(channel).is_some_and(|it| it.patterns)
@@ -58,7 +58,7 @@ impl Shard {
             let mut keys = vec![];
             self.matching.find(channel.as_str(), &mut keys);
             for key in keys {
-                count += self.hear_in(key, said, &mut writer, out);
+                count += self.hear_in(key, said, &mut writer, now, out);
             }
         }
         out.fan_out_ended();
@@ -67,11 +67,17 @@ impl Shard {
             let owner = self.owner(&said.publication.channel);
             self.post(owner, Text::Delivered(receipt, count), out);
         }
-        let _ = now;
     }
 
-    fn hear_in(&mut self, key: Key, said: &Said, writer: &mut Writer, out: &mut dyn Outlet) -> u64 {
-        let mut slow = vec![];
+    fn hear_in(
+        &mut self,
+        key: Key,
+        said: &Said,
+        writer: &mut Writer,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) -> u64 {
+        let (mut slow, mut crowded) = (vec![], vec![]);
         let mut count = 0;
         let log_bytes_max = self.settings.limits.log_bytes_max;
         let Some(audience) = self.audiences.get_mut(key) else { return 0 };
@@ -88,8 +94,11 @@ impl Shard {
             if !hears(subscriber, session, said, self.fan_outs) {
                 continue;
             }
-            let full = subscriber.behind.is_some()
-                || out.queued(subscriber.seat) > namespace.queue_bytes_max;
+            let queued = out.queued(subscriber.seat);
+            let full = subscriber.behind.is_some() || queued > namespace.queue_bytes_max;
+            if queued > namespace.queue_bytes_max / 2 && !namespace.hold.is_zero() {
+                crowded.push(subscriber.seat);
+            }
             if full && !is_away(session) {
                 if fall_behind(subscriber, &said.publication, &namespace, &mut self.counters, out) {
                     slow.push(subscriber.seat);
@@ -101,6 +110,9 @@ impl Shard {
         }
         for seat in slow {
             self.send_away(seat, Disconnect::Slow, out);
+        }
+        if !crowded.is_empty() {
+            self.ask_to_hold(said.origin, &crowded, namespace.hold, now, out);
         }
         count
     }

@@ -8,6 +8,7 @@ mod expiry;
 mod patterns;
 mod publish;
 mod audience;
+mod hold;
 mod owner;
 mod calls;
 mod orders;
@@ -85,6 +86,8 @@ pub struct Shard {
     timers: BinaryHeap<Timer>,
     calls: u64,
     fan_outs: u64,
+    /// Subscribers for whom publishers were held up: since when, and when last.
+    crowded: SeededMap<Seat, (Instant, Instant)>,
     /// Letters to itself, read before the call returns.
     own: VecDeque<Text>,
     rates: Rates,
@@ -124,6 +127,7 @@ impl Shard {
             channels: SeededMap::with_hasher(hasher.clone()),
             patterns: SeededMap::with_hasher(hasher.clone()),
             matching: Wildcards::new(),
+            crowded: SeededMap::with_hasher(hasher.clone()),
             owned: SeededMap::with_hasher(hasher),
             far: Wildcards::new(),
             waiting: Slab::new(u32::MAX),
@@ -256,6 +260,7 @@ impl Shard {
             Text::Publish(to_say) => self.say(*to_say, now, out),
             Text::Published(ticket, answer) => self.published(ticket, *answer, out),
             Text::Said(said) => self.hear(&said, now, out),
+            Text::Hold(session) => self.hold(session, now, out),
             Text::Delivered(ticket, count) => self.delivered(ticket, count, out),
             Text::Changed(change, joined) => self.hear_change(&change, joined, out),
             Text::Ask(ask) => self.tell_about(*ask, now, out),

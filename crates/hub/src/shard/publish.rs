@@ -97,10 +97,18 @@ impl Shard {
     }
 
     pub(super) fn fits(&self, payload: &Payload) -> Result<(), Refusal> {
-        if payload.len() <= self.settings.limits.payload_bytes_max {
-            return Ok(());
+        if payload.len() > self.settings.limits.payload_bytes_max {
+            return Err(Refusal::new(RefusalKind::Limit, "the payload is too large"));
         }
-        Err(Refusal::new(RefusalKind::Limit, "the payload is too large"))
+        let depth = match payload {
+            Payload::Json(json) => depth(json),
+            Payload::Mixed(mixed) => mixed.pieces.iter().map(|it| depth(it)).sum(),
+            _ => 0,
+        };
+        if depth > self.settings.limits.json_depth_max {
+            return Err(Refusal::new(RefusalKind::BadRequest, "the JSON is nested too deeply"));
+        }
+        Ok(())
     }
 
     /// Asks a rule other than of subscribing.
@@ -283,6 +291,51 @@ impl Shard {
                 out.done(order, done);
             }
             _ => {}
+        }
+    }
+}
+
+/// Counts how deep arrays and objects of a JSON text lie in each other.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => {
+                // To the end of the string: a backslash hides the next byte.
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'"' => break,
+                        b'\\' => drop(bytes.next()),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::depth;
+
+    #[test]
+    fn brackets_in_strings_are_not_counted() {
+        for (json, expected) in [
+            ("1", 0),
+            ("[]", 1),
+            (r#"{"a":[{}],"b":{}}"#, 3),
+            (r#"["[[[[", "\"[[", "\\"]"#, 1),
+            (r#"[{"]":"}"}]"#, 2),
+        ] {
+            assert_eq!(depth(json.as_bytes()), expected, "{json}");
         }
     }
 }

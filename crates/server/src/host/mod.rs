@@ -232,11 +232,13 @@ impl Above for Host {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        [self.hub.deadline(), self.stage.wheel.next()].into_iter().flatten().min()
+        let held = self.stage.held.front().map(|(until, _)| *until);
+        [self.hub.deadline(), self.stage.wheel.next(), held].into_iter().flatten().min()
     }
 
     fn timeout(&mut self, lines: &mut Lines) {
         let limit = self.shared.limits.due_max;
+        self.stage.release(lines);
         self.hub(lines, |hub, now, way| hub.timeout(now, limit, way));
         self.settle(lines);
         let mut due = std::mem::take(&mut self.due);

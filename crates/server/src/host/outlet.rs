@@ -1,5 +1,7 @@
 //! [`Way`]: how what the hub says gets to conversations, lines, other shards and the app.
 
+use std::time::Instant;
+
 use taiwa_core::{Answer, Asked, Command, Event, Message, Question, Refusal, Token};
 use taiwa_hub::{Done, Encoded, Letter, OrderId, Outlet, Seat, Ticket};
 
@@ -47,6 +49,18 @@ impl Outlet for Way<'_> {
     fn tell_drained(&mut self, seat: Seat, below: usize) {
         if let Some(key) = self.stage.talk_at(seat) {
             self.stage.tell_drained(key, below, self.lines);
+        }
+    }
+
+    fn hold(&mut self, seat: Seat, until: Instant) {
+        let Some(key) = self.stage.talk_at(seat) else { return };
+        let Some(talk) = self.stage.talks.get(key) else { return };
+        // Over HTTP each request waits for its answer anyway.
+        for (_, carrier) in talk.lines.iter() {
+            if let Carrier::Socket(socket) = carrier {
+                self.lines.pause(*socket);
+                self.stage.held.push_back((until, *socket));
+            }
         }
     }
 

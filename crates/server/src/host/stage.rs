@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use taiwa::{Closed, Prepared, Utf8Bytes};
@@ -38,6 +38,8 @@ pub(super) struct Stage {
     pub(super) wheel: Wheel<TalkKey>,
     /// Who goes to another shard at the end of the turn.
     pub(super) migrants: Vec<Migrant>,
+    /// Lines that are not read until then, in the order of their times.
+    pub(super) held: VecDeque<(Instant, LineKey)>,
     /// Polls that have something to say at the end of the turn.
     pub(super) polls: Vec<(TalkKey, Line)>,
     /// Who is waited for to read, and below how many bytes.
@@ -103,8 +105,9 @@ impl Stage {
             by_seat: vec![],
             queue: VecDeque::new(),
             encoded: vec![],
-            wheel: Wheel::new(GRANULARITY, std::time::Instant::now()),
+            wheel: Wheel::new(GRANULARITY, Instant::now()),
             migrants: vec![],
+            held: VecDeque::new(),
             polls: vec![],
             waiting_to_drain: vec![],
             orders: HashMap::new(),
@@ -344,6 +347,8 @@ impl Stage {
                 talk::Lines::One(_, Carrier::Socket(socket)) => Some(*socket),
                 _ => None,
             });
+            // It may have been released since, from another wait.
+            socket.into_iter().for_each(|it| lines.pause(it));
             let Some(raw) = socket.and_then(|it| lines.give_away(it)) else {
                 // It closes already: its end is told here.
                 continue;
@@ -358,6 +363,19 @@ impl Stage {
             if let Some(post) = self.posts.get(usize::from(shard)) {
                 // A transport that was carried here can be carried there.
                 let _ = post.join(raw, Box::new(guest));
+            }
+        }
+    }
+
+    /// Reads lines again that were held up long enough.
+    pub(super) fn release(&mut self, lines: &mut Lines) {
+        while let Some((until, socket)) = self.held.front().copied()
+            && until <= lines.now()
+        {
+            self.held.pop_front();
+            // One that was held up again meanwhile stands behind.
+            if !self.held.iter().any(|(_, it)| *it == socket) {
+                lines.resume(socket);
             }
         }
     }

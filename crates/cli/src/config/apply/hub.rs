@@ -14,14 +14,16 @@ impl Settings {
     /// Returns the settings of the hub.
     pub(crate) fn hub(&self) -> taiwa_hub::Settings {
         let queue_bytes_max = self.limits.connection.queue_max.0;
+        let hold = self.times.slow_after.0.unwrap_or(NEVER);
         let mut namespaces: BTreeMap<Box<str>, _> = self
             .namespace
             .iter()
-            .map(|it| (it.name.as_str().into(), Arc::new(it.hub(queue_bytes_max))))
+            .map(|it| (it.name.as_str().into(), Arc::new(it.hub(queue_bytes_max, hold))))
             .collect();
         let (without_namespace, unknown_namespaces) = match namespaces.is_empty() {
             true => {
-                let open = taiwa_hub::Namespace { queue_bytes_max, ..taiwa_hub::Namespace::open() };
+                let usual = taiwa_hub::Namespace::open();
+                let open = taiwa_hub::Namespace { queue_bytes_max, hold, ..usual };
                 let open = Arc::new(open);
                 (open.clone(), Some(open))
             }
@@ -73,7 +75,7 @@ impl Settings {
 }
 
 impl Namespace {
-    fn hub(&self, queue_bytes_max: usize) -> taiwa_hub::Namespace {
+    fn hub(&self, queue_bytes_max: usize, hold: Duration) -> taiwa_hub::Namespace {
         let lasting = |it: Time| it.0.unwrap_or(NEVER);
         taiwa_hub::Namespace {
             history_size: self.history_size,
@@ -108,6 +110,7 @@ impl Namespace {
                 SlowReaders::Pause => Slow::Pause,
             },
             queue_bytes_max: self.queue_max.map_or(queue_bytes_max, |it| it.0),
+            hold,
             subscribers_max: self.subscribers_max,
             publications_per_second: self.publish_rate.0,
         }

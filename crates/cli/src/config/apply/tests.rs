@@ -130,6 +130,7 @@ fn every_key_of_a_namespace_arrives() {
         idempotency: Duration::from_secs(4),
         slow: Slow::KeepLatest(5),
         queue_bytes_max: 6,
+        hold: Duration::from_secs(1),
         subscribers_max: 7,
         publications_per_second: 8,
         subscribe: Rule::Named,
