@@ -336,6 +336,7 @@ impl Reader {
         limits: &Limits,
         pool: &mut Pool,
     ) -> Result<Option<Found<'b>>, Fault> {
+        let State::Data { left, .. } = self.state else { unreachable!("amid a data frame") };
         let partial = self.partial.as_deref_mut().expect("a data frame belongs to a message");
         if self.intake == Intake::Parts || partial.is_parted {
             return self.part(piece, done, pool);
@@ -344,7 +345,7 @@ impl Reader {
             Some(inflater) if partial.compressed => {
                 partial.inflate(inflater, piece, done == Some(true), limits)?;
             }
-            _ => partial.append(piece)?,
+            _ => partial.append(piece, left)?,
         }
         match done {
             None => Ok(None),

@@ -16,6 +16,14 @@ const COMPRESSED_SURPLUS: u64 = 64 << 10;
 /// The most that is allocated at once on the word of a header.
 const FIRST_LEN_MAX: usize = 16 << 10;
 
+/// Returns the most, up to `len_max`, from which doubling leads to `len` and not beyond: a buffer doubles when it grows.
+fn step_towards(mut len: u64, len_max: usize) -> usize {
+    while (len_max as u64) < len {
+        len = len.div_ceil(2);
+    }
+    len as usize
+}
+
 pub(super) struct Partial {
     pub(super) kind: Kind,
     pub(super) compressed: bool,
@@ -64,7 +72,7 @@ impl Partial {
         }
         self.check_limits(limits)?;
         if self.payload.is_empty() && !self.compressed {
-            self.payload.reserve(len.min(FIRST_LEN_MAX as u64) as usize);
+            self.payload.reserve(step_towards(len, FIRST_LEN_MAX));
         }
         Ok(())
     }
@@ -128,8 +136,14 @@ impl Partial {
         }
     }
 
-    pub(super) fn append(&mut self, piece: &[u8]) -> Result<(), Fault> {
+    /// Takes in a piece of an uncompressed frame of which `left` bytes are still to come.
+    pub(super) fn append(&mut self, piece: &[u8], left: u64) -> Result<(), Fault> {
         let start = self.payload.len();
+        let arrived = start + piece.len();
+        if self.payload.capacity() < arrived {
+            let capacity = step_towards(arrived as u64 + left, 2 * arrived);
+            self.payload.reserve(capacity - start);
+        }
         self.payload.extend_from_slice(piece);
         if self.text_goes_on(start) { Ok(()) } else { Err(Fault::TextNotUtf8) }
     }

@@ -195,6 +195,30 @@ fn lengths_near_2_to_the_63_neither_wrap_nor_allocate() {
 }
 
 #[test]
+fn a_frame_that_comes_in_pieces_takes_the_memory_it_needs_and_at_most_twice_what_arrived() {
+    let payload = vec![7; 1_000_000];
+    let wire = frame(0x82, &payload);
+    for piece_len in [5_000, 65_536, 262_144, 999_999] {
+        let (mut reader, mut pool) = (Reader::new(Role::Server, None), Pool::new(|_| ()));
+        let mut arrived = 0;
+        for piece in wire.chunks(piece_len) {
+            let mut bytes = piece.to_vec();
+            let mut input = Input::new(&mut bytes);
+            let found = reader.read(&mut input, &Limits::default(), &mut pool).unwrap();
+            arrived += piece.len();
+            let Some(partial) = &reader.partial else {
+                let Some(Found::Message(message)) = found else { panic!("{found:?}") };
+                assert_eq!(message.as_slice(), payload);
+                continue;
+            };
+            let capacity = partial.payload.capacity();
+            assert!(capacity <= (2 * arrived).max(16 << 10), "{capacity} of {arrived}");
+            assert!(capacity <= payload.len() + 64, "{capacity} by {piece_len}");
+        }
+    }
+}
+
+#[test]
 fn what_is_read_straight_into_a_message_is_unmasked_and_checked_too() {
     let long = "長い話 ".repeat(10_000);
     let wire = frame(0x81, long.as_bytes());
