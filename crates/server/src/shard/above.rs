@@ -1,6 +1,6 @@
 //! [`Above`]: what stands on a shard's lines and gives them a meaning.
 
-use std::time::Instant;
+use std::{fmt, time::Instant};
 
 use taiwa::{Addr, CloseCode, Closed, Side, Stats, Upgrade, Utf8Bytes};
 use taiwa_proto::{End, Payload};
@@ -59,7 +59,7 @@ pub trait Above: Sized + 'static {
 }
 
 /// What is known of a client when its line joins: for an [`Above`] that wants nothing else.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Opening {
     /// The path of the request, percent-encoded as it came.
     pub path: Box<str>,
@@ -78,6 +78,16 @@ impl Opening {
             query: uri.query().unwrap_or_default().into(),
             peer: upgrade.peer_addr().clone(),
         }
+    }
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the query: it may hold a token.
+        f.debug_struct("Opening")
+            .field("path", &self.path)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }
 

@@ -105,3 +105,13 @@ pub(super) fn token(key: Key) -> Token {
     const { assert!(usize::BITS == 64, "shards need a machine of 64 bits") };
     Token(key.bits() as usize)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_line_is_small() {
+        assert!(size_of::<Line>() <= 480, "{}", size_of::<Line>());
+    }
+}

@@ -15,7 +15,7 @@ use taiwa_hub::{
     slab::Slab,
     wheel::{Due, Wheel},
 };
-use taiwa_proto::{Connection, Fin, Pool};
+use taiwa_proto::{Connection, Fin, Payload, Pool};
 
 use super::{
     Key,
@@ -25,7 +25,7 @@ pub(super) use turning::Settled;
 
 /// The connections of one shard. What stands above is lent them in each of its calls.
 ///
-/// Nothing is written before the turn ends, unless an outbox is full.
+/// What is sent is written when the turn ends, or earlier if it is much.
 pub struct Lines {
     slab: Slab<Line>,
     pub(super) pool: Pool,
@@ -117,6 +117,19 @@ impl Lines {
     /// As [`send`](Self::send), and [`Misuse::TextNotUtf8`].
     pub fn send_slice(&mut self, key: Key, kind: Kind, payload: &[u8]) -> Result<(), Unsent> {
         self.queue(key, |conn, now, pool| conn.send_part(kind, payload, Fin::Last, now, pool))
+    }
+
+    /// Queues a message as it was received: copied if it lies in the read buffer, otherwise only handed on.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_payload(&mut self, key: Key, payload: Payload<'_>) -> Result<(), Unsent> {
+        let kind = payload.kind();
+        match payload.into_in_place() {
+            // Text that was checked by the reader is checked again here; it is in the cache.
+            Ok(frame) => self.send_slice(key, kind, frame.as_slice()),
+            Err(payload) => self.send(key, &payload.into_message()),
+        }
     }
 
     /// Queues a message that is framed, and compressed, once for all lines that get it, on all shards.

@@ -28,10 +28,13 @@ use super::{
 const BUFFER_LEN: usize = 256 << 10;
 /// Events that are taken from the kernel in a turn, and lines that are read.
 const LINES_PER_TURN: usize = 256;
-/// Bytes that are read from one line in a turn.
+/// Bytes that are read from each line in a turn, at least if it has them.
 const BYTES_PER_LINE: usize = 64 << 10;
-/// Lines up to which each may fill the buffer: a batch costs the kernel less in one piece.
-const FEW_LINES: usize = 4;
+/// Bytes that are read from a line while there is no crowd: a large message that comes in one go costs less, and leaves its
+/// memory to the next one. A message of 1 MiB fits with its header.
+const BYTES_OF_FEW: usize = (1 << 20) + BUFFER_LEN;
+/// Bytes of a turn behind which there is a crowd.
+const CROWD_BYTES: usize = 4 << 20;
 /// Messages of one line in a turn, and their bytes: more come out of 64 KiB that are compressed or empty.
 const MESSAGES_PER_LINE: usize = 1024;
 const MESSAGE_BYTES_PER_LINE: usize = 1 << 20;
@@ -204,43 +207,47 @@ impl<A: Above> Shard<A> {
     }
 
     fn read_ready(&mut self) {
-        let count = self.lines.ready_len().min(LINES_PER_TURN);
-        let bytes_max = if count <= FEW_LINES { BUFFER_LEN } else { BYTES_PER_LINE };
-        for _ in 0..count {
+        let mut read = 0;
+        for _ in 0..self.lines.ready_len().min(LINES_PER_TURN) {
             let Some(key) = self.lines.next_ready() else { return };
-            self.read(key, bytes_max);
+            read += self.read(key, if read < CROWD_BYTES { BYTES_OF_FEW } else { BYTES_PER_LINE });
+            self.lines.write_much(key);
         }
     }
 
     /// Reads a line until there is nothing to read or it has had its share; then it is read again in the next turn.
-    fn read(&mut self, key: Key, bytes_max: usize) {
+    /// Returns how many bytes it read.
+    fn read(&mut self, key: Key, bytes_max: usize) -> usize {
         let mut share = Share { messages: MESSAGES_PER_LINE, bytes: MESSAGE_BYTES_PER_LINE };
         let Self { above, lines, buffer, .. } = self;
         if let Some(mut leftover) = lines.take_leftover(key)
             && take_in(above, lines, key, &mut leftover, &mut share).is_break()
         {
-            return;
+            return 0;
         }
-        let mut left = bytes_max;
-        while 0 < left {
-            let Some((line, _)) = lines.get_mut(key) else { return };
+        let mut total = 0;
+        while total < bytes_max {
+            let Some((line, _)) = lines.get_mut(key) else { return total };
             if line.reading == Reading::Paused || matches!(line.conn.step(), Step::End(_)) {
-                return;
+                return total;
             }
-            match line.transport.read(&mut buffer[..left]) {
+            let room = (bytes_max - total).min(BUFFER_LEN);
+            match line.transport.read(&mut buffer[..room]) {
                 Ok(0) => {
                     line.conn.end_of_input();
-                    return lines.touch(key);
+                    lines.touch(key);
+                    return total;
                 }
                 Ok(n) => {
-                    let was_all = n < left && line.transport.is_plain() && !line.end_is_near;
+                    let was_all = n < room && line.transport.is_plain() && !line.end_is_near;
                     let bytes = &mut buffer[..n];
-                    left -= n;
+                    total += n;
                     if take_in(above, lines, key, bytes, &mut share).is_break() {
-                        return;
+                        return total;
                     }
                     if was_all {
-                        return lines.drained(key);
+                        lines.drained(key);
+                        return total;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -248,16 +255,19 @@ impl<A: Above> Shard<A> {
                         // TLS may have answered something that nobody else sees.
                         lines.touch(key);
                     }
-                    return lines.drained(key);
+                    lines.drained(key);
+                    return total;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
                     line.conn.end_of_input();
-                    return lines.touch(key);
+                    lines.touch(key);
+                    return total;
                 }
             }
         }
         lines.make_ready(key);
+        total
     }
 
     fn keep_time(&mut self) {

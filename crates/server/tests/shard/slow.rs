@@ -163,7 +163,7 @@ async fn who_floods_does_not_starve_others() {
         soon(socket.recv()).await.unwrap();
         worst = worst.max(began.elapsed());
     }
-    // Unbounded it would be seconds, or for ever.
-    assert!(worst < Duration::from_millis(500), "{worst:?}");
+    // Were a turn not bounded it would be for ever; the rest is for busy machines.
+    assert!(worst < Duration::from_secs(2), "{worst:?}");
     flooding.shutdown().await;
 }

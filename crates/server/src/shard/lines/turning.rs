@@ -88,6 +88,18 @@ impl Lines {
         }
     }
 
+    /// Writes a line now if much waits: later it would not be in the cache any more, and for so many bytes a write more
+    /// costs little.
+    pub(in crate::shard) fn write_much(&mut self, key: Key) {
+        let Self { slab, pool, now, registry, .. } = self;
+        if let Some(line) = slab.get_mut(key)
+            && MUCH <= line.conn.outbox().len()
+            && line.writing != Writing::Blocked
+        {
+            line.write(key, registry, *now, pool);
+        }
+    }
+
     /// Has a line read.
     pub(in crate::shard) fn make_ready(&mut self, key: Key) {
         if let Some(line) = self.slab.get_mut(key)
@@ -222,6 +234,8 @@ impl Lines {
     }
 }
 
+/// Bytes that are written without waiting for the end of the turn.
+const MUCH: usize = 16 << 10;
 /// What a timer may be late by.
 pub(super) const GRANULARITY: Duration = Duration::from_millis(50);
 /// Timers that are looked at in a turn.
