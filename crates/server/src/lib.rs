@@ -24,6 +24,7 @@ pub mod auth;
 pub mod outgoing;
 mod anyone;
 mod address;
+mod addresses;
 mod page;
 mod random;
 mod watch;

@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use crate::{
     address,
+    addresses::Addresses,
     body::SiteBody,
     control::Control,
     cors,
@@ -37,7 +38,11 @@ pub struct Site {
     origins: Origins,
     scheme: &'static str,
     request_bytes_max: usize,
+    address_conversations_max: usize,
 }
+
+/// What is told to an address that has as many conversations as it may.
+const FROM_ONE_ADDRESS: &str = "too many connections from this address\n";
 
 impl Site {
     /// Begins with a hub and somebody who decides, and without dialects.
@@ -51,6 +56,7 @@ impl Site {
             origins: Origins::default(),
             scheme: "ws",
             request_bytes_max: 1 << 20,
+            address_conversations_max: 0,
         }
     }
 
@@ -104,6 +110,15 @@ impl Site {
         self
     }
 
+    /// Sets how many conversations one address may have at the same time; one more is refused with 429. A network of 64
+    /// bits counts as one address of IPv6. 0, the default, is no limit: behind a proxy all clients have its address, unless
+    /// it speaks the PROXY protocol.
+    #[must_use]
+    pub fn address_conversations_max(mut self, conversations: usize) -> Self {
+        self.address_conversations_max = conversations;
+        self
+    }
+
     /// Starts the shards. Must be called in a tokio runtime, which also drives what the app answers later.
     ///
     /// # Errors
@@ -129,6 +144,7 @@ impl Site {
             shards,
             control,
             doors: Doors::new(&self.dialects),
+            addresses: Addresses::new(self.address_conversations_max),
             origins: self.origins,
             scheme: self.scheme,
             request_bytes_max: self.request_bytes_max,
@@ -142,6 +158,7 @@ impl Site {
 pub struct Running(Arc<Inner>);
 
 struct Inner {
+    addresses: Addresses,
     shards: Shards<Host>,
     control: Control,
     doors: Doors,
@@ -290,7 +307,15 @@ impl Running {
         let (answer, answered) = oneshot::channel();
         let (begun, gone) = oneshot::channel();
         let peer = peer.unwrap_or_else(page::nowhere);
-        let visitor = Visitor { for_whom, request: asked, peer, answer, begun };
+        // A conversation counts once, whatever the number of its requests.
+        let place = match &for_whom {
+            ForWhom::New(_) => self.0.addresses.enter(&peer),
+            ForWhom::Known(_) => Ok(None),
+        };
+        let Ok(place) = place else {
+            return text(StatusCode::TOO_MANY_REQUESTS, FROM_ONE_ADDRESS);
+        };
+        let visitor = Visitor { for_whom, request: asked, peer, place, answer, begun };
         if post.try_send(Note::Visit(Box::new(visitor))).is_err() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "the server is busy\n");
         }
@@ -348,10 +373,13 @@ impl Running {
         match self.open(&upgrade) {
             Err((status, why)) => upgrade.reject(status, why).await,
             Ok((whose, dialect, agreed, post)) => {
+                let Ok(place) = self.0.addresses.enter(upgrade.peer_addr()) else {
+                    return upgrade.reject(429, FROM_ONE_ADDRESS).await;
+                };
                 let (peer, path) = (upgrade.peer_addr().clone(), upgrade.uri().path().into());
                 let upgrade = upgrade.subprotocol(agreed);
                 let raw: RawConnection = upgrade.accept_raw().await?;
-                let guest = Guest { whose, dialect, peer, path, asks: None };
+                let guest = Guest { whose, dialect, peer, place, path, asks: None };
                 post.join(raw, Box::new(guest)).map_err(Error::Io)
             }
         }

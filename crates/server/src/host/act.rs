@@ -16,7 +16,7 @@ use crate::shard::{Key as LineKey, Lines};
 impl Host {
     /// Takes in a client that came by WebSocket.
     pub(super) fn seat_guest(&mut self, line: LineKey, guest: Guest, lines: &mut Lines) {
-        let Guest { whose, dialect, peer, path, asks } = guest;
+        let Guest { whose, dialect, peer, place, path, asks } = guest;
         let conversation = match whose {
             Whose::New(conversation) => conversation,
             Whose::Known(key) => return self.add_socket(line, key, lines),
@@ -30,7 +30,7 @@ impl Host {
             flow: Some(Line(0)),
             pending: 0,
             alarm: Default::default(),
-            visit: Visit::new(peer, path, lines.now()),
+            visit: Visit::new(peer, place, path, lines.now()),
             aside: None,
         };
         let Ok(key) = self.stage.talks.insert(talk) else {

@@ -96,7 +96,7 @@ impl Body {
 impl Host {
     /// Takes an HTTP request for a conversation.
     pub(super) fn visit(&mut self, visitor: Visitor, lines: &mut Lines) {
-        let Visitor { for_whom, request, peer, answer, begun } = visitor;
+        let Visitor { for_whom, request, peer, place, answer, begun } = visitor;
         let key = match for_whom {
             ForWhom::Known(key) => key,
             ForWhom::New(dialect) => {
@@ -117,7 +117,7 @@ impl Host {
                         Box::new(Nobody)
                     });
                     let path = request.path.clone();
-                    talk(conversation, dialect.name(), Visit::new(peer.clone(), path, now))
+                    talk(conversation, dialect.name(), Visit::new(peer.clone(), place, path, now))
                 });
                 let Some(key) = made else {
                     return tell(answer, 503, "the server is full\n");

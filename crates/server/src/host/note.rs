@@ -7,6 +7,8 @@ use taiwa_core::{Answer, Command, Conversation, Dialect, Line, Refusal, Request,
 use taiwa_hub::{Done, Letter, Order, Ticket};
 use tokio::sync::oneshot;
 
+use crate::addresses::Place;
+
 use super::{
     exchange::{Answered, BodyGone},
     talk::TalkKey,
@@ -42,6 +44,8 @@ pub(crate) struct Guest {
     pub(crate) whose: Whose,
     pub(crate) dialect: &'static str,
     pub(crate) peer: Addr,
+    /// Counts it among those of its address.
+    pub(crate) place: Option<Box<Place>>,
     pub(crate) path: Box<str>,
     /// It was on another shard, and has heard of its line there: what it asked is asked again here.
     pub(crate) asks: Option<(Token, Command)>,
@@ -60,6 +64,8 @@ pub(crate) struct Visitor {
     pub(crate) for_whom: ForWhom,
     pub(crate) request: Request,
     pub(crate) peer: Addr,
+    /// Counts it among those of its address.
+    pub(crate) place: Option<Box<Place>>,
     pub(crate) answer: oneshot::Sender<Answered>,
     /// Gets, once the conversation knows of the request, what tells it if nobody waits any more.
     pub(crate) begun: oneshot::Sender<BodyGone>,

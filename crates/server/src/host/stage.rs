@@ -356,10 +356,10 @@ impl Stage {
             socket.and_then(|it| self.forget_socket(it));
             let Some(talk) = self.talks.remove(key) else { continue };
             let Talk { conversation, dialect, visit, .. } = talk;
-            let Visit { peer, path, .. } = visit;
+            let Visit { peer, place, path, .. } = visit;
             let asks = Some((token, command));
             let whose = Whose::New(conversation);
-            let guest = Guest { whose, dialect, peer, path, asks };
+            let guest = Guest { whose, dialect, peer, place, path, asks };
             if let Some(post) = self.posts.get(usize::from(shard)) {
                 // A transport that was carried here can be carried there.
                 let _ = post.join(raw, Box::new(guest));

@@ -10,11 +10,12 @@ use taiwa_hub::Info;
 use tracing::info;
 
 use super::{Host, talk::Carrier};
-use crate::shard::Lines;
+use crate::{addresses::Place, shard::Lines};
 
 /// A conversation from its beginning to the line in the log that ends it.
 pub(super) struct Visit {
     pub(super) peer: Addr,
+    pub(super) place: Option<Box<Place>>,
     pub(super) path: Box<str>,
     began: Instant,
     pub(super) received: u64,
@@ -24,8 +25,8 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    pub(super) fn new(peer: Addr, path: Box<str>, now: Instant) -> Self {
-        Self { peer, path, began: now, received: 0, sent: 0, closed: None }
+    pub(super) fn new(peer: Addr, place: Option<Box<Place>>, path: Box<str>, now: Instant) -> Self {
+        Self { peer, place, path, began: now, received: 0, sent: 0, closed: None }
     }
 
     /// Writes the one line of the log.
