@@ -179,6 +179,11 @@ impl<T> History<T> {
         self.items.back().map(|it| (self.top, &it.item))
     }
 
+    /// Counts as a sign of life of the channel.
+    pub fn touch(&mut self, now: Instant) {
+        self.touched = self.touched.max(now);
+    }
+
     /// Drops all items. Epoch and offset stay, so whoever missed one of them is told of a gap.
     pub fn clear(&mut self) {
         self.items = VecDeque::new();

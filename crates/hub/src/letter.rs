@@ -22,6 +22,8 @@ pub(crate) enum Text {
     Attach(Box<Attach>),
     /// Back: the subscription stands, or not.
     Attached(Ticket, Box<Result<Attached, Refusal>>),
+    /// To the owner: what came behind a position? It is answered as an attachment is, and changes nothing.
+    Missed(Box<Missed>),
     /// To the owner: one subscription less.
     Detach(Box<Detach>),
     /// To the owner: say this.
@@ -61,8 +63,14 @@ pub(crate) struct Attach {
     pub(crate) member: Arc<Member>,
     pub(crate) since: Option<Position>,
     pub(crate) last: bool,
-    /// It is counted already and only wants to know what it missed.
-    pub(crate) again: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Missed {
+    pub(crate) from: u16,
+    pub(crate) ticket: Ticket,
+    pub(crate) channel: Channel,
+    pub(crate) since: Position,
 }
 
 #[derive(Debug)]
@@ -93,6 +101,7 @@ pub(crate) struct Said {
     pub(crate) publication: Arc<Publication>,
     /// The session whose subscriptions without echo do not hear it.
     pub(crate) origin: Option<SessionId>,
+    /// Sorted.
     pub(crate) except: Option<Arc<[SessionId]>>,
     pub(crate) receipt: Option<Ticket>,
 }
@@ -105,7 +114,7 @@ pub(crate) struct Ask {
     pub(crate) what: What,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum What {
     Presence,
     Counts,
@@ -116,43 +125,21 @@ pub(crate) enum What {
 /// A part of an order that concerns sessions or channels of one shard.
 #[derive(Clone, Debug)]
 pub(crate) enum Task {
-    Channels {
-        prefix: Box<str>,
-        limit: usize,
-    },
-    Sessions {
-        user: Option<User>,
-        limit: usize,
-    },
-    Subscribe {
-        whom: Whom,
-        channel: Channel,
-        authorization: Box<Authorization>,
-        since: Option<Position>,
-    },
-    Unsubscribe {
-        whom: Whom,
-        channel: Channel,
-    },
-    Disconnect {
-        whom: Whom,
-        why: Disconnect,
-    },
-    Refresh {
-        whom: Whom,
-        expires: Option<std::time::Duration>,
-    },
-    Tell {
-        whom: Whom,
-        payload: Payload,
-    },
-    Call {
-        session: SessionId,
-        method: Arc<str>,
-        payload: Payload,
-        deadline: std::time::Duration,
-    },
+    Channels { prefix: Box<str>, limit: usize },
+    Sessions { user: Option<User>, limit: usize },
+    ToSessions(Whom, Deed),
+    Call { session: SessionId, method: Arc<str>, payload: Payload, deadline: std::time::Duration },
     Info,
+}
+
+/// What is done to sessions.
+#[derive(Clone, Debug)]
+pub(crate) enum Deed {
+    Subscribe { channel: Channel, authorization: Box<Authorization>, since: Option<Position> },
+    Unsubscribe(Channel),
+    Disconnect(Disconnect),
+    Refresh(Option<std::time::Duration>),
+    Tell(Payload),
 }
 
 /// What the hub answers about a channel, as an order's result.

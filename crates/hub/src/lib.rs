@@ -13,6 +13,7 @@ pub mod tags;
 pub mod wildcard;
 pub mod dense;
 pub mod seeded;
+mod few;
 pub mod slab;
 pub mod wheel;
 

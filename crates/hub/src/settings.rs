@@ -131,7 +131,7 @@ pub enum Payloads {
     /// Anything. A text of a dialect that has no JSON of its own stays a text.
     #[default]
     Any,
-    /// JSON; a text is taken for JSON if it is.
+    /// JSON alone: a dialect whose texts may be JSON says which are.
     Json,
     /// Bytes.
     Binary,

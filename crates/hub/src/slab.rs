@@ -269,6 +269,13 @@ impl<T> Slab<T> {
         None
     }
 
+    /// Returns the key of the item at a place, if there is one.
+    pub fn key_at(&self, index: u32) -> Option<Key> {
+        let tenants = self.chunks.get(index as usize / PLACES)?.tenants()?;
+        let place = index as usize % PLACES;
+        (tenants.taken & 1 << place != 0).then(|| Key::new(index, tenants.generations[place]))?
+    }
+
     /// Returns how many items there are.
     pub fn len(&self) -> usize {
         self.len

@@ -1,21 +1,26 @@
 //! Coming, staying and going: sessions and their links.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use taiwa_core::{
-    Admission, Answer, Client, Connect, Connected, Disconnect, Event, Link, Question, Refusal,
-    RefusalKind, Reply, Resume, ResumeKey, Resumed, SessionId, Token, User,
+    Admission, Answer, Client, Connect, Connected, Delivery, Disconnect, Event, Link, Question,
+    Refusal, RefusalKind, Reply, Resumed, SessionId, User,
 };
 
 use super::{
     Now, Shard,
-    session::{Kept, LinkState, Session},
+    session::{Expiry, LinkState, Session, Subscription},
     timers::Due,
-    waiting::{Then, Waiting},
+    waiting::{Asker, Then, Waiting},
 };
-use crate::outlet::{Arrival, Outlet, Seat};
+use crate::{
+    few::Few,
+    outlet::{Arrival, Outlet, Seat},
+    rate::Bucket,
+    slab::Key,
+};
 
-type Answered = Result<Option<Reply>, Refusal>;
+pub(super) type Answered = Result<Option<Reply>, Refusal>;
 
 impl Shard {
     /// Gives a session a seat. It may do nothing until a link of it is let in.
@@ -28,24 +33,25 @@ impl Shard {
         arrival: Arrival,
         out: &mut dyn Outlet,
     ) -> Result<(Seat, SessionId), Disconnect> {
-        let mut id = SessionId(0);
-        let session = |seat: Seat| Session {
-            id: {
-                id = SessionId::new(out.random(), seat.index(), self.index);
-                id
-            },
-            dialect: arrival.dialect,
-            address: arrival.address,
-            links: vec![],
-            subscriptions: vec![],
-            commands: None,
-            publications: None,
-            asked: 0,
-            leaving: false,
-            heard: 0,
-            calls: vec![],
-            delivery: None,
-            kept: None,
+        let (mut id, shard) = (SessionId(0), self.index);
+        let session = |seat: Seat| {
+            id = SessionId::new(out.random(), seat.index(), shard);
+            let Arrival { dialect, address } = arrival;
+            let client =
+                Client { session: id, user: None, info: None, meta: None, address, dialect };
+            Session {
+                client: Arc::new(client),
+                links: Few::default(),
+                subscriptions: Few::default(),
+                commands: None,
+                heard: 0,
+                delivery: Delivery::Personal,
+                kept: None,
+                rare: None,
+                life: 0,
+                asked: 0,
+                leaving: false,
+            }
         };
         let seat = self.sessions.insert_with(session).ok_or_else(|| {
             self.counters.limit_hits += 1;
@@ -61,74 +67,44 @@ impl Shard {
 
     /// Returns where a session sits, if it is on this shard.
     pub(super) fn seat_of(&self, id: SessionId) -> Option<Seat> {
-        let seat = self.sessions.next_from(id.place())?;
-        self.sessions.get(seat).filter(|it| it.id == id).map(|_| seat)
+        let seat = self.sessions.key_at(id.place())?;
+        self.sessions.get(seat).filter(|it| it.id() == id).map(|_| seat)
     }
 
-    /// Ends a session whose conversation has ended.
+    /// Ends a session whose conversation has ended. Takes time for its own subscriptions alone.
     pub fn depart(&mut self, seat: Seat, why: Option<Disconnect>, now: Now, out: &mut dyn Outlet) {
+        self.end_session(seat, why, now, out);
+        self.read_own(now, out);
+    }
+
+    pub(super) fn end_session(
+        &mut self,
+        seat: Seat,
+        why: Option<Disconnect>,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) {
         while let Some(link) = self.sessions.get(seat).and_then(|it| it.links.last()) {
             let link = link.link;
             self.end_link(seat, link, why.clone(), now, out);
         }
+        self.end_calls(seat, out);
         let Some(session) = self.sessions.remove(seat) else { return };
-        if let Some(kept) = session.kept {
-            self.kept_count -= usize::from(kept.until.is_some());
+        self.crowded.remove(&seat);
+        if let Some(away) = session.kept.and_then(|it| it.away) {
+            self.away.remove(&away.number);
         }
-        let gone = Refusal::new(RefusalKind::Unavailable, "the client has gone");
-        for call in session.calls {
-            self.answer_order(call.answer_to, Err(gone.clone()), out);
-        }
-        self.read_own(now, out);
-    }
-
-    /// Takes note that a session has lost its last line. It is kept if it asked for that, otherwise it ends. Returns
-    /// whether it is kept; its conversation is no more in both cases.
-    pub fn detach(&mut self, seat: Seat, now: Now, out: &mut dyn Outlet) -> bool {
-        let Some(session) = self.sessions.get_mut(seat) else { return false };
-        let kept = session.kept.as_mut().filter(|_| !session.leaving);
-        let Some(kept) = kept else {
-            self.depart(seat, None, now, out);
-            return false;
-        };
-        let until = now.at + kept.ttl;
-        kept.until = Some(until);
-        self.kept.push_back(seat);
-        self.kept_count += 1;
-        self.schedule(until, Due::Kept(seat));
-        while self.kept_count > self.settings.limits.kept_max {
-            let Some(oldest) = self.kept.pop_front() else { break };
-            let waits = self.sessions.get(oldest).and_then(|it| it.kept.as_ref()?.until);
-            if waits.is_some() {
-                self.counters.limit_hits += 1;
-                self.depart(oldest, None, now, out);
-            }
-        }
-        true
-    }
-
-    /// Keeps a session for when its line is lost.
-    pub(super) fn keep(&mut self, seat: Seat, ttl: Duration, out: &mut dyn Outlet) -> Answered {
-        let ttl = ttl.min(self.settings.limits.keep_max);
-        let Some(session) = self.sessions.get_mut(seat) else { return Ok(None) };
-        let kept = session.kept.get_or_insert_with(|| {
-            let (secret, log) = (out.random(), Default::default());
-            Box::new(Kept { secret, ttl, until: None, top: 0, log, bytes: 0 })
-        });
-        kept.ttl = ttl;
-        Ok(Some(Reply::Kept(ResumeKey { session: session.id, secret: kept.secret })))
     }
 
     pub(super) fn connect(
         &mut self,
-        seat: Seat,
-        token: Token,
+        asker: Asker,
         link: Link,
         connect: Box<Connect>,
         now: Now,
         out: &mut dyn Outlet,
     ) -> Answered {
-        let Some(session) = self.sessions.get_mut(seat) else { return Ok(None) };
+        let Some(session) = self.sessions.get_mut(asker.seat) else { return Ok(None) };
         if session.links.iter().any(|it| it.link == link) {
             return Err(Refusal::new(RefusalKind::BadRequest, "the link is connected already"));
         }
@@ -141,185 +117,160 @@ impl Shard {
             && resume.key.session.shard() < self.shards
         {
             let shard = resume.key.session.shard();
-            self.sessions.remove(seat);
-            out.migrate(seat, shard, token, taiwa_core::Command::Connect(link, connect));
+            self.end_session(asker.seat, None, now, out);
+            let command = taiwa_core::Command::Connect(link, connect);
+            out.migrate(asker.seat, shard, asker.token, command);
             return Ok(None);
         }
-        let client = Arc::new(Client {
-            session: session.id,
-            user: None,
-            info: None,
-            meta: None,
-            address: session.address,
-            dialect: session.dialect,
-        });
-        session.links.push(LinkState {
-            link,
-            client: client.clone(),
-            admitted: false,
-            expires: None,
-            client_refreshes: false,
-        });
+        let client = match session.client.user {
+            None => session.client.clone(),
+            Some(_) => Arc::new(Client {
+                user: None,
+                info: None,
+                meta: None,
+                ..Client::clone(&session.client)
+            }),
+        };
+        let state = LinkState { link, client: client.clone(), admitted: false, expiry: None };
+        session.links.push(state);
         let question = Question::Connect { who: client, connect: connect.clone() };
-        self.question(
-            Some(seat),
-            Waiting::Admission { seat, link, token, connect },
-            question,
-            now,
-            out,
-        )?;
-        Ok(None)
+        let waiting = Waiting::Admission { asker, link, connect };
+        let asked = self.question(Some(asker.seat), waiting, question, now, out);
+        if asked.is_err() {
+            self.drop_link(asker.seat, link);
+        }
+        asked.map(|()| None)
+    }
+
+    fn drop_link(&mut self, seat: Seat, link: Link) -> Option<LinkState> {
+        let session = self.sessions.get_mut(seat)?;
+        let at = session.links.iter().position(|it| it.link == link)?;
+        session.links.swap_remove(at)
     }
 
     /// Lets a link in, or not, as the app said.
     pub(super) fn admitted(
         &mut self,
-        (seat, link, token): (Seat, Link, Token),
+        asker: Asker,
+        link: Link,
         connect: Connect,
         answer: Result<Answer, Refusal>,
         now: Now,
         out: &mut dyn Outlet,
     ) {
+        let waits = self.link(asker.seat, link).is_some_and(|it| !it.admitted);
         let admission = match answer {
-            Ok(Answer::Admission(admission)) => admission,
+            Ok(Answer::Admission(admission)) if waits => admission,
+            Ok(Answer::Admission(_)) => {
+                let left = Refusal::new(RefusalKind::BadRequest, "the link was left meanwhile");
+                return self.reply(asker, Err(left), out);
+            }
             other => {
                 self.counters.refused_connections += 1;
-                if let Some(session) = self.sessions.get_mut(seat) {
-                    session.links.retain(|it| it.link != link);
+                if waits {
+                    self.drop_link(asker.seat, link);
                 }
                 let refusal = other.err().unwrap_or_else(nonsense);
-                return self.refuse(seat, token, refusal, out);
+                return self.reply(asker, Err(refusal), out);
             }
         };
+        let resumed = connect.resume.as_ref().map(|resume| {
+            self.resume(asker.seat, link, resume, &admission, now, out).ok_or(Resumed::Anew)
+        });
+        if let (Some(Ok(taken)), Some(resume)) = (resumed, &connect.resume) {
+            let life = self.sessions.get(taken).map_or(0, |it| it.life);
+            let asker = Asker { seat: taken, life, token: asker.token };
+            let Some(connected) = self.connected(taken, &admission, Some(Resumed::Whole)) else {
+                return;
+            };
+            self.reply(asker, Ok(Reply::Connected(Box::new(connected))), out);
+            return self.replay(taken, resume.read, out);
+        }
+        if !self.list_user(asker.seat, admission.user.as_ref()) {
+            self.counters.refused_connections += 1;
+            let full = Disconnect::Limit("sessions of a user");
+            return self.send_away(asker.seat, full, now, out);
+        }
+        let Some(session) = self.sessions.get_mut(asker.seat) else { return };
+        if let Some(delivery) = connect.delivery
+            && session.links.iter().all(|it| !it.admitted)
+        {
+            session.delivery = delivery;
+        }
+        self.take_in(asker.seat, link, &admission, now);
+        let resumed = resumed.and_then(Result::err);
+        let Some(connected) = self.connected(asker.seat, &admission, resumed) else { return };
+        self.welcome(asker, link, connected, *admission, &connect, now, out);
+    }
+
+    /// Gives a link the identity and the time that the app gave it.
+    pub(super) fn take_in(&mut self, seat: Seat, link: Link, admission: &Admission, now: Now) {
         let Some(session) = self.sessions.get_mut(seat) else { return };
         let Some(state) = session.links.iter_mut().find(|it| it.link == link) else { return };
-        let client = Arc::new(Client {
+        let was_only_one = Arc::ptr_eq(&state.client, &session.client);
+        state.client = Arc::new(Client {
             user: admission.user.clone(),
             info: admission.info.clone(),
             meta: admission.meta.clone(),
             ..Client::clone(&state.client)
         });
-        session.delivery = session.delivery.or(connect.delivery);
-        state.client = client;
         state.admitted = true;
-        if !self.list_user(seat, link) {
-            self.counters.refused_connections += 1;
-            return self.send_away(seat, Disconnect::Limit("sessions of a user"), out);
+        if was_only_one {
+            session.client = state.client.clone();
         }
-        self.set_expiry(seat, link, &admission, now);
-        let (seat, resumed) = match &connect.resume {
-            Some(resume) => self.resume(seat, resume, out),
-            None => (seat, None),
-        };
-        let Some(session) = self.sessions.get(seat) else { return };
-        let connected = Connected {
-            session: session.id,
+        self.set_expiry(seat, link, admission, now);
+    }
+
+    fn connected(
+        &self,
+        seat: Seat,
+        admission: &Admission,
+        resumed: Option<Resumed>,
+    ) -> Option<Connected> {
+        Some(Connected {
+            session: self.sessions.get(seat)?.id(),
             user: admission.user.clone(),
             expires: admission.expires.filter(|_| admission.client_refreshes),
             data: admission.data.clone(),
             subscribed: vec![],
             resumed,
-        };
-        self.welcome(seat, link, token, connected, *admission, &connect, now, out);
+        })
     }
 
     /// Subscribes a new link to what the app wants, then tells it that it is in.
     #[expect(clippy::too_many_arguments, reason = "one road, walked once")]
     fn welcome(
         &mut self,
-        seat: Seat,
+        asker: Asker,
         link: Link,
-        token: Token,
         connected: Connected,
         admission: Admission,
         connect: &Connect,
         now: Now,
         out: &mut dyn Outlet,
     ) {
-        let whole = connected.resumed == Some(Resumed::Whole);
-        if admission.channels.is_empty() || whole {
-            let reply = Reply::Connected(Box::new(connected));
-            out.event(seat, Event::Reply(token, Ok(reply)));
-            if whole {
-                self.replay(seat, connect.resume.as_ref().map_or(0, |it| it.read), out);
-            }
-            return;
+        let (left, connected) = (admission.channels.len(), Box::new(connected));
+        if left == 0 {
+            return self.reply(asker, Ok(Reply::Connected(connected)), out);
         }
-        let waiting = Waiting::Connecting {
-            seat,
-            token,
-            connected: Box::new(connected),
-            left: admission.channels.len(),
-        };
+        let waiting = Waiting::Connecting { asker, link, connected, left };
         let Ok(ticket) = self.waiting.insert(waiting) else { return };
         for (channel, authorization) in admission.channels {
             let wish = self.wish(&channel, connect);
             let then = Then::Connect(ticket);
-            self.begin(seat, link, Box::new(wish), authorization, then, now, out);
+            self.begin(asker.seat, link, Box::new(wish), authorization, then, now, out);
         }
     }
 
-    /// Makes a seat the one of an earlier session, if that is still there.
-    fn resume(
-        &mut self,
-        fresh: Seat,
-        resume: &Resume,
-        out: &mut dyn Outlet,
-    ) -> (Seat, Option<Resumed>) {
-        let found = self.seat_of(resume.key.session).filter(|it| *it != fresh);
-        let found = found
-            .and_then(|it| Some((it, self.sessions.get(it)?)))
-            .filter(|(_, it)| it.kept.as_ref().is_some_and(|it| it.secret == resume.key.secret));
-        let mine = self.sessions.get(fresh).and_then(|it| it.links.last());
-        let taken = found.filter(|(_, it)| {
-            let theirs = it.links.iter().find(|it| Some(it.link) == mine.map(|it| it.link));
-            // Whoever it was must still be the same.
-            !it.leaving && theirs.map(|it| &it.client.user) == mine.map(|it| &it.client.user)
-        });
-        let Some(taken) = taken.map(|(seat, _)| seat) else {
-            self.counters.resumed_anew += 1;
-            return (fresh, Some(Resumed::Anew));
-        };
-        let Some(session) = self.sessions.get_mut(taken) else { return (fresh, None) };
-        let Some(kept) = session.kept.as_mut() else { return (fresh, None) };
-        let whole = kept.read(resume.read);
-        if kept.until.take().is_some() {
-            self.kept_count -= 1;
-        }
-        if !whole {
-            self.counters.resumed_anew += 1;
-            session.leaving = true;
-            out.event(taken, Event::Disconnect(Disconnect::Replaced));
-            return (fresh, Some(Resumed::Anew));
-        }
-        self.counters.resumed += 1;
-        if let Some(user) = mine_user(&self.sessions, fresh) {
-            self.forget_user(fresh, &user);
-        }
-        self.sessions.remove(fresh);
-        out.reseat(fresh, taken);
-        (taken, Some(Resumed::Whole))
-    }
-
-    /// Tells a session that was taken up again what was said meanwhile.
-    fn replay(&mut self, seat: Seat, read: u64, out: &mut dyn Outlet) {
-        let Some(kept) = self.sessions.get(seat).and_then(|it| it.kept.as_ref()) else { return };
-        let numbers = (kept.top - kept.log.len() as u64 + 1)..;
-        for (number, (link, target, publication)) in numbers.zip(&kept.log) {
-            if number > read {
-                out.event(seat, Event::Said(*link, target.clone(), publication.clone(), number));
-            }
-        }
-    }
-
-    /// Lists a link under its user; returns false if the user has too many sessions.
-    fn list_user(&mut self, seat: Seat, link: Link) -> bool {
-        let Some(user) = self.link(seat, link).and_then(|it| it.client.user.clone()) else {
-            return true;
-        };
-        let seats = self.users.entry(user).or_default();
+    /// Lists a session under its user; returns false if the user has too many sessions.
+    fn list_user(&mut self, seat: Seat, user: Option<&User>) -> bool {
+        let Some(user) = user else { return true };
+        let seats = self.users.entry(user.clone()).or_default();
         if !seats.contains(&seat) {
             if seats.len() >= self.settings.limits.user_sessions_max {
+                if seats.is_empty() {
+                    self.users.remove(user);
+                }
                 return false;
             }
             seats.push(seat);
@@ -331,21 +282,38 @@ impl Shard {
         self.sessions.get(seat)?.links.iter().find(|it| it.link == link)
     }
 
-    fn forget_user(&mut self, seat: Seat, user: &taiwa_core::User) {
+    fn link_mut(&mut self, seat: Seat, link: Link) -> Option<&mut LinkState> {
+        self.sessions.get_mut(seat)?.links.iter_mut().find(|it| it.link == link)
+    }
+
+    /// Finds a subscription of a session by where it is listed.
+    pub(super) fn subscription_in(
+        &self,
+        seat: Seat,
+        link: Link,
+        key: Key,
+    ) -> Option<&Subscription> {
+        let mine = &self.sessions.get(seat)?.subscriptions;
+        mine.iter().find(|it| it.audience == key && it.link == link)
+    }
+
+    fn forget_user(&mut self, seat: Seat, user: &User) {
         if let Some(seats) = self.users.get_mut(user) {
-            seats.retain(|it| *it != seat);
+            if let Some(at) = seats.iter().position(|it| *it == seat) {
+                seats.swap_remove(at);
+            }
             if seats.is_empty() {
                 self.users.remove(user);
             }
         }
     }
 
-    fn set_expiry(&mut self, seat: Seat, link: Link, admission: &Admission, now: Now) {
-        let Some(session) = self.sessions.get_mut(seat) else { return };
-        let Some(state) = session.links.iter_mut().find(|it| it.link == link) else { return };
-        state.expires = admission.expires.map(|it| now.at + it);
-        state.client_refreshes = admission.client_refreshes;
-        if let Some(at) = state.expires {
+    pub(super) fn set_expiry(&mut self, seat: Seat, link: Link, admission: &Admission, now: Now) {
+        // What ends behind all clocks does not end.
+        let at = admission.expires.and_then(|it| now.after(it));
+        let Some(state) = self.link_mut(seat, link) else { return };
+        state.expiry = at.map(|it| Expiry::new(it, admission.client_refreshes));
+        if let Some(at) = at {
             self.schedule(at, Due::Link(seat, link));
         }
     }
@@ -353,17 +321,16 @@ impl Shard {
     /// Shows the app a fresh token.
     pub(super) fn refresh(
         &mut self,
-        seat: Seat,
-        token: Token,
+        asker: Asker,
         link: Link,
         fresh: Arc<str>,
         now: Now,
         out: &mut dyn Outlet,
     ) -> Answered {
-        let who = self.admitted_client(seat, link)?;
+        let who = self.admitted_client(asker.seat, link)?;
         let question = Question::Refresh { who, token: Some(fresh) };
-        let waiting = Waiting::Refresh { seat, link, token: Some(token) };
-        self.question(Some(seat), waiting, question, now, out)?;
+        let waiting = Waiting::Refresh { seat: asker.seat, link, asker: Some(asker) };
+        self.question(Some(asker.seat), waiting, question, now, out)?;
         Ok(None)
     }
 
@@ -378,48 +345,85 @@ impl Shard {
     pub(super) fn refreshed(
         &mut self,
         (seat, link): (Seat, Link),
-        token: Option<Token>,
+        asker: Option<Asker>,
         answer: Result<Answer, Refusal>,
         now: Now,
         out: &mut dyn Outlet,
     ) {
-        let Ok(client) = self.admitted_client(seat, link) else { return };
-        match answer {
+        let client = match (self.admitted_client(seat, link), asker) {
+            (Ok(client), _) => client,
+            (Err(refusal), Some(asker)) => return self.reply(asker, Err(refusal), out),
+            (Err(_), None) => return,
+        };
+        let refusal = match answer {
             Ok(Answer::Admission(admission)) if admission.user == client.user => {
                 self.set_expiry(seat, link, &admission, now);
-                let connected = Box::new(Connected {
-                    session: client.session,
-                    user: client.user.clone(),
-                    expires: admission.expires.filter(|_| admission.client_refreshes),
-                    data: admission.data,
-                    subscribed: vec![],
-                    resumed: None,
-                });
-                if let Some(token) = token {
-                    out.event(seat, Event::Reply(token, Ok(Reply::Connected(connected))));
+                let Some(mut connected) = self.connected(seat, &admission, None) else { return };
+                connected.user = client.user.clone();
+                if let Some(asker) = asker {
+                    self.reply(asker, Ok(Reply::Connected(Box::new(connected))), out);
                 }
+                return;
             }
-            Err(refusal) if refusal.is_temporary() && token.is_none() => {
-                // The app could not be asked: a client does not pay for that at once.
-                let again = now.at + self.settings.expiry_grace.max(Duration::from_secs(1));
-                self.schedule(again, Due::LinkGrace(seat, link));
+            Ok(Answer::Admission(_)) => {
+                Refusal::new(RefusalKind::Forbidden, "the token is of another user")
             }
-            other => {
-                let refusal = other.err().unwrap_or_else(nonsense);
-                match token {
-                    Some(token) => self.refuse(seat, token, refusal, out),
-                    None => self.send_away(seat, Disconnect::Expired, out),
-                }
-            }
+            Ok(_) => nonsense(),
+            Err(refusal) => refusal,
+        };
+        match asker {
+            Some(asker) => self.reply(asker, Err(refusal), out),
+            None if refusal.is_temporary() => self.try_link_again(seat, link, now, out),
+            None => self.send_away(seat, Disconnect::Expired, now, out),
         }
     }
 
-    /// Ends one link at its client's wish.
-    pub(super) fn leave(&mut self, seat: Seat, link: Link, now: Now, out: &mut dyn Outlet) {
-        self.end_link(seat, link, None, now, out);
+    /// The app could not be asked: a client does not pay for that before the grace is over.
+    fn try_link_again(&mut self, seat: Seat, link: Link, now: Now, out: &mut dyn Outlet) {
+        let Some(ended) = self.link(seat, link).and_then(|it| Some(it.expiry.as_ref()?.at)) else {
+            return;
+        };
+        match self.next_try(ended, now) {
+            Some(again) => self.look_at_link(seat, link, again),
+            None => self.send_away(seat, Disconnect::Expired, now, out),
+        }
     }
 
-    fn end_link(
+    fn look_at_link(&mut self, seat: Seat, link: Link, at: std::time::Instant) {
+        if let Some(expiry) = self.link_mut(seat, link).and_then(|it| it.expiry.as_mut()) {
+            expiry.look = at;
+            self.schedule(at, Due::Link(seat, link));
+        }
+    }
+
+    /// The rights of a link end, or the grace behind that.
+    pub(super) fn link_expires(&mut self, seat: Seat, link: Link, now: Now, out: &mut dyn Outlet) {
+        let Some(session) = self.sessions.get(seat).filter(|it| !it.leaving) else { return };
+        let is_away = session.is_away();
+        let Some(state) = session.links.iter().find(|it| it.link == link) else { return };
+        let Some(expiry) = state.expiry.as_deref().copied() else { return };
+        if !expiry.client_refreshes {
+            let question = Question::Refresh { who: state.client.clone(), token: None };
+            let waiting = Waiting::Refresh { seat, link, asker: None };
+            if self.question(Some(seat), waiting, question, now, out).is_err() {
+                self.try_link_again(seat, link, now, out);
+            }
+            return;
+        }
+        let over = expiry.at.checked_add(self.settings.expiry_grace).filter(|it| *it > now.at);
+        match over.filter(|_| expiry.look == expiry.at) {
+            Some(over) => {
+                self.look_at_link(seat, link, over);
+                if !is_away {
+                    out.event(seat, Event::Expiring(link));
+                }
+            }
+            None => self.send_away(seat, Disconnect::Expired, now, out),
+        }
+    }
+
+    /// Ends one link with its subscriptions.
+    pub(super) fn end_link(
         &mut self,
         seat: Seat,
         link: Link,
@@ -427,11 +431,10 @@ impl Shard {
         now: Now,
         out: &mut dyn Outlet,
     ) {
-        self.end_subscriptions(seat, link, now, out);
-        let Some(session) = self.sessions.get_mut(seat) else { return };
-        let Some(at) = session.links.iter().position(|it| it.link == link) else { return };
-        let state = session.links.swap_remove(at);
-        let others = session.links.iter().any(|it| it.client.user == state.client.user);
+        self.end_subscriptions(seat, link, out);
+        let Some(state) = self.drop_link(seat, link) else { return };
+        let links = self.sessions.get(seat).map(|it| &it.links[..]).unwrap_or_default();
+        let others = links.iter().any(|it| it.client.user == state.client.user);
         if let Some(user) = state.client.user.as_ref().filter(|_| !others) {
             self.forget_user(seat, user);
         }
@@ -442,11 +445,13 @@ impl Shard {
     }
 }
 
-fn mine_user(sessions: &crate::slab::Slab<Session>, seat: Seat) -> Option<taiwa_core::User> {
-    sessions.get(seat)?.links.last()?.client.user.clone()
-}
-
 /// The app's answer was of another kind than the question.
 pub(super) fn nonsense() -> Refusal {
     Refusal::new(RefusalKind::Unavailable, "the app gave no answer that fits")
 }
+
+const _: () = {
+    // What an idle subscribed session costs, besides what stands behind its pointers.
+    assert!(size_of::<Session>() <= 144);
+    assert!(size_of::<Bucket>() <= 24);
+};

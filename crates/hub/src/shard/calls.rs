@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use taiwa_core::{
-    Answer, CallId, Event, Link, Payload, Question, Refusal, RefusalKind, Reply, Token,
-};
+use taiwa_core::{Answer, CallId, Event, Link, Payload, Question, Refusal, RefusalKind, Reply};
 
-use super::{Now, Shard, arrive::nonsense, session::Call, timers::Due, waiting::Waiting};
+use super::{
+    Now, Shard,
+    arrive::{Answered, nonsense},
+    session::Call,
+    timers::Due,
+    waiting::{Asker, Then, Waiting},
+};
 use crate::{
     letter::Text,
     order::Done,
@@ -35,7 +39,9 @@ impl Shard {
         match out.ask(ticket, question) {
             Some(answer) => self.take_answer(ticket, answer, now, out),
             None => {
-                self.schedule(now.at + self.settings.app_deadline, Due::Question(ticket));
+                if let Some(late) = now.after(self.settings.app_deadline) {
+                    self.schedule(late, Due::Question(ticket));
+                }
             }
         }
         Ok(())
@@ -67,77 +73,81 @@ impl Shard {
         out: &mut dyn Outlet,
     ) {
         let Some(waiting) = self.waiting.remove(ticket) else { return };
-        let seat = match &waiting {
-            Waiting::Admission { seat, .. }
-            | Waiting::Refresh { seat, .. }
-            | Waiting::Authorization { seat, .. }
-            | Waiting::SubscriptionRefresh { seat, .. }
-            | Waiting::Permission { seat, .. }
-            | Waiting::Answer { seat, .. } => Some(*seat),
-            _ => None,
+        let (seat, life) = match &waiting {
+            Waiting::Admission { asker, .. }
+            | Waiting::Authorization { asker, .. }
+            | Waiting::Permission { asker, .. }
+            | Waiting::Answer(asker) => (Some(asker.seat), Some(asker.life)),
+            Waiting::Refresh { seat, .. } | Waiting::SubscriptionRefresh { seat, .. } => {
+                (Some(*seat), None)
+            }
+            _ => (None, None),
         };
         if let Some(seat) = seat {
             let Some(session) = self.sessions.get_mut(seat) else { return };
             session.asked = session.asked.saturating_sub(1);
-            if session.leaving {
+            // What a conversation asked for that has left the session is for nobody.
+            if session.leaving || life.is_some_and(|it| it != session.life) {
                 return;
             }
         }
         match waiting {
-            Waiting::Admission { seat, link, token, connect } => {
-                self.admitted((seat, link, token), *connect, answer, now, out);
+            Waiting::Admission { asker, link, connect } => {
+                self.admitted(asker, link, *connect, answer, now, out);
             }
-            Waiting::Refresh { seat, link, token } => {
-                self.refreshed((seat, link), token, answer, now, out);
+            Waiting::Refresh { seat, link, asker } => {
+                self.refreshed((seat, link), asker, answer, now, out);
             }
-            Waiting::Authorization { seat, link, subscribe, then } => match answer {
-                Ok(Answer::Authorization(it)) => {
-                    self.begin(seat, link, subscribe, *it, then, now, out);
+            Waiting::Authorization { asker, link, subscribe } => {
+                let then = Then::Reply(asker);
+                match answer {
+                    Ok(Answer::Authorization(it)) => {
+                        self.begin(asker.seat, link, subscribe, *it, then, now, out);
+                    }
+                    other => self.not_begun(then, other.err().unwrap_or_else(nonsense), out),
                 }
-                other => {
-                    let refusal = other.err().unwrap_or_else(nonsense);
-                    self.not_begun(seat, then, refusal, out);
-                }
-            },
-            Waiting::SubscriptionRefresh { seat, link, channel, token } => {
-                self.subscription_refreshed((seat, link), &channel, token, answer, now, out);
             }
-            Waiting::Permission { seat, link, token } => match answer {
-                Ok(Answer::Publish(publish)) => self.hand_over(seat, link, token, *publish, out),
-                other => {
+            Waiting::SubscriptionRefresh { seat, link, channel, asker } => {
+                self.subscription_refreshed((seat, link), &channel, asker, answer, now, out);
+            }
+            Waiting::Permission { asker, link } => {
+                let handed = match answer {
+                    Ok(Answer::Publish(publish)) => self.hand_over(asker, link, *publish, out),
+                    other => Err(other.err().unwrap_or_else(nonsense)),
+                };
+                if let Err(refusal) = handed {
                     self.counters.refused_publications += 1;
-                    self.refuse(seat, token, other.err().unwrap_or_else(nonsense), out);
+                    self.reply(asker, Err(refusal), out);
                 }
-            },
-            Waiting::Answer { seat, token } => match answer {
-                Ok(Answer::Payload(payload)) => {
-                    out.event(seat, Event::Reply(token, Ok(Reply::Answer(payload))));
-                }
-                other => self.refuse(seat, token, other.err().unwrap_or_else(nonsense), out),
-            },
+            }
+            Waiting::Answer(asker) => {
+                let answer = match answer {
+                    Ok(Answer::Payload(payload)) => Ok(Reply::Answer(payload)),
+                    other => Err(other.err().unwrap_or_else(nonsense)),
+                };
+                self.reply(asker, answer, out);
+            }
             _ => {}
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a command")]
     pub(super) fn call(
         &mut self,
-        seat: Seat,
-        token: Token,
+        asker: Asker,
         link: Link,
         method: Arc<str>,
         payload: Payload,
         now: Now,
         out: &mut dyn Outlet,
-    ) -> Result<Option<Reply>, Refusal> {
-        let who = self.admitted_client(seat, link)?;
+    ) -> Answered {
+        let who = self.admitted_client(asker.seat, link)?;
         self.fits(&payload)?;
         if method.len() > self.settings.limits.name_bytes_max {
             return Err(Refusal::new(RefusalKind::Limit, "the method's name is too long"));
         }
         self.rule_of_calls(&self.settings.call, who.user.is_some())?;
         let question = Question::Call { who, method, payload };
-        self.question(Some(seat), Waiting::Answer { seat, token }, question, now, out)?;
+        self.question(Some(asker.seat), Waiting::Answer(asker), question, now, out)?;
         Ok(None)
     }
 
@@ -148,7 +158,7 @@ impl Shard {
         payload: Payload,
         now: Now,
         out: &mut dyn Outlet,
-    ) -> Result<Option<Reply>, Refusal> {
+    ) -> Answered {
         let who = self.admitted_client(seat, link)?;
         self.fits(&payload)?;
         self.rule_of_calls(&self.settings.tell, who.user.is_some())?;
@@ -182,18 +192,20 @@ impl Shard {
         let calls_max = self.settings.limits.calls_max;
         let gone = || Refusal::new(RefusalKind::NotFound, "there is no such session");
         let session = self.sessions.get_mut(seat).filter(|it| !it.leaving).ok_or_else(gone)?;
-        if session.kept.as_ref().is_some_and(|it| it.until.is_some()) {
+        if session.is_away() {
             return Err(Refusal::new(RefusalKind::Unavailable, "the client is away"));
         }
-        if session.calls.len() >= calls_max {
+        let link = session.links.iter().find(|it| it.admitted).ok_or_else(gone)?.link;
+        if session.rare().calls.len() >= calls_max {
             return Err(Refusal::new(RefusalKind::Limit, "too many calls to this client at once"));
         }
         self.calls += 1;
         let id = CallId(self.calls);
-        let link = session.links.first().map_or(Link(0), |it| it.link);
-        session.calls.push(Call { id, answer_to });
+        session.rare().calls.push(Call { id, answer_to });
         self.counters.calls += 1;
-        self.schedule(now.at + deadline, Due::Call(seat, id));
+        if let Some(late) = now.after(deadline) {
+            self.schedule(late, Due::Call(seat, id));
+        }
         out.event(seat, Event::Call(id, link, method, payload));
         Ok(())
     }
@@ -205,9 +217,10 @@ impl Shard {
         answer: Result<Payload, Refusal>,
         out: &mut dyn Outlet,
     ) {
-        let Some(session) = self.sessions.get_mut(seat) else { return };
-        let Some(at) = session.calls.iter().position(|it| it.id == id) else { return };
-        let call = session.calls.swap_remove(at);
+        let rare = self.sessions.get_mut(seat).and_then(|it| it.rare.as_mut());
+        let Some(calls) = rare.map(|it| &mut it.calls) else { return };
+        let Some(at) = calls.iter().position(|it| it.id == id) else { return };
+        let call = calls.swap_remove(at);
         self.answer_order(call.answer_to, answer.map(Done::Answer), out);
     }
 

@@ -1,18 +1,17 @@
 //! The end of a subscription's rights, unless they are refreshed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use taiwa_core::{
-    Answer, Channel, Event, Link, Question, Refusal, RefusalKind, Reply, Target, Token,
-    Unsubscribed,
+    Answer, Channel, Link, Question, Refusal, RefusalKind, Reply, Target, Unsubscribed,
 };
 
 use super::{
     Now, Shard,
-    arrive::nonsense,
-    session::{Subscription, To},
+    arrive::{Answered, nonsense},
+    session::{Expiry, Subscription, To},
     timers::Due,
-    waiting::Waiting,
+    waiting::{Asker, Waiting},
 };
 use crate::{
     outlet::{Outlet, Seat},
@@ -20,81 +19,102 @@ use crate::{
 };
 
 impl Shard {
-    #[expect(clippy::too_many_arguments, reason = "the parts of a command")]
+    /// Shows the app a fresh token for a subscription.
     pub(super) fn refresh_subscription(
         &mut self,
-        seat: Seat,
-        token: Token,
+        asker: Asker,
         link: Link,
         channel: &Channel,
         fresh: Arc<str>,
         now: Now,
         out: &mut dyn Outlet,
-    ) -> Result<Option<Reply>, Refusal> {
+    ) -> Answered {
+        let seat = asker.seat;
         let who = self.admitted_client(seat, link)?;
         if self.subscription(seat, link, &Target::Channel(channel.clone())).is_none() {
-            return Err(Refusal::new(RefusalKind::NotFound, "not subscribed"));
+            return Err(not_subscribed());
         }
-        self.ask_for_subscription((seat, link), who, channel, Some(fresh), Some(token), now, out)?;
+        let token = Some(fresh);
+        let question = Question::Subscribe { who, channel: channel.clone(), token, data: None };
+        let (channel, asker) = (channel.clone(), Some(asker));
+        let waiting = Waiting::SubscriptionRefresh { seat, link, channel, asker };
+        self.question(Some(seat), waiting, question, now, out)?;
         Ok(None)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one question")]
-    fn ask_for_subscription(
-        &mut self,
-        (seat, link): (Seat, Link),
-        who: Arc<taiwa_core::Client>,
-        channel: &Channel,
-        fresh: Option<Arc<str>>,
-        token: Option<Token>,
-        now: Now,
-        out: &mut dyn Outlet,
-    ) -> Result<(), Refusal> {
-        let channel = channel.clone();
-        let question =
-            Question::Subscribe { who, channel: channel.clone(), token: fresh, data: None };
-        let waiting = Waiting::SubscriptionRefresh { seat, link, channel, token };
-        self.question(Some(seat), waiting, question, now, out)
-    }
-
+    /// Lets a subscription go on, or not, as the app said.
     pub(super) fn subscription_refreshed(
         &mut self,
         (seat, link): (Seat, Link),
         channel: &Channel,
-        token: Option<Token>,
+        asker: Option<Asker>,
         answer: Result<Answer, Refusal>,
         now: Now,
         out: &mut dyn Outlet,
     ) {
-        let Some(key) = self.channels.get(channel).copied() else { return };
-        match answer {
-            Ok(Answer::Authorization(it)) => {
-                let expires = it.expires.map(|it| now.at + it);
-                let Some(session) = self.sessions.get_mut(seat) else { return };
-                let is_it = |it: &&mut Subscription| it.audience == key && it.link == link;
-                let Some(mine) = session.subscriptions.iter_mut().find(is_it) else { return };
-                mine.expires = expires;
-                if let Some(at) = expires {
+        let key = self.channels.get(channel).copied();
+        let key = key.filter(|it| self.subscription_in(seat, link, *it).is_some());
+        let (key, refusal) = match (key, answer) {
+            (Some(key), Ok(Answer::Authorization(it))) => {
+                let at = it.expires.and_then(|it| now.after(it));
+                if let Some(mine) = self.subscription_mut(seat, link, key) {
+                    mine.expiry = at.map(|at| Expiry::new(at, it.client_refreshes));
+                }
+                if let Some(at) = at {
                     self.schedule(at, Due::Subscription(seat, link, key));
                 }
-                if let Some(token) = token {
+                if let Some(asker) = asker {
                     let told = it.expires.filter(|_| it.client_refreshes);
-                    out.event(seat, Event::Reply(token, Ok(Reply::Expires(told))));
+                    self.reply(asker, Ok(Reply::Expires(told)), out);
                 }
+                return;
             }
-            Err(refusal) if refusal.is_temporary() && token.is_none() => {
-                let again = now.at + self.settings.expiry_grace;
-                self.schedule(again, Due::SubscriptionGrace(seat, link, key));
+            (None, _) => (None, not_subscribed()),
+            (key, Ok(_)) => (key, nonsense()),
+            (key, Err(refusal)) => (key, refusal),
+        };
+        match (asker, key) {
+            (Some(asker), _) => self.reply(asker, Err(refusal), out),
+            (None, Some(key)) if refusal.is_temporary() => {
+                self.try_subscription_again((seat, link), key, now, out);
             }
-            other => match token {
-                Some(token) => self.refuse(seat, token, other.err().unwrap_or_else(nonsense), out),
-                None => {
-                    self.end_subscription((seat, link), key, Unsubscribed::Expired, now, out);
-                }
-            },
+            (None, Some(key)) => {
+                self.end_subscription((seat, link), key, Unsubscribed::Expired, now, out);
+            }
+            (None, None) => {}
         }
     }
 
+    /// The app could not be asked: a client does not pay for that before the grace is over.
+    fn try_subscription_again(
+        &mut self,
+        (seat, link): (Seat, Link),
+        key: Key,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) {
+        let expiry = self.subscription_in(seat, link, key).and_then(|it| it.expiry.as_ref());
+        let Some(ended) = expiry.map(|it| it.at) else { return };
+        match self.next_try(ended, now) {
+            Some(again) => self.look_at_subscription((seat, link), key, again),
+            None => self.end_subscription((seat, link), key, Unsubscribed::Expired, now, out),
+        }
+    }
+
+    fn look_at_subscription(&mut self, (seat, link): (Seat, Link), key: Key, at: Instant) {
+        let mine = self.subscription_mut(seat, link, key);
+        if let Some(expiry) = mine.and_then(|it| it.expiry.as_mut()) {
+            expiry.look = at;
+            self.schedule(at, Due::Subscription(seat, link, key));
+        }
+    }
+
+    fn subscription_mut(&mut self, seat: Seat, link: Link, key: Key) -> Option<&mut Subscription> {
+        let mine = &mut self.sessions.get_mut(seat)?.subscriptions;
+        mine.iter_mut().find(|it| it.audience == key && it.link == link)
+    }
+
+    /// The rights of a subscription end, or the grace behind that.
     pub(super) fn subscription_expires(
         &mut self,
         (seat, link): (Seat, Link),
@@ -102,43 +122,31 @@ impl Shard {
         now: Now,
         out: &mut dyn Outlet,
     ) {
-        let subscriptions = self.sessions.get(seat).map(|it| &it.subscriptions[..]);
-        let mut mine = subscriptions.unwrap_or_default().iter();
-        let Some(mine) = mine.find(|it| it.audience == key && it.link == link) else { return };
-        // A refresh has moved it.
-        if mine.expires.is_none_or(|it| it > now.at) {
-            return;
-        }
-        if mine.client_refreshes {
-            let over = now.at + self.settings.expiry_grace;
-            return self.schedule(over, Due::SubscriptionGrace(seat, link, key));
+        let Some(mine) = self.subscription_in(seat, link, key) else { return };
+        let Some(expiry) = mine.expiry.as_deref().copied() else { return };
+        if expiry.client_refreshes {
+            // The client knows the time and refreshes by itself.
+            let over = expiry.at.checked_add(self.settings.expiry_grace).filter(|it| *it > now.at);
+            return match over.filter(|_| expiry.look == expiry.at) {
+                Some(over) => self.look_at_subscription((seat, link), key, over),
+                None => self.end_subscription((seat, link), key, Unsubscribed::Expired, now, out),
+            };
         }
         let Some(To::Channel(channel, _)) = self.audiences.get(key).map(|it| it.to.clone()) else {
             return;
         };
         let asked = self.admitted_client(seat, link).and_then(|who| {
-            self.ask_for_subscription((seat, link), who, &channel, None, None, now, out)
+            let question =
+                Question::Subscribe { who, channel: channel.clone(), token: None, data: None };
+            let waiting = Waiting::SubscriptionRefresh { seat, link, channel, asker: None };
+            self.question(Some(seat), waiting, question, now, out)
         });
         if asked.is_err() {
-            self.end_subscription((seat, link), key, Unsubscribed::Expired, now, out);
+            self.try_subscription_again((seat, link), key, now, out);
         }
     }
+}
 
-    /// Ends a subscription unless it was refreshed in time.
-    pub(super) fn subscription_ends(
-        &mut self,
-        (seat, link): (Seat, Link),
-        key: Key,
-        now: Now,
-        out: &mut dyn Outlet,
-    ) {
-        let subscriptions = self.sessions.get(seat).map(|it| &it.subscriptions[..]);
-        let mut mine = subscriptions.unwrap_or_default().iter();
-        let over = mine.any(|it| {
-            it.audience == key && it.link == link && it.expires.is_some_and(|it| it <= now.at)
-        });
-        if over {
-            self.end_subscription((seat, link), key, Unsubscribed::Expired, now, out);
-        }
-    }
+fn not_subscribed() -> Refusal {
+    Refusal::new(RefusalKind::NotFound, "not subscribed")
 }

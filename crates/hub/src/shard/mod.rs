@@ -3,11 +3,14 @@
 mod session;
 mod owned;
 mod arrive;
+mod resume;
 mod subscribe;
+mod unsubscribe;
 mod expiry;
 mod patterns;
 mod publish;
 mod audience;
+mod slow;
 mod hold;
 mod owner;
 mod calls;
@@ -19,10 +22,10 @@ mod waiting;
 mod tests;
 
 use std::{
-    collections::{BinaryHeap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     hash::BuildHasher,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use taiwa_core::{
@@ -38,13 +41,14 @@ use crate::{
     seeded::{Seeded, SeededMap},
     settings::Settings,
     slab::{Key, Slab},
+    tags::Filters,
     wildcard::Wildcards,
 };
 
 use owned::Owned;
 use session::{Audience, Session};
-use timers::Timer;
-use waiting::Waiting;
+use timers::Timers;
+use waiting::{Asker, Waiting};
 
 /// The time of a call.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +57,13 @@ pub struct Now {
     pub at: Instant,
     /// For telling, in milliseconds of Unix time.
     pub unix_ms: u64,
+}
+
+impl Now {
+    /// Returns the time after so long; `None` for times beyond all clocks.
+    fn after(self, wait: Duration) -> Option<Instant> {
+        self.at.checked_add(wait)
+    }
 }
 
 /// One shard of the hub. It lives on one thread; what it wants done goes into an [`Outlet`], what other shards want of
@@ -70,9 +81,9 @@ pub struct Shard {
     hasher: Seeded,
     sessions: Slab<Session>,
     users: SeededMap<User, Vec<Seat>>,
-    /// Sessions that are kept without a line, the one that waits longest first; some are gone already.
-    kept: VecDeque<Seat>,
-    kept_count: usize,
+    /// Sessions that are kept without a line, the one that waits longest first.
+    away: BTreeMap<u64, Seat>,
+    went_away: u64,
     subscriptions: usize,
     audiences: Slab<Audience>,
     channels: SeededMap<Channel, Key>,
@@ -82,8 +93,9 @@ pub struct Shard {
     owned: SeededMap<Channel, Owned>,
     /// Patterns that have subscribers anywhere, with those shards.
     far: Wildcards<u64>,
+    filters: Filters,
     waiting: Slab<Waiting>,
-    timers: BinaryHeap<Timer>,
+    timers: Timers,
     calls: u64,
     fan_outs: u64,
     /// Subscribers for whom publishers were held up: since when, and when last.
@@ -111,7 +123,7 @@ impl Shard {
         assert!(index < shards && shards <= SHARDS_MAX, "{index} of {shards} shards");
         let hasher = Seeded::new(key);
         let rate = |per_second: u32| {
-            Rate::new(per_second, std::time::Duration::from_secs(1), per_second.saturating_mul(2))
+            Rate::new(per_second, Duration::from_secs(1), per_second.saturating_mul(2))
         };
         let limits = &settings.limits;
         Self {
@@ -120,18 +132,19 @@ impl Shard {
             hasher: hasher.clone(),
             sessions: Slab::new(limits.sessions_max),
             users: SeededMap::with_hasher(hasher.clone()),
-            kept: VecDeque::new(),
-            kept_count: 0,
+            away: BTreeMap::new(),
+            went_away: 0,
             subscriptions: 0,
             audiences: Slab::new(u32::MAX),
             channels: SeededMap::with_hasher(hasher.clone()),
             patterns: SeededMap::with_hasher(hasher.clone()),
             matching: Wildcards::new(),
+            owned: SeededMap::with_hasher(hasher.clone()),
             crowded: SeededMap::with_hasher(hasher.clone()),
-            owned: SeededMap::with_hasher(hasher),
             far: Wildcards::new(),
+            filters: Filters::new(hasher),
             waiting: Slab::new(u32::MAX),
-            timers: BinaryHeap::new(),
+            timers: Timers::default(),
             calls: 0,
             fan_outs: 0,
             own: VecDeque::new(),
@@ -166,32 +179,31 @@ impl Shard {
             let bucket = session.commands.get_or_insert_with(|| Bucket::full(rate, now.at));
             if bucket.take(1, rate, now.at).is_err() {
                 self.counters.rate_disconnected += 1;
-                return self.send_away(seat, Disconnect::Rate, out);
+                return self.send_away(seat, Disconnect::Rate, now, out);
             }
         }
+        let asker = Asker { seat, life: session.life, token };
         let answer = match command {
-            Command::Connect(link, connect) => self.connect(seat, token, link, connect, now, out),
-            Command::Refresh(link, fresh) => self.refresh(seat, token, link, fresh, now, out),
-            Command::Subscribe(link, wish) => self.subscribe(seat, token, link, wish, now, out),
+            Command::Connect(link, connect) => self.connect(asker, link, connect, now, out),
+            Command::Refresh(link, fresh) => self.refresh(asker, link, fresh, now, out),
+            Command::Subscribe(link, wish) => self.subscribe(asker, link, wish, now, out),
             Command::RefreshSubscription(link, channel, fresh) => {
-                self.refresh_subscription(seat, token, link, &channel, fresh, now, out)
+                self.refresh_subscription(asker, link, &channel, fresh, now, out)
             }
             Command::Unsubscribe(link, target) => {
-                self.unsubscribe(seat, link, &target, now, out);
+                self.unsubscribe(seat, link, &target, out);
                 Ok(Some(Reply::Done))
             }
-            Command::Publish(link, publish) => self.publish(seat, token, link, *publish, now, out),
-            Command::Presence(link, channel) => self.presence(seat, token, link, channel, out),
-            Command::Counts(link, channel) => self.counts(seat, token, link, channel, out),
-            Command::History(link, channel, page) => {
-                self.history(seat, token, link, channel, page, out)
-            }
+            Command::Publish(link, publish) => self.publish(asker, link, *publish, now, out),
+            Command::Presence(link, channel) => self.presence(asker, link, channel, out),
+            Command::Counts(link, channel) => self.counts(asker, link, channel, out),
+            Command::History(link, channel, page) => self.history(asker, link, channel, page, out),
             Command::Call(link, method, payload) => {
-                self.call(seat, token, link, method, payload, now, out)
+                self.call(asker, link, method, payload, now, out)
             }
             Command::Tell(link, payload) => self.tell(seat, link, payload, now, out),
             Command::Leave(link) => {
-                self.leave(seat, link, now, out);
+                self.end_link(seat, link, None, now, out);
                 Ok(Some(Reply::Done))
             }
             Command::Keep(ttl) => self.keep(seat, ttl, out),
@@ -199,26 +211,32 @@ impl Shard {
                 if let Some(kept) = self.sessions.get_mut(seat).and_then(|it| it.kept.as_mut()) {
                     kept.read(number);
                 }
-                return self.read_own(now, out);
+                Ok(None)
             }
             _ => Err(Refusal::new(RefusalKind::NotAvailable, "no such command")),
         };
-        match answer {
-            Ok(None) => {}
-            Ok(Some(reply)) => out.event(seat, Event::Reply(token, Ok(reply))),
-            Err(refusal) => self.refuse(seat, token, refusal, out),
+        if let Some(answer) = answer.transpose() {
+            self.reply(asker, answer, out);
         }
         self.read_own(now, out);
     }
 
-    fn refuse(&mut self, seat: Seat, token: Token, refusal: Refusal, out: &mut dyn Outlet) {
+    /// Answers a command, unless whoever asked has gone.
+    fn reply(&mut self, asker: Asker, answer: Result<Reply, Refusal>, out: &mut dyn Outlet) {
+        if let Err(refusal) = &answer {
+            self.count_refusal(refusal);
+        }
+        let session = self.sessions.get(asker.seat);
+        if session.is_some_and(|it| it.life == asker.life && !it.leaving) {
+            out.event(asker.seat, Event::Reply(asker.token, answer));
+        }
+    }
+
+    fn count_refusal(&mut self, refusal: &Refusal) {
         match refusal.kind {
             RefusalKind::Limit => self.counters.limit_hits += 1,
             RefusalKind::Rate(_) => self.counters.rate_refused += 1,
             _ => {}
-        }
-        if self.sessions.get(seat).is_some_and(|it| !it.leaving) {
-            out.event(seat, Event::Reply(token, Err(refusal)));
         }
     }
 
@@ -255,21 +273,22 @@ impl Shard {
     fn read(&mut self, text: Text, now: Now, out: &mut dyn Outlet) {
         match text {
             Text::Attach(attach) => self.attach(*attach, now, out),
-            Text::Attached(ticket, answer) => self.attached(ticket, *answer, now, out),
+            Text::Attached(ticket, answer) => self.attached(ticket, *answer, out),
+            Text::Missed(missed) => self.tell_missed(*missed, now, out),
             Text::Detach(detach) => self.detach_from(*detach, now, out),
             Text::Publish(to_say) => self.say(*to_say, now, out),
             Text::Published(ticket, answer) => self.published(ticket, *answer, out),
             Text::Said(said) => self.hear(&said, now, out),
             Text::Hold(session) => self.hold(session, now, out),
             Text::Delivered(ticket, count) => self.delivered(ticket, count, out),
-            Text::Changed(change, joined) => self.hear_change(&change, joined, out),
+            Text::Changed(change, joined) => self.hear_change(&change, joined, now, out),
             Text::Ask(ask) => self.tell_about(*ask, now, out),
             Text::Told(ticket, answer) => self.told(ticket, *answer, out),
             Text::PatternUp(shard, ticket, pattern) => self.pattern_up(shard, ticket, pattern, out),
             Text::PatternReady(ticket) => self.pattern_ready(ticket, out),
             Text::PatternDown(shard, pattern) => self.pattern_down(shard, &pattern),
             Text::Task(from, ticket, task) => self.task(from, ticket, *task, now, out),
-            Text::TaskDone(ticket, part) => self.task_done(ticket, *part, now, out),
+            Text::TaskDone(ticket, part) => self.task_done(ticket, *part, out),
         }
     }
 
@@ -290,7 +309,7 @@ impl Shard {
     pub fn info(&self) -> Info {
         Info {
             sessions: self.sessions.len(),
-            kept: self.kept_count,
+            kept: self.away.len(),
             users: self.users.len(),
             subscriptions: self.subscriptions,
             channels: self.owned.len(),
@@ -299,9 +318,9 @@ impl Shard {
     }
 
     /// Sends a session away. Its conversation says so and ends; then [`Shard::depart`] frees what it has.
-    fn send_away(&mut self, seat: Seat, why: Disconnect, out: &mut dyn Outlet) {
+    fn send_away(&mut self, seat: Seat, why: Disconnect, now: Now, out: &mut dyn Outlet) {
         let Some(session) = self.sessions.get_mut(seat) else { return };
-        if std::mem::replace(&mut session.leaving, true) {
+        if session.leaving {
             return;
         }
         match why {
@@ -309,6 +328,37 @@ impl Shard {
             Disconnect::Limit(_) => self.counters.limit_hits += 1,
             _ => {}
         }
+        if session.is_away() {
+            // There is no conversation that could end it.
+            return self.end_session(seat, Some(why), now, out);
+        }
+        session.leaving = true;
         out.event(seat, Event::Disconnect(why));
+    }
+}
+
+#[cfg(test)]
+impl Shard {
+    /// Says what is left in its collections: nothing if all have left and time has passed.
+    fn left_over(&self) -> String {
+        let all = [
+            ("sessions", self.sessions.len()),
+            ("users", self.users.len()),
+            ("away", self.away.len()),
+            ("subscriptions", self.subscriptions),
+            ("audiences", self.audiences.len()),
+            ("channels", self.channels.len()),
+            ("patterns", self.patterns.len()),
+            ("matching", self.matching.len()),
+            ("owned", self.owned.len()),
+            ("far", self.far.len()),
+            ("filters", self.filters.len()),
+            ("waiting", self.waiting.len()),
+            ("timers", self.timers.len()),
+            ("own", self.own.len()),
+            ("crowded", self.crowded.len()),
+        ];
+        let left = all.iter().filter(|(_, count)| *count > 0);
+        left.map(|(name, count)| format!("{count} {name} ")).collect()
     }
 }

@@ -1,21 +1,35 @@
 //! Orders of the server's own API and of the app: done here, by a channel's owner, or by all shards.
 
+use std::{sync::Arc, time::Duration};
+
 use taiwa_core::{
-    Authorization, Channel, Connect, Disconnect, Event, Payload, Position, Refusal, RefusalKind,
-    Target, Unsubscribed,
+    Admission, Authorization, Channel, Client, Connected, Event, Link, Refusal, RefusalKind,
+    SessionId, Subscribe, Target, Unsubscribed, User,
 };
 
 use super::{
     Now, Shard,
-    session::To,
+    session::{Session, To},
     timers::Due,
     waiting::{Then, Waiting},
 };
 use crate::{
-    letter::{Task, Text, What},
+    letter::{Deed, Task, Text, What},
     order::{Done, Order, Whom},
     outlet::{OrderId, Outlet, Seat, Ticket},
 };
+
+/// How many sessions have their turn at once in an order that concerns all.
+const SWEEP: usize = 1000;
+
+/// An order that concerns all sessions, of which some had their turn.
+#[derive(Clone, Debug)]
+pub(super) struct Sweep {
+    ticket: Ticket,
+    deed: Deed,
+    /// The place from which on it goes on.
+    from: u32,
+}
 
 impl Shard {
     /// Does an order; any shard takes any. The answer comes by [`Outlet::done`], now or later.
@@ -54,14 +68,16 @@ impl Shard {
             Order::Sessions { user, limit } => Task::Sessions { user, limit },
             Order::Subscribe { whom, channel, authorization, since } => {
                 self.namespace(&channel)?;
-                Task::Subscribe { whom, channel, authorization, since }
+                Task::ToSessions(whom, Deed::Subscribe { channel, authorization, since })
             }
-            Order::Unsubscribe { whom, channel } => Task::Unsubscribe { whom, channel },
-            Order::Disconnect { whom, why } => Task::Disconnect { whom, why },
-            Order::Refresh { whom, expires } => Task::Refresh { whom, expires },
+            Order::Unsubscribe { whom, channel } => {
+                Task::ToSessions(whom, Deed::Unsubscribe(channel))
+            }
+            Order::Disconnect { whom, why } => Task::ToSessions(whom, Deed::Disconnect(why)),
+            Order::Refresh { whom, expires } => Task::ToSessions(whom, Deed::Refresh(expires)),
             Order::Tell { whom, payload } => {
                 self.fits(&payload)?;
-                Task::Tell { whom, payload }
+                Task::ToSessions(whom, Deed::Tell(payload))
             }
             Order::Call { session, method, payload, deadline } => {
                 self.fits(&payload)?;
@@ -110,45 +126,133 @@ impl Shard {
         now: Now,
         out: &mut dyn Outlet,
     ) {
-        let done = match task {
-            Task::Channels { prefix, limit } => self.list_channels(&prefix, limit),
+        let to = (from, ticket);
+        match task {
+            Task::Channels { prefix, limit } => {
+                let list = self.list_channels(&prefix, limit);
+                self.answer_order(to, Ok(list), out);
+            }
             Task::Sessions { user, limit } => {
-                let whom = user.map_or(Whom::All, Whom::User);
-                let seats = self.seats(&whom).into_iter().take(limit);
-                let clients = seats.flat_map(|it| self.sessions.get(it)).flat_map(|it| &it.links);
-                Done::Sessions(clients.map(|it| it.client.clone()).collect())
+                let list = self.list_sessions(user.as_ref(), limit);
+                self.answer_order(to, Ok(Done::Sessions(list)), out);
             }
-            Task::Subscribe { whom, channel, authorization, since } => {
-                let to = (from, ticket);
-                return self.subscribe_all(to, &whom, channel, *authorization, since, now, out);
-            }
-            Task::Unsubscribe { whom, channel } => {
-                let seats = self.seats(&whom);
-                Done::Affected(
-                    seats.into_iter().map(|it| self.unsubscribe_from(it, &channel, now, out)).sum(),
-                )
-            }
-            Task::Disconnect { whom, why } => self.disconnect_all(&whom, &why, now, out),
-            Task::Refresh { whom, expires } => {
-                let seats = self.seats(&whom);
-                Done::Affected(
-                    seats.into_iter().filter(|it| self.extend(*it, expires, now)).count(),
-                )
-            }
-            Task::Tell { whom, payload } => self.tell_all(&whom, &payload, out),
             Task::Call { session, method, payload, deadline } => {
                 let gone = || Refusal::new(RefusalKind::NotFound, "there is no such session");
                 let called = self.seat_of(session).ok_or_else(gone).and_then(|seat| {
-                    self.call_client(seat, (from, ticket), method, payload, deadline, now, out)
+                    self.call_client(seat, to, method, payload, deadline, now, out)
                 });
                 if let Err(refusal) = called {
-                    self.answer_order((from, ticket), Err(refusal), out);
+                    self.answer_order(to, Err(refusal), out);
                 }
-                return;
             }
-            Task::Info => Done::Info(vec![self.info()]),
+            Task::Info => self.answer_order(to, Ok(Done::Info(vec![self.info()])), out),
+            Task::ToSessions(whom, deed) => match whom {
+                Whom::All => self.begin_sweep(to, deed, now, out),
+                Whom::Session(id) => {
+                    let seats = self.seat_of(id).into_iter().collect();
+                    self.do_to(to, seats, deed, now, out);
+                }
+                Whom::User(user) => {
+                    let seats = self.users.get(&user).cloned().unwrap_or_default();
+                    self.do_to(to, seats, deed, now, out);
+                }
+            },
+        }
+    }
+
+    /// Does something to a few sessions and answers the order.
+    fn do_to(
+        &mut self,
+        to: (u16, Ticket),
+        seats: Vec<Seat>,
+        deed: Deed,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) {
+        let Ok(ticket) = self.waiting.insert(Waiting::Deed { to, left: 1, done: 0 }) else {
+            return;
         };
-        self.answer_order((from, ticket), Ok(done), out);
+        for seat in seats {
+            self.do_to_one(seat, &deed, ticket, now, out);
+        }
+        self.one_done(ticket, 0, out);
+    }
+
+    fn begin_sweep(&mut self, to: (u16, Ticket), deed: Deed, now: Now, out: &mut dyn Outlet) {
+        let Ok(ticket) = self.waiting.insert(Waiting::Deed { to, left: 1, done: 0 }) else {
+            return;
+        };
+        self.sweep(Sweep { ticket, deed, from: 0 }, now, out);
+    }
+
+    /// Does something to the next so many of all sessions, and to the rest in later turns.
+    pub(super) fn sweep(&mut self, mut sweep: Sweep, now: Now, out: &mut dyn Outlet) {
+        for _ in 0..SWEEP {
+            let Some(seat) = self.sessions.next_from(sweep.from) else {
+                return self.one_done(sweep.ticket, 0, out);
+            };
+            self.do_to_one(seat, &sweep.deed, sweep.ticket, now, out);
+            match seat.index().checked_add(1) {
+                Some(next) => sweep.from = next,
+                None => return self.one_done(sweep.ticket, 0, out),
+            }
+        }
+        let soon = now.after(Duration::from_millis(1)).unwrap_or(now.at);
+        self.schedule(soon, Due::Sweep(Box::new(sweep)));
+    }
+
+    fn do_to_one(
+        &mut self,
+        seat: Seat,
+        deed: &Deed,
+        ticket: Ticket,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) {
+        let Some(session) = self.sessions.get(seat).filter(|it| !it.leaving) else { return };
+        let first = session.links.iter().find(|it| it.admitted).map(|it| it.link);
+        let is_away = session.is_away();
+        let is_done = match (deed, first) {
+            (Deed::Subscribe { channel, authorization, since }, Some(link)) if !is_away => {
+                let target = Target::Channel(channel.clone());
+                if self.subscription(seat, link, &target).is_none() {
+                    let mut wish = Subscribe::new(target, session.delivery);
+                    wish.since = *since;
+                    if let Some(Waiting::Deed { left, .. }) = self.waiting.get_mut(ticket) {
+                        *left += 1;
+                    }
+                    let (wish, how) = (Box::new(wish), Authorization::clone(authorization));
+                    self.begin(seat, link, wish, how, Then::Order(ticket), now, out);
+                }
+                false
+            }
+            (Deed::Unsubscribe(channel), _) => self.unsubscribe_from(seat, channel, now, out),
+            (Deed::Disconnect(why), _) => {
+                self.send_away(seat, why.clone(), now, out);
+                true
+            }
+            (Deed::Refresh(expires), Some(_)) => self.extend(seat, *expires, now, out),
+            (Deed::Tell(payload), Some(link)) if !is_away => {
+                out.event(seat, Event::Told(link, payload.clone()));
+                true
+            }
+            _ => false,
+        };
+        if let Some(Waiting::Deed { done, .. }) = self.waiting.get_mut(ticket) {
+            *done += usize::from(is_done);
+        }
+    }
+
+    /// Takes note that a part of a deed is done; with the last one the order is answered.
+    pub(super) fn one_done(&mut self, ticket: Ticket, count: usize, out: &mut dyn Outlet) {
+        let Some(Waiting::Deed { to, left, done }) = self.waiting.get_mut(ticket) else { return };
+        *left -= 1;
+        *done += count;
+        if *left == 0 {
+            let (to, done) = (*to, *done);
+            self.waiting.remove(ticket);
+            self.answer_order(to, Ok(Done::Affected(done)), out);
+        }
     }
 
     /// Adds a shard's part to what the others did.
@@ -156,7 +260,6 @@ impl Shard {
         &mut self,
         ticket: Ticket,
         part: Result<Done, Refusal>,
-        _now: Now,
         out: &mut dyn Outlet,
     ) {
         let Some(Waiting::Gather { left, done, refusal, limit, .. }) = self.waiting.get_mut(ticket)
@@ -178,12 +281,19 @@ impl Shard {
         }
     }
 
-    /// Returns the seats of those who are meant.
-    fn seats(&self, whom: &Whom) -> Vec<Seat> {
-        match whom {
-            Whom::Session(id) => self.seat_of(*id).into_iter().collect(),
-            Whom::User(user) => self.users.get(user).cloned().unwrap_or_default(),
-            Whom::All => self.sessions.iter().map(|(seat, _)| seat).collect(),
+    fn list_sessions(&self, user: Option<&User>, limit: usize) -> Vec<Arc<Client>> {
+        let links = |it: &Session| {
+            let links = it.links.iter().filter(|it| it.admitted).map(|it| it.client.clone());
+            links.collect::<Vec<_>>()
+        };
+        match user {
+            Some(user) => {
+                let seats = self.users.get(user).map(|it| &it[..]).unwrap_or_default();
+                let sessions = seats.iter().filter_map(|it| self.sessions.get(*it));
+                let clients = sessions.flat_map(links);
+                clients.filter(|it| it.user.as_ref() == Some(user)).take(limit).collect()
+            }
+            None => self.sessions.iter().flat_map(|(_, it)| links(it)).take(limit).collect(),
         }
     }
 
@@ -198,119 +308,59 @@ impl Shard {
         Done::Channels(list)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of an order")]
-    fn subscribe_all(
-        &mut self,
-        to: (u16, Ticket),
-        whom: &Whom,
-        channel: Channel,
-        authorization: Authorization,
-        since: Option<Position>,
-        now: Now,
-        out: &mut dyn Outlet,
-    ) {
-        let target = Target::Channel(channel.clone());
-        let links = self.seats(whom).into_iter().filter_map(|seat| {
-            let session = self.sessions.get(seat).filter(|it| !it.leaving)?;
-            let link = session.links.iter().find(|it| it.admitted)?.link;
-            self.subscription(seat, link, &target).is_none().then_some((seat, link))
-        });
-        let links = links.collect::<Vec<_>>();
-        if links.is_empty() {
-            return self.answer_order(to, Ok(Done::Affected(0)), out);
-        }
-        let waiting = Waiting::TaskSubscribe { to, left: links.len(), done: 0 };
-        let Ok(ticket) = self.waiting.insert(waiting) else { return };
-        for (seat, link) in links {
-            let delivery = self.sessions.get(seat).and_then(|it| it.delivery);
-            let connect = Connect { delivery, ..Connect::default() };
-            let mut wish = self.wish(&channel, &connect);
-            wish.since = since;
-            let then = Then::Order(ticket);
-            self.begin(seat, link, Box::new(wish), authorization.clone(), then, now, out);
-        }
-    }
-
-    pub(super) fn one_subscribed(&mut self, ticket: Ticket, begun: bool, out: &mut dyn Outlet) {
-        let Some(Waiting::TaskSubscribe { to, left, done }) = self.waiting.get_mut(ticket) else {
-            return;
-        };
-        *left -= 1;
-        *done += usize::from(begun);
-        if *left == 0 {
-            let (to, done) = (*to, *done);
-            self.waiting.remove(ticket);
-            self.answer_order(to, Ok(Done::Affected(done)), out);
-        }
-    }
-
-    /// Ends what a session hears of a channel on any of its links; returns 1 if it heard it.
+    /// Ends what a session hears of a channel on any of its links; returns whether it heard it.
     fn unsubscribe_from(
         &mut self,
         seat: Seat,
         channel: &Channel,
         now: Now,
         out: &mut dyn Outlet,
-    ) -> usize {
-        let Some(key) = self.channels.get(channel).copied() else { return 0 };
-        let mut count = 0;
-        loop {
-            let subscriptions = self.sessions.get(seat).map(|it| &it.subscriptions[..]);
-            let mine = subscriptions.unwrap_or_default().iter().find(|it| it.audience == key);
-            let Some(link) = mine.map(|it| it.link) else { return count };
-            count = 1;
+    ) -> bool {
+        let mut found = false;
+        while let Some(key) = self.channels.get(channel).copied() {
+            let mine = self.sessions.get(seat).map(|it| &it.subscriptions[..]).unwrap_or_default();
+            let Some(link) = mine.iter().find(|it| it.audience == key).map(|it| it.link) else {
+                break;
+            };
+            found = true;
             self.end_subscription((seat, link), key, Unsubscribed::App, now, out);
         }
+        found
     }
 
-    fn disconnect_all(
+    /// Lets the rights of a session go on for so long, or for ever, and tells its client.
+    fn extend(
         &mut self,
-        whom: &Whom,
-        why: &Disconnect,
+        seat: Seat,
+        expires: Option<Duration>,
         now: Now,
         out: &mut dyn Outlet,
-    ) -> Done {
-        let seats = self.seats(whom);
-        for seat in &seats {
-            let away = self.sessions.get(*seat).and_then(|it| it.kept.as_ref()?.until).is_some();
-            if away {
-                self.depart(*seat, Some(why.clone()), now, out);
-            } else {
-                self.send_away(*seat, why.clone(), out);
-            }
-        }
-        Done::Affected(seats.len())
-    }
-
-    fn extend(&mut self, seat: Seat, expires: Option<std::time::Duration>, now: Now) -> bool {
-        let Some(session) = self.sessions.get_mut(seat) else { return false };
-        let at = expires.map(|it| now.at + it);
-        let links = session.links.iter_mut().map(|it| {
-            it.expires = at;
-            it.link
-        });
-        let links = links.collect::<Vec<_>>();
-        if let Some(at) = at {
-            for link in links {
-                self.schedule(at, Due::Link(seat, link));
+    ) -> bool {
+        let Some(session) = self.sessions.get(seat) else { return false };
+        let is_away = session.is_away();
+        let links = session.links.iter().filter(|it| it.admitted);
+        for (link, client) in links.map(|it| (it.link, it.client.clone())).collect::<Vec<_>>() {
+            let client_refreshes = self.refreshes_itself(seat, link);
+            let admission = Admission { expires, client_refreshes, ..Admission::default() };
+            self.set_expiry(seat, link, &admission, now);
+            let connected = Connected {
+                session: client.session,
+                user: client.user.clone(),
+                expires: expires.filter(|_| client_refreshes),
+                data: None,
+                subscribed: vec![],
+                resumed: None,
+            };
+            if !is_away {
+                out.event(seat, Event::Refreshed(link, Box::new(connected)));
             }
         }
         true
     }
 
-    fn tell_all(&mut self, whom: &Whom, payload: &Payload, out: &mut dyn Outlet) -> Done {
-        let mut count = 0;
-        for seat in self.seats(whom) {
-            let Some(session) = self.sessions.get(seat) else { continue };
-            let away = session.kept.as_ref().is_some_and(|it| it.until.is_some());
-            if session.leaving || away {
-                continue;
-            }
-            let Some(link) = session.links.iter().find(|it| it.admitted) else { continue };
-            count += 1;
-            out.event(seat, Event::Told(link.link, payload.clone()));
-        }
-        Done::Affected(count)
+    fn refreshes_itself(&self, seat: Seat, link: Link) -> bool {
+        let expiry = self.link(seat, link).and_then(|it| it.expiry.as_ref());
+        expiry.is_some_and(|it| it.client_refreshes)
     }
 
     /// Goes through the channels that have a subscriber here, for whoever looks into a shard.
@@ -323,14 +373,9 @@ impl Shard {
 }
 
 /// Returns the one session that a task concerns.
-fn session(task: &Task) -> Option<taiwa_core::SessionId> {
+fn session(task: &Task) -> Option<SessionId> {
     match task {
-        Task::Subscribe { whom: Whom::Session(id), .. }
-        | Task::Unsubscribe { whom: Whom::Session(id), .. }
-        | Task::Disconnect { whom: Whom::Session(id), .. }
-        | Task::Refresh { whom: Whom::Session(id), .. }
-        | Task::Tell { whom: Whom::Session(id), .. }
-        | Task::Call { session: id, .. } => Some(*id),
+        Task::ToSessions(Whom::Session(id), _) | Task::Call { session: id, .. } => Some(*id),
         _ => None,
     }
 }

@@ -7,7 +7,6 @@ use std::{
 };
 
 use bytes::Bytes;
-
 use taiwa_core::{
     Change, Channel, History as Part, Link, Member, Page, Payload, Position, Publication,
     Recovered, Refusal, RefusalKind, Reply, SessionId, User,
@@ -35,17 +34,17 @@ pub(super) struct Owned {
     /// What was said under which identifier.
     ids: Option<Box<Answers<Arc<str>, Option<Position>>>>,
     bucket: Option<Bucket>,
-    /// Whether a timer asks already whether it can go.
-    pub(super) watched: bool,
-    /// Used last at this time.
-    touched: Instant,
+    /// When a timer asks whether it can go.
+    pub(super) watched: Option<Instant>,
 }
 
 /// Who is in a channel.
 #[derive(Debug)]
 struct Crowd {
-    members: SeededMap<(SessionId, Link), Arc<Member>>,
+    /// With how often they are: twice for a moment, if an end and a new beginning overlap.
+    members: SeededMap<(SessionId, Link), (Arc<Member>, u32)>,
     users: SeededMap<User, u32>,
+    anonymous: usize,
 }
 
 impl Owned {
@@ -59,8 +58,7 @@ impl Owned {
             crowd: None,
             ids: None,
             bucket: None,
-            watched: false,
-            touched: now,
+            watched: None,
         }
     }
 
@@ -103,21 +101,13 @@ impl Owned {
         if !self.namespace.presence && !self.namespace.join_leave {
             return Ok(None);
         }
-        let crowd = self.crowd.get_or_insert_with(|| {
-            let (members, users) =
-                (SeededMap::with_hasher(hasher.clone()), SeededMap::with_hasher(hasher.clone()));
-            Box::new(Crowd { members, users })
-        });
-        crowd.members.insert((member.client.session, link), member.clone());
-        let of_user = match &member.client.user {
-            None => true,
-            Some(user) => {
-                let count = crowd.users.entry(user.clone()).or_default();
-                *count += 1;
-                *count == 1
-            }
-        };
-        Ok(Some(Change { channel: channel.clone(), member: member.clone(), of_user }))
+        let crowd = self.crowd.get_or_insert_with(|| Box::new(Crowd::new(hasher)));
+        let of_user = crowd.come(link, member);
+        Ok(of_user.map(|of_user| Change {
+            channel: channel.clone(),
+            member: member.clone(),
+            of_user,
+        }))
     }
 
     /// Removes a subscription. Returns the change of presence, if it is one.
@@ -129,36 +119,26 @@ impl Owned {
         session: SessionId,
         now: Instant,
     ) -> Option<Change> {
-        self.touched = now;
+        // Who leaves may come back and ask what it missed.
+        self.history.touch(now);
         self.subscribers -= 1;
         self.counts[usize::from(shard)] -= 1;
         let crowd = self.crowd.as_mut()?;
-        let member = crowd.members.remove(&(session, link))?;
-        let of_user = match &member.client.user {
-            None => true,
-            Some(user) => match crowd.users.entry(user.clone()) {
-                Entry::Occupied(mut count) if *count.get() > 1 => {
-                    *count.get_mut() -= 1;
-                    false
-                }
-                Entry::Occupied(count) => {
-                    count.remove();
-                    true
-                }
-                Entry::Vacant(_) => true,
-            },
-        };
+        let gone = crowd.go(link, session);
         if crowd.members.is_empty() {
             self.crowd = None;
         }
+        let (member, of_user) = gone?;
         Some(Change { channel: channel.clone(), member, of_user })
+    }
+
+    fn rate(&self) -> Option<Rate> {
+        Rate::per_second(self.namespace.publications_per_second)
     }
 
     /// Asks the channel's rate for one publication.
     pub(super) fn may_say(&mut self, now: Instant) -> Result<(), Refusal> {
-        let Some(rate) = Rate::per_second(self.namespace.publications_per_second) else {
-            return Ok(());
-        };
+        let Some(rate) = self.rate() else { return Ok(()) };
         let bucket = self.bucket.get_or_insert_with(|| Bucket::full(&rate, now));
         bucket.take(1, &rate, now).map_err(|wait| {
             Refusal::new(RefusalKind::Rate(wait), "too many publications in the channel")
@@ -196,7 +176,6 @@ impl Owned {
         limits: &Limits,
         now: Instant,
     ) -> Arc<Publication> {
-        self.touched = now;
         if transient || self.namespace.history_size == 0 {
             return Arc::new(publication);
         }
@@ -229,7 +208,7 @@ impl Owned {
                     Recovery::Whole(missed) => {
                         Recovered::Whole(missed.map(|(_, it)| it.clone()).collect())
                     }
-                    Recovery::Gap(_) => Recovered::Gap(vec![]),
+                    Recovery::Gap(kept) => Recovered::Gap(kept.map(|(_, it)| it.clone()).collect()),
                 }
             }
             settings::Recovery::Last if last || since.is_some() => {
@@ -278,15 +257,14 @@ impl Owned {
     pub(super) fn presence(&self, limits: &Limits) -> Result<Reply, Refusal> {
         self.has_presence()?;
         let members = self.crowd.iter().flat_map(|it| it.members.values());
-        Ok(Reply::Presence(members.take(limits.presence_max).cloned().collect()))
+        let members = members.take(limits.presence_max).map(|(member, _)| member.clone());
+        Ok(Reply::Presence(members.collect()))
     }
 
     pub(super) fn counts(&self) -> Result<Reply, Refusal> {
         self.has_presence()?;
         let Some(crowd) = &self.crowd else { return Ok(Reply::Counts { sessions: 0, users: 0 }) };
-        let known: u32 = crowd.users.values().sum();
-        let anonymous = crowd.members.len() > known as usize;
-        let users = crowd.users.len() + usize::from(anonymous);
+        let users = crowd.users.len() + usize::from(crowd.anonymous > 0);
         Ok(Reply::Counts { sessions: crowd.members.len(), users })
     }
 
@@ -308,6 +286,12 @@ impl Owned {
                 return Err(Some(again));
             }
         }
+        if let (Some(rate), Some(bucket)) = (self.rate(), &mut self.bucket)
+            && !bucket.is_full(&rate, now)
+        {
+            // Whoever made it anew would have a full one.
+            return Err(Some(now + Duration::from_secs(1)));
+        }
         if self.namespace.history_size == 0 {
             return Ok(());
         }
@@ -317,6 +301,71 @@ impl Owned {
         }
         let again = self.history.deadline(&keep).unwrap_or(now + Duration::from_secs(3600));
         Err(Some(again.max(now + Duration::from_millis(10))))
+    }
+}
+
+impl Crowd {
+    fn new(hasher: &Seeded) -> Self {
+        let members = SeededMap::with_hasher(hasher.clone());
+        Self { members, users: SeededMap::with_hasher(hasher.clone()), anonymous: 0 }
+    }
+
+    /// Counts a member in. Returns whether it is the first of its user, or `None` if it is there already.
+    fn come(&mut self, link: Link, member: &Arc<Member>) -> Option<bool> {
+        let user = member.client.user.as_ref();
+        match self.members.entry((member.client.session, link)) {
+            Entry::Occupied(mut known) => {
+                let (known, times) = known.get_mut();
+                *times += 1;
+                let before = std::mem::replace(known, member.clone());
+                // A link that was left and connected again may be of another user now.
+                self.count_in(user);
+                self.count_out(before.client.user.as_ref());
+                None
+            }
+            Entry::Vacant(place) => {
+                place.insert((member.clone(), 1));
+                Some(self.count_in(user))
+            }
+        }
+    }
+
+    /// Counts a member out. Returns it and whether it was the last of its user, or `None` if it is still there.
+    fn go(&mut self, link: Link, session: SessionId) -> Option<(Arc<Member>, bool)> {
+        let Entry::Occupied(mut known) = self.members.entry((session, link)) else { return None };
+        known.get_mut().1 -= 1;
+        if known.get().1 > 0 {
+            return None;
+        }
+        let (member, _) = known.remove();
+        let is_last = self.count_out(member.client.user.as_ref());
+        Some((member, is_last))
+    }
+
+    /// Returns whether it is the first session of its user. Of the anonymous each is.
+    fn count_in(&mut self, user: Option<&User>) -> bool {
+        let Some(user) = user else {
+            self.anonymous += 1;
+            return true;
+        };
+        let count = self.users.entry(user.clone()).or_default();
+        *count += 1;
+        *count == 1
+    }
+
+    /// Returns whether it was the last session of its user. Of the anonymous each is.
+    fn count_out(&mut self, user: Option<&User>) -> bool {
+        let Some(user) = user else {
+            self.anonymous -= 1;
+            return true;
+        };
+        let Some(count) = self.users.get_mut(user) else { return true };
+        *count -= 1;
+        let is_last = *count == 0;
+        if is_last {
+            self.users.remove(user);
+        }
+        is_last
     }
 }
 

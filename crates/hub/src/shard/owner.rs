@@ -6,7 +6,7 @@ use taiwa_core::{Channel, Publication, Published, Question, Refusal, RefusalKind
 
 use super::{Now, Shard, owned::Owned, timers::Due, waiting::Waiting};
 use crate::{
-    letter::{Ask, Attach, Attached, Detach, Said, Text, ToSay, What},
+    letter::{Ask, Attach, Attached, Detach, Missed, Said, Text, ToSay, What},
     outlet::{Outlet, Ticket},
 };
 
@@ -50,22 +50,28 @@ impl Shard {
         now: Now,
         out: &mut dyn Outlet,
     ) -> Result<(Attached, Option<taiwa_core::Change>), Refusal> {
-        let (hasher, limits) = (self.hasher.clone(), self.settings.limits.clone());
+        let (hasher, settings) = (self.hasher.clone(), self.settings.clone());
         let owned = self.own_channel(&attach.channel, now, out)?;
-        let change = match attach.again {
-            true => None,
-            false => {
-                let Attach { channel, from, link, member, .. } = attach;
-                owned.attach(channel, *from, *link, member, &hasher)?
-            }
-        };
-        let recovered = owned.recover(attach.since, attach.last, &limits, now.at);
+        let Attach { channel, from, link, member, since, last, .. } = attach;
+        let change = owned.attach(channel, *from, *link, member, &hasher)?;
+        let recovered = owned.recover(*since, *last, &settings.limits, now.at);
         let at = owned.position();
-        let is_first = owned.subscribers() == 1 && !attach.again;
-        if is_first && self.settings.tell_occupied {
+        let is_first = owned.subscribers() == 1;
+        if is_first && settings.tell_occupied {
             self.notify(Question::Occupied(attach.channel.clone()), now, out);
         }
         Ok((Attached { at, recovered }, change))
+    }
+
+    /// Tells a subscriber what it missed.
+    pub(super) fn tell_missed(&mut self, missed: Missed, now: Now, out: &mut dyn Outlet) {
+        let Missed { from, ticket, channel, since } = missed;
+        let settings = self.settings.clone();
+        let answer = self.own_channel(&channel, now, out).map(|owned| {
+            let recovered = owned.recover(Some(since), false, &settings.limits, now.at);
+            Attached { at: owned.position(), recovered }
+        });
+        self.post(from, Text::Attached(ticket, Box::new(answer)), out);
     }
 
     pub(super) fn detach_from(&mut self, detach: Detach, now: Now, out: &mut dyn Outlet) {
@@ -101,8 +107,8 @@ impl Shard {
             Ok(()) => {
                 self.owned.remove(channel);
             }
-            Err(Some(again)) if !owned.watched => {
-                owned.watched = true;
+            Err(Some(again)) if owned.watched.is_none() => {
+                owned.watched = Some(again);
                 self.schedule(again, Due::Channel(channel.clone()));
             }
             Err(_) => {}
@@ -127,7 +133,7 @@ impl Shard {
         now: Now,
         out: &mut dyn Outlet,
     ) -> Result<Option<Published>, Refusal> {
-        let (hasher, limits) = (self.hasher.clone(), self.settings.limits.clone());
+        let (hasher, settings) = (self.hasher.clone(), self.settings.clone());
         let ToSay { from, ticket, publish, publisher } = to_say;
         let owned = self.own_channel(&publish.channel, now, out)?;
         if let Some(id) = &publish.id
@@ -149,10 +155,11 @@ impl Shard {
             publisher: publisher.filter(|_| owned.namespace.publisher),
             at: now.unix_ms,
         };
-        let publication = owned.say(publication, publish.transient, &limits, now.at);
+        let publication = owned.say(publication, publish.transient, &settings.limits, now.at);
         let position = publication.position;
         if let Some(id) = publish.id {
-            owned.remember(id, position, &hasher, limits.identifiers_max, now.at);
+            let answers_max = settings.limits.identifiers_max;
+            owned.remember(id, position, &hasher, answers_max, now.at);
         }
         let reaches = self.reaches(&publication);
         self.counters.published += 1;
@@ -163,7 +170,9 @@ impl Shard {
             }
             None => None,
         };
-        let except = (!publish.except.is_empty()).then(|| publish.except.into());
+        let mut except = publish.except;
+        except.sort_unstable();
+        let except = (!except.is_empty()).then(|| except.into());
         let said = Said { publication, origin, except, receipt };
         for shard in reaches {
             self.post(shard, Text::Said(said.clone()), out);
@@ -207,18 +216,24 @@ impl Shard {
 
     /// Tells something about a channel that is owned here.
     pub(super) fn tell_about(&mut self, ask: Ask, now: Now, out: &mut dyn Outlet) {
-        let limits = self.settings.limits.clone();
+        let settings = self.settings.clone();
+        let limits = &settings.limits;
         let Ask { from, ticket, channel, what } = ask;
+        let is_known = self.owned.contains_key(&channel);
         let answer = self.own_channel(&channel, now, out).and_then(|owned| match what {
-            What::Presence => owned.presence(&limits),
+            What::Presence => owned.presence(limits),
             What::Counts => owned.counts(),
-            What::History(page) => owned.read(page, &limits, now.at),
+            What::History(page) => owned.read(page, limits, now.at),
             What::Forget => {
                 owned.forget();
                 Ok(taiwa_core::Reply::Done)
             }
         });
         self.post(from, Text::Told(ticket, Box::new(answer)), out);
+        if !is_known && !matches!(what, What::History(_)) {
+            // Asking who is there gives nobody a position that would have to last.
+            self.owned.remove(&channel);
+        }
         self.let_go(&channel, now);
     }
 }

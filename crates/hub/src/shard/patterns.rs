@@ -1,12 +1,11 @@
 //! Patterns, which have no owner: every shard knows which shards want what matches.
 
-use std::sync::Arc;
-
-use taiwa_core::{Event, Pattern, Recovered, Reply, Subscribed};
+use taiwa_core::{Pattern, Recovered, Reply, Subscribed};
 
 use super::{
     Shard,
-    session::{Place, Subscriber},
+    session::{Special, Subscriber},
+    subscribe::given_up,
     waiting::{Then, Waiting},
 };
 use crate::{
@@ -38,43 +37,39 @@ impl Shard {
         }
     }
 
+    /// Takes note that one more shard knows of a pattern: with the last one the subscription stands.
     pub(super) fn pattern_ready(&mut self, ticket: Ticket, out: &mut dyn Outlet) {
         let Some(Waiting::Pattern { left, .. }) = self.waiting.get_mut(ticket) else { return };
         *left -= 1;
         if *left > 0 {
             return;
         }
-        let Some(Waiting::Pattern { seat, pattern, link, then, subscribe, .. }) =
+        let Some(Waiting::Pattern { seat, link, pattern, then, wish, .. }) =
             self.waiting.remove(ticket)
         else {
             return;
         };
-        let Some(key) = self.patterns.get(&pattern).copied() else { return };
-        let (Some(session), Some(audience)) =
-            (self.sessions.get_mut(seat), self.audiences.get_mut(key))
-        else {
-            return;
+        let key = self.patterns.get(&pattern).copied();
+        let Some((key, mine)) = key.and_then(|key| self.coming(seat, key, ticket)) else {
+            return self.not_begun(then, given_up(), out);
         };
-        let coming = Place::Coming(ticket);
-        let mut mine = session.subscriptions.iter_mut();
-        let Some(mine) = mine.find(|it| it.audience == key && it.place == coming) else { return };
-        audience.coming -= 1;
+        let filter = wish.filter.map(|it| self.filters.add(it));
+        let special = filter.map(|it| Box::new(Special { filter: Some(it), ..Special::default() }));
         let subscriber = Subscriber {
             seat,
-            link,
-            delivery: subscribe.delivery,
-            delta: None,
+            delivery: wish.delivery,
             at: 0,
-            filter: subscribe.filter.map(Arc::new),
-            echo: subscribe.echo,
-            once: subscribe.once,
+            special,
+            behind: None,
+            mine,
+            link,
+            echo: wish.echo,
+            once: wish.once,
             join_leave: false,
             positioned: false,
             has_whole: false,
-            member: None,
-            behind: None,
         };
-        mine.place = Place::At(audience.subscribers.push(subscriber));
+        self.stand(key, mine, subscriber);
         let told = Subscribed {
             position: None,
             recoverable: false,
@@ -84,8 +79,8 @@ impl Shard {
             expires: None,
             data: None,
         };
-        if let Then::Reply(token) = then {
-            out.event(seat, Event::Reply(token, Ok(Reply::Subscribed(Box::new(told)))));
+        if let Then::Reply(asker) = then {
+            self.reply(asker, Ok(Reply::Subscribed(Box::new(told))), out);
         }
     }
 }

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use taiwa_core::{
-    Channel, Event, Link, Page, Payload, Publish, Published, Question, Refusal, RefusalKind, Reply,
-    Target, Token, User,
+    Channel, Link, Member, Page, Payload, Publish, Published, Question, Refusal, RefusalKind,
+    Reply, Target, User,
 };
 
-use super::{Now, Shard, session::Place, subscribe::is_named, waiting::Waiting};
+use super::{
+    Now, Shard,
+    arrive::Answered,
+    subscribe::is_named,
+    waiting::{Asker, Waiting},
+};
 use crate::{
     letter::{Ask, Text, ToSay, What},
     outlet::{Outlet, Seat, Ticket},
@@ -18,45 +23,44 @@ use crate::{
 impl Shard {
     pub(super) fn publish(
         &mut self,
-        seat: Seat,
-        token: Token,
+        asker: Asker,
         link: Link,
         publish: Publish,
         now: Now,
         out: &mut dyn Outlet,
-    ) -> Result<Option<Reply>, Refusal> {
-        let asked = self.ask_to_publish(seat, token, link, publish, now, out);
+    ) -> Answered {
+        let asked = self.ask_to_publish(asker, link, publish, now, out);
         self.counters.refused_publications += u64::from(asked.is_err());
         asked.map(|()| None)
     }
 
     fn ask_to_publish(
         &mut self,
-        seat: Seat,
-        token: Token,
+        asker: Asker,
         link: Link,
         publish: Publish,
         now: Now,
         out: &mut dyn Outlet,
     ) -> Result<(), Refusal> {
+        let seat = asker.seat;
         let who = self.admitted_client(seat, link)?;
         let namespace = self.namespace(&publish.channel)?.clone();
         let publish = Box::new(self.checked(publish, &namespace)?);
         self.permits(seat, link, &namespace.publish, &publish.channel, &who.user)?;
         if let (Some(rate), Some(session)) = (&self.rates.publications, self.sessions.get_mut(seat))
         {
-            let bucket = session.publications.get_or_insert_with(|| Bucket::full(rate, now.at));
+            let bucket =
+                session.rare().publications.get_or_insert_with(|| Bucket::full(rate, now.at));
             bucket.take(1, rate, now.at).map_err(|wait| {
                 Refusal::new(RefusalKind::Rate(wait), "too many publications of this client")
             })?;
         }
         if namespace.publish == Rule::App {
             let question = Question::Publish { who, publish };
-            let waiting = Waiting::Permission { seat, link, token };
+            let waiting = Waiting::Permission { asker, link };
             return self.question(Some(seat), waiting, question, now, out);
         }
-        self.hand_over(seat, link, token, *publish, out);
-        Ok(())
+        self.hand_over(asker, link, *publish, out)
     }
 
     /// Refuses what does not fit into the limits or the namespace.
@@ -123,7 +127,7 @@ impl Shard {
         let is_subscribed = || {
             let target = Target::Channel(channel.clone());
             let mine = self.subscription(seat, link, &target);
-            mine.is_some_and(|it| matches!(it.place, Place::At(_)))
+            mine.is_some_and(|it| it.coming.is_none())
         };
         let allowed = match rule {
             Rule::Nobody => false,
@@ -141,37 +145,34 @@ impl Shard {
     /// Gives a client's publication to the channel's owner.
     pub(super) fn hand_over(
         &mut self,
-        seat: Seat,
+        asker: Asker,
         link: Link,
-        token: Token,
         publish: Publish,
         out: &mut dyn Outlet,
-    ) {
-        let Some(publisher) = self.member(seat, link, &publish.channel) else { return };
-        let Ok(ticket) = self.waiting.insert(Waiting::Publish { seat, token }) else { return };
+    ) -> Result<(), Refusal> {
+        let client = self.admitted_client(asker.seat, link)?;
+        let publisher = self.member(asker.seat, link, &publish.channel);
+        let publisher =
+            publisher.unwrap_or_else(|| Arc::new(Member { client, channel_info: None }));
+        let full = |_| Refusal::new(RefusalKind::Unavailable, "too many publications");
+        let ticket = self.waiting.insert(Waiting::Publish(asker)).map_err(full)?;
         self.give_to_owner(Some(ticket), publish, Some(publisher), out);
+        Ok(())
     }
 
-    /// Returns who a link is in a channel.
-    fn member(&self, seat: Seat, link: Link, channel: &Channel) -> Option<Arc<taiwa_core::Member>> {
-        let target = Target::Channel(channel.clone());
-        let mine = self.subscription(seat, link, &target).and_then(|it| match it.place {
-            Place::At(place) => {
-                self.audiences.get(it.audience)?.subscribers.get(place)?.member.clone()
-            }
-            Place::Coming(_) => None,
-        });
-        mine.or_else(|| {
-            let client = self.link(seat, link)?.client.clone();
-            Some(Arc::new(taiwa_core::Member { client, channel_info: None }))
-        })
+    /// Returns who a link is in a channel, if it is somebody special there.
+    fn member(&self, seat: Seat, link: Link, channel: &Channel) -> Option<Arc<Member>> {
+        let mine = self.subscription(seat, link, &Target::Channel(channel.clone()))?;
+        let mine = Some(mine).filter(|it| it.coming.is_none())?;
+        let subscriber = self.audiences.get(mine.audience)?.subscribers.get(mine.place)?;
+        subscriber.special.as_ref()?.member.clone()
     }
 
     pub(super) fn give_to_owner(
         &mut self,
         ticket: Option<Ticket>,
         publish: Publish,
-        publisher: Option<Arc<taiwa_core::Member>>,
+        publisher: Option<Arc<Member>>,
         out: &mut dyn Outlet,
     ) {
         let owner = self.owner(&publish.channel);
@@ -186,16 +187,10 @@ impl Shard {
         out: &mut dyn Outlet,
     ) {
         match self.waiting.remove(ticket) {
-            Some(Waiting::Publish { seat, token }) => match answer {
-                Ok(published) if self.sessions.contains(seat) => {
-                    out.event(seat, Event::Reply(token, Ok(Reply::Published(published))));
-                }
-                Ok(_) => {}
-                Err(refusal) => {
-                    self.counters.refused_publications += 1;
-                    self.refuse(seat, token, refusal, out);
-                }
-            },
+            Some(Waiting::Publish(asker)) => {
+                self.counters.refused_publications += u64::from(answer.is_err());
+                self.reply(asker, answer.map(Reply::Published), out);
+            }
             Some(Waiting::Order(order)) => {
                 out.done(order, answer.map(crate::order::Done::Published));
             }
@@ -205,54 +200,51 @@ impl Shard {
 
     pub(super) fn presence(
         &mut self,
-        seat: Seat,
-        token: Token,
+        asker: Asker,
         link: Link,
         channel: Channel,
         out: &mut dyn Outlet,
-    ) -> Result<Option<Reply>, Refusal> {
+    ) -> Answered {
         let rule = self.namespace(&channel)?.presence_rule.clone();
-        self.ask_about((seat, link), token, channel, &rule, What::Presence, out)
+        self.ask_about(asker, link, channel, &rule, What::Presence, out)
     }
 
     pub(super) fn counts(
         &mut self,
-        seat: Seat,
-        token: Token,
+        asker: Asker,
         link: Link,
         channel: Channel,
         out: &mut dyn Outlet,
-    ) -> Result<Option<Reply>, Refusal> {
+    ) -> Answered {
         let rule = self.namespace(&channel)?.presence_rule.clone();
-        self.ask_about((seat, link), token, channel, &rule, What::Counts, out)
+        self.ask_about(asker, link, channel, &rule, What::Counts, out)
     }
 
     pub(super) fn history(
         &mut self,
-        seat: Seat,
-        token: Token,
+        asker: Asker,
         link: Link,
         channel: Channel,
         page: Page,
         out: &mut dyn Outlet,
-    ) -> Result<Option<Reply>, Refusal> {
+    ) -> Answered {
         let rule = self.namespace(&channel)?.history_rule.clone();
-        self.ask_about((seat, link), token, channel, &rule, What::History(page), out)
+        self.ask_about(asker, link, channel, &rule, What::History(page), out)
     }
 
     fn ask_about(
         &mut self,
-        (seat, link): (Seat, Link),
-        token: Token,
+        asker: Asker,
+        link: Link,
         channel: Channel,
         rule: &Rule,
         what: What,
         out: &mut dyn Outlet,
-    ) -> Result<Option<Reply>, Refusal> {
-        let who = self.admitted_client(seat, link)?;
+    ) -> Answered {
+        let who = self.admitted_client(asker.seat, link)?;
         let rule = if *rule == Rule::App { &Rule::Subscribers } else { rule };
-        self.permits(seat, link, rule, &channel, &who.user)?;
-        self.ask_channel(Waiting::Ask { seat, token }, channel, what, out)?;
+        self.permits(asker.seat, link, rule, &channel, &who.user)?;
+        self.ask_channel(Waiting::Ask(asker), channel, what, out)?;
         Ok(None)
     }
 
@@ -278,13 +270,7 @@ impl Shard {
         out: &mut dyn Outlet,
     ) {
         match self.waiting.remove(ticket) {
-            Some(Waiting::Ask { seat, token }) => match answer {
-                Ok(reply) if self.sessions.contains(seat) => {
-                    out.event(seat, Event::Reply(token, Ok(reply)));
-                }
-                Ok(_) => {}
-                Err(refusal) => self.refuse(seat, token, refusal, out),
-            },
+            Some(Waiting::Ask(asker)) => self.reply(asker, answer, out),
             Some(Waiting::Order(order)) => {
                 let nothing = Refusal::new(RefusalKind::Unavailable, "no such answer");
                 let done = answer.and_then(|it| crate::letter::as_done(it).ok_or(nothing));

@@ -2,73 +2,106 @@
 
 use std::{
     collections::VecDeque,
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use taiwa_core::{
-    CallId, Channel, Client, Delivery, Filter, Link, Member, Pattern, Publication, SessionId,
+    CallId, Channel, Client, Delivery, Encoding, Link, Member, Pattern, Publication, SessionId,
     Target,
 };
 
 use crate::{
     dense::Dense,
+    few::Few,
     outlet::{Seat, Ticket},
     rate::Bucket,
     settings::Namespace,
     slab::Key,
+    tags::FilterId,
 };
 
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) id: SessionId,
-    pub(super) dialect: &'static str,
-    pub(super) address: Option<IpAddr>,
-    pub(super) links: Vec<LinkState>,
-    pub(super) subscriptions: Vec<Subscription>,
+    /// The one of its first link; before there is one, without a user.
+    pub(super) client: Arc<Client>,
+    pub(super) links: Few<LinkState>,
+    pub(super) subscriptions: Few<Subscription>,
     pub(super) commands: Option<Bucket>,
-    pub(super) publications: Option<Bucket>,
+    /// The number of the fan-out that reached it last, for subscriptions that hear everything once.
+    pub(super) heard: u64,
+    /// How subscriptions deliver that the server begins.
+    pub(super) delivery: Delivery,
+    pub(super) kept: Option<Box<Kept>>,
+    pub(super) rare: Option<Box<Rare>>,
+    /// How many conversations had it before the present one. Answers to their questions are for nobody.
+    pub(super) life: u32,
     /// Questions that wait for an answer.
     pub(super) asked: u16,
     /// Nothing is said to it any more: it was sent away and its conversation is about to end.
     pub(super) leaving: bool,
-    /// The number of the fan-out that reached it last, for subscriptions that hear everything once.
-    pub(super) heard: u64,
+}
+
+impl Session {
+    pub(super) fn id(&self) -> SessionId {
+        self.client.session
+    }
+
+    /// Tells whether it is kept without a line: it has no conversation that could hear anything.
+    pub(super) fn is_away(&self) -> bool {
+        self.kept.as_ref().is_some_and(|it| it.away.is_some())
+    }
+
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+}
+
+/// What few sessions need.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    pub(super) publications: Option<Bucket>,
+    /// Calls of the app that wait for the client's answer.
     pub(super) calls: Vec<Call>,
-    /// How subscriptions deliver that the server begins.
-    pub(super) delivery: Option<Delivery>,
-    pub(super) kept: Option<Box<Kept>>,
 }
 
 /// A scope of a session.
 #[derive(Debug)]
 pub(super) struct LinkState {
-    pub(super) link: Link,
     pub(super) client: Arc<Client>,
+    pub(super) expiry: Option<Box<Expiry>>,
+    pub(super) link: Link,
     /// Before this the app was asked and has not answered.
     pub(super) admitted: bool,
-    pub(super) expires: Option<Instant>,
+}
+
+/// When rights end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expiry {
+    pub(super) at: Instant,
+    /// When the one timer looks at it that counts.
+    pub(super) look: Instant,
+    /// Whether the client must show a fresh token; otherwise the app is asked.
     pub(super) client_refreshes: bool,
+}
+
+impl Expiry {
+    pub(super) fn new(at: Instant, client_refreshes: bool) -> Box<Self> {
+        Box::new(Self { at, look: at, client_refreshes })
+    }
 }
 
 /// What a session hears.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    pub(super) link: Link,
     /// Where its subscribers are listed on this shard.
     pub(super) audience: Key,
-    pub(super) place: Place,
-    pub(super) expires: Option<Instant>,
-    pub(super) client_refreshes: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Place {
-    /// The owner was asked.
-    Coming(Ticket),
+    /// The owner was asked; the place does not count yet.
+    pub(super) coming: Option<Ticket>,
+    pub(super) expiry: Option<Box<Expiry>>,
     /// In the list of the audience.
-    At(u32),
+    pub(super) place: u32,
+    pub(super) link: Link,
 }
 
 /// A call of the app that waits for the client's answer.
@@ -84,8 +117,7 @@ pub(super) struct Call {
 pub(super) struct Kept {
     pub(super) secret: u128,
     pub(super) ttl: Duration,
-    /// Without a line until then.
-    pub(super) until: Option<Instant>,
+    pub(super) away: Option<Away>,
     /// The number of the last entry there ever was.
     pub(super) top: u64,
     /// The newest publications; the last has the number `top`.
@@ -93,7 +125,20 @@ pub(super) struct Kept {
     pub(super) bytes: usize,
 }
 
+/// Without a line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Away {
+    pub(super) until: Instant,
+    /// Its place among all that are.
+    pub(super) number: u64,
+}
+
 impl Kept {
+    pub(super) fn new(secret: u128) -> Self {
+        let (ttl, log) = (Duration::ZERO, VecDeque::new());
+        Self { secret, ttl, away: None, top: 0, log, bytes: 0 }
+    }
+
     /// Writes into the log and returns the entry's number.
     pub(super) fn write(
         &mut self,
@@ -110,6 +155,13 @@ impl Kept {
             self.bytes -= oldest.weight();
         }
         self.top
+    }
+
+    /// Takes note that something will never be in the log: whoever has nothing behind this place resumes anew.
+    pub(super) fn lose(&mut self) {
+        self.top += 1;
+        self.log = VecDeque::new();
+        self.bytes = 0;
     }
 
     /// Forgets what was read; returns whether everything behind it is still there.
@@ -131,7 +183,7 @@ pub(super) struct Audience {
     pub(super) subscribers: Dense<Subscriber>,
     /// Subscriptions on their way.
     pub(super) coming: u32,
-    /// Of the owner's history, as it was told last.
+    /// Of the owner's history, as it was told last. It is the same as long as anyone subscribes.
     pub(super) epoch: u64,
 }
 
@@ -154,33 +206,58 @@ impl To {
 #[derive(Debug)]
 pub(super) struct Subscriber {
     pub(super) seat: Seat,
-    pub(super) link: Link,
     pub(super) delivery: Delivery,
-    pub(super) delta: Option<Delivery>,
-    /// The offset of the publication that it got last; deltas build on it.
+    /// Up to this offset it was served.
     pub(super) at: u64,
-    pub(super) filter: Option<Arc<Filter>>,
+    pub(super) special: Option<Box<Special>>,
+    pub(super) behind: Option<Box<Behind>>,
+    /// Its place among the subscriptions of its session.
+    pub(super) mine: u32,
+    pub(super) link: Link,
     pub(super) echo: bool,
     pub(super) once: bool,
     pub(super) join_leave: bool,
     pub(super) positioned: bool,
-    /// It has the publication at `at` in the form on which a delta can build.
+    /// The publication at `at` is the last that its client got, so that a delta can build on it.
     pub(super) has_whole: bool,
-    pub(super) member: Option<Arc<Member>>,
-    pub(super) behind: Option<Box<Behind>>,
 }
 
-/// A subscriber that reads too slowly.
-#[derive(Debug, Default)]
+/// What few subscriptions have.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Special {
+    pub(super) filter: Option<FilterId>,
+    /// How deltas are written.
+    pub(super) delta: Option<&'static Encoding>,
+    /// Who it is in the channel, if that says more than who it is.
+    pub(super) member: Option<Arc<Member>>,
+}
+
+/// A subscriber to whom nothing can be sent for the moment.
+#[derive(Debug)]
 pub(super) struct Behind {
+    pub(super) why: Why,
     /// What is kept for it.
     pub(super) waiting: VecDeque<Arc<Publication>>,
     /// The weight of it.
     pub(super) bytes: usize,
     /// What was not.
     pub(super) missed: u64,
-    /// Nothing is kept: the history is asked later.
-    pub(super) paused: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Why {
+    /// Its client was not told yet that it is let in.
+    Connecting,
+    /// Its client reads too slowly; some is kept.
+    Slow,
+    /// Its client reads too slowly; nothing is kept, the history will be asked.
+    Paused,
     /// The history was asked.
-    pub(super) asked: bool,
+    Asking,
+}
+
+impl Behind {
+    pub(super) fn new(why: Why) -> Box<Self> {
+        Box::new(Self { why, waiting: VecDeque::new(), bytes: 0, missed: 0 })
+    }
 }

@@ -1,20 +1,21 @@
-//! Subscribing and unsubscribing, where the subscriber is.
+//! Subscribing, where the subscriber is.
 
 use std::sync::Arc;
 
 use taiwa_core::{
     Authorization, Channel, Connect, Delivery, Event, Link, Member, Question, Recovered, Refusal,
-    RefusalKind, Reply, Subscribe, Subscribed, Target, Token, Unsubscribed,
+    RefusalKind, Reply, Subscribe, Subscribed, Target,
 };
 
 use super::{
     Now, Shard,
-    session::{Audience, Place, Subscriber, Subscription, To},
+    arrive::Answered,
+    session::{Audience, Behind, Expiry, Special, Subscriber, Subscription, To, Why},
     timers::Due,
-    waiting::{Attaching, Then, Waiting},
+    waiting::{Asker, Attaching, Then, Waiting},
 };
 use crate::{
-    letter::{Attach, Attached, Detach, Text},
+    letter::{Attach, Attached, Text},
     outlet::{Outlet, Seat, Ticket},
     settings::{self, Namespace, Rule},
     slab::Key,
@@ -23,30 +24,28 @@ use crate::{
 impl Shard {
     pub(super) fn subscribe(
         &mut self,
-        seat: Seat,
-        token: Token,
+        asker: Asker,
         link: Link,
         wish: Box<Subscribe>,
         now: Now,
         out: &mut dyn Outlet,
-    ) -> Result<Option<Reply>, Refusal> {
-        let asked = self.ask_to_subscribe(seat, token, link, wish, now, out);
+    ) -> Answered {
+        let asked = self.ask_to_subscribe(asker, link, wish, now, out);
         self.counters.refused_subscriptions += u64::from(asked.is_err());
         asked.map(|()| None)
     }
 
     fn ask_to_subscribe(
         &mut self,
-        seat: Seat,
-        token: Token,
+        asker: Asker,
         link: Link,
         wish: Box<Subscribe>,
         now: Now,
         out: &mut dyn Outlet,
     ) -> Result<(), Refusal> {
+        let seat = asker.seat;
         let who = self.admitted_client(seat, link)?;
         self.may_add(seat, link, &wish)?;
-        let then = Then::Reply(token);
         let (rule, channel) = match &wish.target {
             Target::Pattern(_) => (self.settings.patterns.clone(), None),
             Target::Channel(channel) => {
@@ -70,13 +69,14 @@ impl Shard {
                 Err(Refusal::new(RefusalKind::Forbidden, "patterns are not for clients here"))
             }
             None => {
+                let then = Then::Reply(asker);
                 self.begin(seat, link, wish, Authorization::default(), then, now, out);
                 Ok(())
             }
             Some(channel) => {
-                let (shown, data) = (wish.token.clone(), wish.data.clone());
-                let question = Question::Subscribe { who, channel, token: shown, data };
-                let waiting = Waiting::Authorization { seat, link, subscribe: wish, then };
+                let (token, data) = (wish.token.clone(), wish.data.clone());
+                let question = Question::Subscribe { who, channel, token, data };
+                let waiting = Waiting::Authorization { asker, link, subscribe: wish };
                 self.question(Some(seat), waiting, question, now, out)
             }
         }
@@ -112,12 +112,15 @@ impl Shard {
         link: Link,
         target: &Target,
     ) -> Option<&Subscription> {
-        let audience = match target {
-            Target::Channel(channel) => self.channels.get(channel),
-            Target::Pattern(pattern) => self.patterns.get(pattern),
-        }?;
-        let subscriptions = &self.sessions.get(seat)?.subscriptions;
-        subscriptions.iter().find(|it| it.audience == *audience && it.link == link)
+        self.subscription_in(seat, link, self.audience_of(target)?)
+    }
+
+    /// Finds the list of those who hear it here.
+    pub(super) fn audience_of(&self, target: &Target) -> Option<Key> {
+        match target {
+            Target::Channel(channel) => self.channels.get(channel).copied(),
+            Target::Pattern(pattern) => self.patterns.get(pattern).copied(),
+        }
     }
 
     /// Makes the wish of a subscription that comes with a connection.
@@ -141,37 +144,22 @@ impl Shard {
         now: Now,
         out: &mut dyn Outlet,
     ) {
-        let begun = self.try_begin(seat, link, subscribe, authorization, then, now, out);
-        if let Err(refusal) = begun {
-            self.not_begun(seat, then, refusal, out);
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one road, walked once")]
-    fn try_begin(
-        &mut self,
-        seat: Seat,
-        link: Link,
-        subscribe: Box<Subscribe>,
-        authorization: Authorization,
-        then: Then,
-        now: Now,
-        out: &mut dyn Outlet,
-    ) -> Result<(), Refusal> {
-        // The app took its time; the same may have been subscribed meanwhile.
-        self.may_add(seat, link, &subscribe)?;
-        let client = self.admitted_client(seat, link)?;
-        let audience = self.audience(&subscribe.target)?;
-        let expires = authorization.expires.map(|it| now.at + it);
-        if let Some(at) = expires {
-            self.schedule(at, Due::Subscription(seat, link, audience));
-        }
-        let client_refreshes = authorization.client_refreshes;
+        // The app took its time; the same may have been subscribed meanwhile, or the link left.
+        let allowed = self
+            .may_add(seat, link, &subscribe)
+            .and_then(|()| self.admitted_client(seat, link))
+            .and_then(|client| Ok((client, self.audience(&subscribe.target)?)));
+        let (client, audience) = match allowed {
+            Ok(allowed) => allowed,
+            Err(refusal) => return self.not_begun(then, refusal, out),
+        };
+        let end = authorization.expires.and_then(|it| now.after(it));
+        let expiry = end.map(|at| Expiry::new(at, authorization.client_refreshes));
         let target = subscribe.target.clone();
-        let ticket = match target.clone() {
+        let waiting = match target.clone() {
             Target::Pattern(pattern) => {
                 let left = self.shards;
-                Waiting::Pattern { seat, pattern, link, left, then, subscribe }
+                Waiting::Pattern { seat, link, pattern, left, then, wish: subscribe }
             }
             Target::Channel(_) => {
                 let channel_info = authorization.info.clone();
@@ -180,20 +168,16 @@ impl Shard {
                 Waiting::Attach(Box::new(attaching))
             }
         };
-        let full = |_| Refusal::new(RefusalKind::Unavailable, "too many subscriptions at once");
-        let ticket = self.waiting.insert(ticket).map_err(full)?;
-        let place = Place::Coming(ticket);
-        let Some(session) = self.sessions.get_mut(seat) else { return Ok(()) };
-        session.subscriptions.push(Subscription {
-            link,
-            audience,
-            place,
-            expires,
-            client_refreshes,
-        });
+        let Ok(ticket) = self.waiting.insert(waiting) else { return };
+        let Some(session) = self.sessions.get_mut(seat) else { return };
+        let coming = Some(ticket);
+        session.subscriptions.push(Subscription { audience, coming, expiry, place: 0, link });
         self.subscriptions += 1;
         if let Some(it) = self.audiences.get_mut(audience) {
             it.coming += 1;
+        }
+        if let Some(at) = end {
+            self.schedule(at, Due::Subscription(seat, link, audience));
         }
         match target {
             Target::Pattern(pattern) => {
@@ -202,7 +186,6 @@ impl Shard {
             }
             Target::Channel(channel) => self.ask_owner(ticket, channel, out),
         }
-        Ok(())
     }
 
     fn ask_owner(&mut self, ticket: Ticket, channel: Channel, out: &mut dyn Outlet) {
@@ -214,7 +197,6 @@ impl Shard {
             member: it.member.clone(),
             since: it.subscribe.since,
             last: it.subscribe.last,
-            again: false,
             channel,
         });
         self.post(self.owner(&attach.channel), Text::Attach(attach), out);
@@ -222,12 +204,8 @@ impl Shard {
 
     /// Returns the list of those who hear it here, a new one if need be.
     fn audience(&mut self, target: &Target) -> Result<Key, Refusal> {
-        let known = match target {
-            Target::Channel(channel) => self.channels.get(channel),
-            Target::Pattern(pattern) => self.patterns.get(pattern),
-        };
-        if let Some(known) = known {
-            return Ok(*known);
+        if let Some(known) = self.audience_of(target) {
+            return Ok(known);
         }
         if self.audiences.len() >= self.settings.limits.channels_max {
             return Err(Refusal::new(RefusalKind::Limit, "too many channels"));
@@ -260,32 +238,11 @@ impl Shard {
         Ok(key)
     }
 
-    /// Forgets an audience without anyone in it.
-    pub(super) fn close_audience(&mut self, key: Key, out: &mut dyn Outlet) {
-        let empty = |it: &&Audience| it.subscribers.is_empty() && it.coming == 0;
-        if self.audiences.get(key).filter(empty).is_none() {
-            return;
-        }
-        match self.audiences.remove(key).map(|it| it.to) {
-            Some(To::Channel(channel, _)) => {
-                self.channels.remove(&channel);
-            }
-            Some(To::Pattern(pattern)) => {
-                self.patterns.remove(&pattern);
-                self.matching.remove(&pattern);
-                let from = self.index;
-                self.post_all(|| Text::PatternDown(from, pattern.clone()), out);
-            }
-            None => {}
-        }
-    }
-
     /// Takes the owner's answer: from here on publications arrive.
     pub(super) fn attached(
         &mut self,
         ticket: Ticket,
         answer: Result<Attached, Refusal>,
-        now: Now,
         out: &mut dyn Outlet,
     ) {
         let attaching = match self.waiting.remove(ticket) {
@@ -295,40 +252,93 @@ impl Shard {
             }
             _ => return,
         };
-        let (seat, link, then) = (attaching.seat, attaching.link, attaching.then);
+        let (seat, then) = (attaching.seat, attaching.then);
         let Target::Channel(channel) = &attaching.subscribe.target else { return };
-        let key = self.channels.get(channel).copied();
-        let coming = Place::Coming(ticket);
-        let mine = key.and_then(|key| {
-            let subscriptions = &self.sessions.get(seat)?.subscriptions;
-            let is_it =
-                |it: &Subscription| it.audience == key && it.link == link && it.place == coming;
-            Some((key, subscriptions.iter().position(is_it)?))
-        });
+        let mine = self.channels.get(channel).and_then(|key| self.coming(seat, *key, ticket));
         let Some((key, mine)) = mine else {
             // It was given up while the owner was asked.
             if answer.is_ok() {
-                self.tell_detached(channel, link, attaching.member.client.session, out);
+                let session = attaching.member.client.session;
+                self.tell_detached(channel, attaching.link, session, out);
             }
-            return;
+            return self.not_begun(then, given_up(), out);
         };
         match answer {
-            Ok(answer) => {
-                let told = self.subscribed_to(channel, &attaching, &answer);
-                let Some(audience) = self.audiences.get_mut(key) else { return };
-                audience.coming -= 1;
-                audience.epoch = answer.at.epoch;
-                let place =
-                    audience.subscribers.push(subscriber(&attaching, &told, answer.at.offset));
-                if let Some(session) = self.sessions.get_mut(seat) {
-                    session.subscriptions[mine].place = Place::At(place);
+            Ok(mut answer) => {
+                if let Some(filter) = &attaching.subscribe.filter {
+                    let wanted =
+                        |it: &Arc<taiwa_core::Publication>| crate::tags::matches(filter, &it.tags);
+                    if let Recovered::Whole(all) | Recovered::Gap(all) = &mut answer.recovered {
+                        all.retain(wanted);
+                    }
                 }
-                self.begun(seat, link, then, channel.clone(), told, out);
+                let told = self.subscribed_to(channel, &attaching, &answer);
+                let mut subscriber = self.subscriber(&attaching, &told, answer.at.offset);
+                subscriber.mine = mine;
+                self.stand(key, mine, subscriber);
+                if let Some(audience) = self.audiences.get_mut(key) {
+                    audience.epoch = answer.at.epoch;
+                }
+                self.begun(seat, attaching.link, then, channel.clone(), told, out);
             }
             Err(refusal) => {
-                self.drop_subscription(seat, link, key, now, out);
-                self.not_begun(seat, then, refusal, out);
+                self.drop_subscription(seat, mine, out);
+                self.not_begun(then, refusal, out);
             }
+        }
+    }
+
+    /// Finds a subscription that is on its way by its ticket, and returns its audience and its place in its session.
+    pub(super) fn coming(&self, seat: Seat, key: Key, ticket: Ticket) -> Option<(Key, u32)> {
+        let mine = &self.sessions.get(seat)?.subscriptions;
+        let is_it = |it: &Subscription| it.coming == Some(ticket) && it.audience == key;
+        Some((key, mine.iter().position(is_it)? as u32))
+    }
+
+    /// Puts a subscriber into the list in which it is expected.
+    pub(super) fn stand(&mut self, key: Key, mine: u32, subscriber: Subscriber) {
+        let seat = subscriber.seat;
+        let Some(audience) = self.audiences.get_mut(key) else { return };
+        audience.coming -= 1;
+        let place = audience.subscribers.push(subscriber);
+        let subscriptions = self.sessions.get_mut(seat).map(|it| &mut it.subscriptions[..]);
+        if let Some(it) = subscriptions.and_then(|it| it.get_mut(mine as usize)) {
+            (it.coming, it.place) = (None, place);
+        }
+    }
+
+    fn subscriber(&mut self, attaching: &Attaching, told: &Subscribed, at: u64) -> Subscriber {
+        let wish = &attaching.subscribe;
+        let special = Special {
+            filter: wish.filter.clone().map(|it| self.filters.add(it)),
+            delta: match wish.delta {
+                Some(Delivery::Shared(encoding)) if told.delta => Some(encoding),
+                _ => None,
+            },
+            member: attaching.member.channel_info.is_some().then(|| attaching.member.clone()),
+        };
+        let is_special = special != Special::default();
+        // Whoever recovered the newest publication has it whole.
+        let has_whole = match &told.recovered {
+            Recovered::Whole(missed) => {
+                missed.last().and_then(|it| it.position).is_some_and(|it| it.offset == at)
+            }
+            _ => false,
+        };
+        let waits = matches!(attaching.then, Then::Connect(_));
+        Subscriber {
+            seat: attaching.seat,
+            delivery: wish.delivery,
+            at,
+            special: is_special.then(|| Box::new(special)),
+            behind: waits.then(|| Behind::new(Why::Connecting)),
+            mine: 0,
+            link: attaching.link,
+            echo: wish.echo,
+            once: wish.once,
+            join_leave: attaching.authorization.join_leave.unwrap_or(wish.join_leave),
+            positioned: told.positioned,
+            has_whole,
         }
     }
 
@@ -366,7 +376,7 @@ impl Shard {
     }
 
     /// Tells whoever waits for it that a subscription has begun.
-    pub(super) fn begun(
+    fn begun(
         &mut self,
         seat: Seat,
         link: Link,
@@ -376,8 +386,8 @@ impl Shard {
         out: &mut dyn Outlet,
     ) {
         match then {
-            Then::Reply(token) => {
-                out.event(seat, Event::Reply(token, Ok(Reply::Subscribed(Box::new(told)))));
+            Then::Reply(asker) => {
+                self.reply(asker, Ok(Reply::Subscribed(Box::new(told))), out);
             }
             Then::Connect(ticket) => {
                 if let Some(Waiting::Connecting { connected, .. }) = self.waiting.get_mut(ticket) {
@@ -386,160 +396,55 @@ impl Shard {
                 self.one_connected(ticket, out);
             }
             Then::Order(ticket) => {
-                out.event(seat, Event::Subscribed(link, channel, Box::new(told)));
-                self.one_subscribed(ticket, true, out);
+                if self.sessions.get(seat).is_some_and(|it| !it.leaving) {
+                    out.event(seat, Event::Subscribed(link, channel, Box::new(told)));
+                }
+                self.one_done(ticket, 1, out);
             }
         }
     }
 
     /// Tells whoever waits for it that there will be no subscription.
-    pub(super) fn not_begun(
-        &mut self,
-        seat: Seat,
-        then: Then,
-        refusal: Refusal,
-        out: &mut dyn Outlet,
-    ) {
+    pub(super) fn not_begun(&mut self, then: Then, refusal: Refusal, out: &mut dyn Outlet) {
         self.counters.refused_subscriptions += 1;
         match then {
-            Then::Reply(token) => self.refuse(seat, token, refusal, out),
+            Then::Reply(asker) => self.reply(asker, Err(refusal), out),
             // The client is let in without it: what the app wants may be more than the limits allow.
-            Then::Connect(ticket) => self.one_connected(ticket, out),
-            Then::Order(ticket) => self.one_subscribed(ticket, false, out),
+            Then::Connect(ticket) => {
+                self.count_refusal(&refusal);
+                self.one_connected(ticket, out);
+            }
+            Then::Order(ticket) => {
+                self.count_refusal(&refusal);
+                self.one_done(ticket, 0, out);
+            }
         }
     }
 
+    /// Takes note that one of the subscriptions that come with a connection stands, or will not.
     fn one_connected(&mut self, ticket: Ticket, out: &mut dyn Outlet) {
         let Some(Waiting::Connecting { left, .. }) = self.waiting.get_mut(ticket) else { return };
         *left -= 1;
         if *left > 0 {
             return;
         }
-        if let Some(Waiting::Connecting { seat, token, connected, .. }) =
-            self.waiting.remove(ticket)
-            && self.sessions.contains(seat)
-        {
-            out.event(seat, Event::Reply(token, Ok(Reply::Connected(connected))));
+        let Some(Waiting::Connecting { asker, link, connected, .. }) = self.waiting.remove(ticket)
+        else {
+            return;
+        };
+        self.reply(asker, Ok(Reply::Connected(connected)), out);
+        let session = self.sessions.get(asker.seat).filter(|it| it.life == asker.life);
+        let mine = session.map(|it| &it.subscriptions[..]).unwrap_or_default();
+        let mine = mine.iter().filter(|it| it.link == link && it.coming.is_none());
+        for (key, place) in mine.map(|it| (it.audience, it.place)).collect::<Vec<_>>() {
+            self.release(key, place, Why::Connecting, out);
         }
-    }
-
-    /// Ends a subscription at its client's wish.
-    pub(super) fn unsubscribe(
-        &mut self,
-        seat: Seat,
-        link: Link,
-        target: &Target,
-        now: Now,
-        out: &mut dyn Outlet,
-    ) {
-        if let Some(key) = self.subscription(seat, link, target).map(|it| it.audience) {
-            self.drop_subscription(seat, link, key, now, out);
-        }
-    }
-
-    /// Ends all subscriptions of a link.
-    pub(super) fn end_subscriptions(
-        &mut self,
-        seat: Seat,
-        link: Link,
-        now: Now,
-        out: &mut dyn Outlet,
-    ) {
-        loop {
-            let subscriptions = self.sessions.get(seat).map(|it| &it.subscriptions[..]);
-            let last = subscriptions.unwrap_or_default().iter().rev().find(|it| it.link == link);
-            let Some(key) = last.map(|it| it.audience) else { return };
-            self.drop_subscription(seat, link, key, now, out);
-        }
-    }
-
-    /// Ends a subscription without a word to its client.
-    pub(super) fn drop_subscription(
-        &mut self,
-        seat: Seat,
-        link: Link,
-        key: Key,
-        _now: Now,
-        out: &mut dyn Outlet,
-    ) {
-        let Some(session) = self.sessions.get_mut(seat) else { return };
-        let is_it = |it: &Subscription| it.audience == key && it.link == link;
-        let Some(at) = session.subscriptions.iter().rposition(is_it) else { return };
-        let place = session.subscriptions.swap_remove(at).place;
-        let session_id = session.id;
-        self.subscriptions -= 1;
-        let Some(audience) = self.audiences.get_mut(key) else { return };
-        match place {
-            // Its answer will come and find nobody; then the owner is told.
-            Place::Coming(_) => audience.coming -= 1,
-            Place::At(place) => {
-                let removed = audience.subscribers.remove(place);
-                let moved = removed.and_then(|it| it.moved).map(|it| (it.seat, it.link));
-                if let To::Channel(channel, _) = &audience.to {
-                    let channel = channel.clone();
-                    self.tell_detached(&channel, link, session_id, out);
-                }
-                if let Some((seat, link)) = moved {
-                    self.move_to(seat, link, key, place);
-                }
-            }
-        }
-        self.close_audience(key, out);
-    }
-
-    /// Writes down that a subscriber is at another place of its list.
-    pub(super) fn move_to(&mut self, seat: Seat, link: Link, key: Key, place: u32) {
-        let Some(session) = self.sessions.get_mut(seat) else { return };
-        let is_it = |it: &&mut Subscription| it.audience == key && it.link == link;
-        if let Some(it) = session.subscriptions.iter_mut().find(is_it) {
-            it.place = Place::At(place);
-        }
-    }
-
-    fn tell_detached(
-        &mut self,
-        channel: &Channel,
-        link: Link,
-        session: taiwa_core::SessionId,
-        out: &mut dyn Outlet,
-    ) {
-        let detach = Detach { from: self.index, channel: channel.clone(), link, session };
-        self.post(self.owner(channel), Text::Detach(Box::new(detach)), out);
-    }
-
-    /// Ends a subscription and tells its client.
-    pub(super) fn end_subscription(
-        &mut self,
-        (seat, link): (Seat, Link),
-        key: Key,
-        why: Unsubscribed,
-        now: Now,
-        out: &mut dyn Outlet,
-    ) {
-        let Some(target) = self.audiences.get(key).map(|it| it.to.target()) else { return };
-        self.drop_subscription(seat, link, key, now, out);
-        out.event(seat, Event::Unsubscribed(link, target, why));
     }
 }
 
-fn subscriber(attaching: &Attaching, told: &Subscribed, at: u64) -> Subscriber {
-    let wish = &attaching.subscribe;
-    Subscriber {
-        seat: attaching.seat,
-        link: attaching.link,
-        delivery: wish.delivery,
-        delta: wish.delta.filter(|_| told.delta),
-        at,
-        filter: wish.filter.clone().map(Arc::new),
-        echo: wish.echo,
-        once: wish.once,
-        join_leave: attaching.authorization.join_leave.unwrap_or(wish.join_leave),
-        positioned: told.positioned,
-        // Whoever recovered the newest publication has it whole.
-        has_whole: matches!(&told.recovered, Recovered::Whole(missed) if !missed.is_empty()),
-        member: Some(attaching.member.clone()),
-        behind: None,
-    }
+/// What is answered for a subscription that was ended before it had begun.
+pub(super) fn given_up() -> Refusal {
+    Refusal::new(RefusalKind::NotFound, "the subscription was given up meanwhile")
 }
 
 /// Tells whether a user stands in a channel's name: `dialogue#ada,bob`.

@@ -1,1 +1,7 @@
-//! Shards that talk to each other.
+//! The shards of a house, in one thread, with a clock that is only a number.
+
+mod house;
+mod rights;
+mod saying;
+mod history;
+mod presence;

@@ -1,12 +1,14 @@
 //! What happens when time has passed.
 
-use std::{cmp::Ordering, time::Instant};
-
-use taiwa_core::{
-    CallId, Channel, Client, Disconnect, Event, Link, Question, Refusal, RefusalKind,
+use std::{
+    cmp::Ordering,
+    collections::BinaryHeap,
+    time::{Duration, Instant},
 };
 
-use super::{Now, Shard, waiting::Waiting};
+use taiwa_core::{CallId, Channel, Link, Refusal, RefusalKind};
+
+use super::{Now, Shard, orders::Sweep};
 use crate::{
     outlet::{Outlet, Seat, Ticket},
     slab::Key,
@@ -14,20 +16,17 @@ use crate::{
 
 /// Something to look at, at a time. What it was for may be gone by then.
 #[derive(Debug)]
-pub(super) struct Timer {
+struct Timer {
     at: Instant,
     due: Due,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Due {
-    /// The rights of a link end.
+    /// The rights of a link end, or the time for renewing them.
     Link(Seat, Link),
-    /// The time for a fresh token is over, too.
-    LinkGrace(Seat, Link),
-    /// The rights of a subscription end; the audience says of which.
+    /// The same of a subscription; the audience says of which.
     Subscription(Seat, Link, Key),
-    SubscriptionGrace(Seat, Link, Key),
     /// A session was kept long enough.
     Kept(Seat),
     /// The app was given time enough.
@@ -36,7 +35,20 @@ pub(super) enum Due {
     Call(Seat, CallId),
     /// A channel may be of no use any more.
     Channel(Channel),
+    /// The next sessions have their turn in an order that concerns all.
+    Sweep(Box<Sweep>),
 }
+
+/// The earliest first. Those of things that are gone are dropped when they may be the most.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    heap: BinaryHeap<Timer>,
+    /// How many were true when it was looked last.
+    true_then: usize,
+}
+
+/// Fewer timers than this are not looked through for those of things that are gone.
+const LOOK_FROM: usize = 1024;
 
 impl PartialEq for Timer {
     fn eq(&self, other: &Self) -> bool {
@@ -59,59 +71,83 @@ impl Ord for Timer {
     }
 }
 
+impl Timers {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+}
+
 impl Shard {
     pub(super) fn schedule(&mut self, at: Instant, due: Due) {
-        self.timers.push(Timer { at, due });
+        self.timers.heap.push(Timer { at, due });
+        if self.timers.heap.len() > 2 * self.timers.true_then + LOOK_FROM {
+            let mut heap = std::mem::take(&mut self.timers.heap);
+            heap.retain(|it| self.is_awaited(it));
+            heap.shrink_to(heap.len() * 2);
+            self.timers = Timers { true_then: heap.len(), heap };
+        }
+    }
+
+    /// Tells whether what a timer is for is still there, and looks forward to this very one.
+    fn is_awaited(&self, timer: &Timer) -> bool {
+        let session = |seat: &Seat| self.sessions.get(*seat);
+        match &timer.due {
+            Due::Link(seat, link) => self
+                .link(*seat, *link)
+                .is_some_and(|it| it.expiry.as_ref().is_some_and(|it| it.look == timer.at)),
+            Due::Subscription(seat, link, key) => self
+                .subscription_in(*seat, *link, *key)
+                .is_some_and(|it| it.expiry.as_ref().is_some_and(|it| it.look == timer.at)),
+            Due::Kept(seat) => session(seat)
+                .and_then(|it| it.kept.as_ref()?.away)
+                .is_some_and(|it| it.until == timer.at),
+            Due::Question(ticket) => self.waiting.contains(*ticket),
+            Due::Sweep(_) => true,
+            Due::Call(seat, id) => session(seat)
+                .and_then(|it| it.rare.as_ref())
+                .is_some_and(|it| it.calls.iter().any(|it| it.id == *id)),
+            Due::Channel(channel) => {
+                self.owned.get(channel).is_some_and(|it| it.watched == Some(timer.at))
+            }
+        }
     }
 
     /// Returns when [`Shard::timeout`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        self.timers.peek().map(|it| it.at)
+        self.timers.heap.peek().map(|it| it.at)
     }
 
     /// Does what is due, at most so many things; what is left is due at once.
     pub fn timeout(&mut self, now: Now, limit: usize, out: &mut dyn Outlet) {
         for _ in 0..limit {
-            if self.timers.peek().is_none_or(|it| it.at > now.at) {
+            if self.timers.heap.peek().is_none_or(|it| it.at > now.at) {
                 break;
             }
-            let Some(timer) = self.timers.pop() else { break };
-            self.fire(timer.due, now, out);
-            self.read_own(now, out);
+            let Some(timer) = self.timers.heap.pop() else { break };
+            if self.is_awaited(&timer) {
+                self.fire(timer.due, now, out);
+                self.read_own(now, out);
+            }
         }
-        if self.timers.len() * 4 < self.timers.capacity() && self.timers.capacity() > 1024 {
-            self.timers.shrink_to(self.timers.len() * 2);
+        let len = self.timers.heap.len();
+        self.timers.true_then = self.timers.true_then.min(len);
+        if len * 4 < self.timers.heap.capacity() {
+            self.timers.heap.shrink_to((len * 2).max(LOOK_FROM));
         }
     }
 
     fn fire(&mut self, due: Due, now: Now, out: &mut dyn Outlet) {
         match due {
             Due::Link(seat, link) => self.link_expires(seat, link, now, out),
-            Due::LinkGrace(seat, link) => {
-                let over = self.link(seat, link).and_then(|it| it.expires);
-                if over.is_some_and(|it| it <= now.at) {
-                    self.send_away(seat, Disconnect::Expired, out);
-                }
-            }
             Due::Subscription(seat, link, audience) => {
                 self.subscription_expires((seat, link), audience, now, out);
             }
-            Due::SubscriptionGrace(seat, link, audience) => {
-                self.subscription_ends((seat, link), audience, now, out);
-            }
-            Due::Kept(seat) => {
-                let until = self.sessions.get(seat).and_then(|it| it.kept.as_ref()?.until);
-                if until.is_some_and(|it| it <= now.at) {
-                    self.depart(seat, None, now, out);
-                }
-            }
+            Due::Kept(seat) => self.end_session(seat, None, now, out),
             Due::Question(ticket) => {
-                if self.waiting.contains(ticket) {
-                    self.counters.app_deadlines += 1;
-                    let late =
-                        Refusal::new(RefusalKind::Deadline, "the app did not answer in time");
-                    self.take_answer(ticket, Err(late), now, out);
-                }
+                self.counters.app_deadlines += 1;
+                let late = Refusal::new(RefusalKind::Deadline, "the app did not answer in time");
+                self.take_answer(ticket, Err(late), now, out);
             }
             Due::Call(seat, id) => {
                 let late = Refusal::new(RefusalKind::Deadline, "the client did not answer in time");
@@ -119,29 +155,20 @@ impl Shard {
             }
             Due::Channel(channel) => {
                 if let Some(owned) = self.owned.get_mut(&channel) {
-                    owned.watched = false;
+                    owned.watched = None;
                 }
                 self.let_go(&channel, now);
             }
+            Due::Sweep(sweep) => self.sweep(*sweep, now, out),
         }
     }
 
-    fn link_expires(&mut self, seat: Seat, link: Link, now: Now, out: &mut dyn Outlet) {
-        let Some(state) = self.link(seat, link) else { return };
-        // A refresh has moved it.
-        if state.expires.is_none_or(|it| it > now.at) {
-            return;
-        }
-        let client: std::sync::Arc<Client> = state.client.clone();
-        if state.client_refreshes {
-            self.schedule(now.at + self.settings.expiry_grace, Due::LinkGrace(seat, link));
-            out.event(seat, Event::Expiring(link));
-        } else {
-            let question = Question::Refresh { who: client, token: None };
-            let waiting = Waiting::Refresh { seat, link, token: None };
-            if self.question(Some(seat), waiting, question, now, out).is_err() {
-                self.send_away(seat, Disconnect::Expired, out);
-            }
-        }
+    /// Returns when to look again at rights that the app could not be asked about: soon, but not behind the end of the
+    /// grace that began with the end of the rights. `None` if that is over.
+    pub(super) fn next_try(&self, ended: Instant, now: Now) -> Option<Instant> {
+        let grace = self.settings.expiry_grace;
+        let over = ended.checked_add(grace)?;
+        let again = now.after((grace / 8).max(Duration::from_secs(1)))?;
+        (now.at < over).then(|| again.min(over))
     }
 }

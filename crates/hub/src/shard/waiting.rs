@@ -11,20 +11,21 @@ use crate::{
     outlet::{OrderId, Seat, Ticket},
 };
 
+/// Each entry goes when its answer comes, which is certain: shards answer every letter, and the app has a deadline.
 #[derive(Debug)]
 pub(super) enum Waiting {
     /// For the app to let a link in.
-    Admission { seat: Seat, link: Link, token: Token, connect: Box<taiwa_core::Connect> },
-    /// For the app to let a link stay; the client asked with this token, or nobody did.
-    Refresh { seat: Seat, link: Link, token: Option<Token> },
+    Admission { asker: Asker, link: Link, connect: Box<taiwa_core::Connect> },
+    /// For the app to let a link stay; the client asked, or nobody did.
+    Refresh { seat: Seat, link: Link, asker: Option<Asker> },
     /// For the app to let a client subscribe.
-    Authorization { seat: Seat, link: Link, subscribe: Box<Subscribe>, then: Then },
+    Authorization { asker: Asker, link: Link, subscribe: Box<Subscribe> },
     /// For the app to let a subscription go on.
-    SubscriptionRefresh { seat: Seat, link: Link, channel: Channel, token: Option<Token> },
+    SubscriptionRefresh { seat: Seat, link: Link, channel: Channel, asker: Option<Asker> },
     /// For the app to let a client publish.
-    Permission { seat: Seat, link: Link, token: Token },
+    Permission { asker: Asker, link: Link },
     /// For the app's answer to a call.
-    Answer { seat: Seat, token: Token },
+    Answer(Asker),
     /// For the app to hear something.
     Nothing,
     /// For a channel's owner to let a subscription begin.
@@ -34,26 +35,34 @@ pub(super) enum Waiting {
     /// For all shards to know of a pattern.
     Pattern {
         seat: Seat,
-        pattern: Pattern,
         link: Link,
+        pattern: Pattern,
         left: u16,
         then: Then,
-        subscribe: Box<Subscribe>,
+        wish: Box<Subscribe>,
     },
     /// For a channel's owner to say something.
-    Publish { seat: Seat, token: Token },
+    Publish(Asker),
     /// For a channel's owner to tell something.
-    Ask { seat: Seat, token: Token },
+    Ask(Asker),
     /// For the subscriptions that come with a connection.
-    Connecting { seat: Seat, token: Token, connected: Box<Connected>, left: usize },
+    Connecting { asker: Asker, link: Link, connected: Box<Connected>, left: usize },
     /// For a channel's owner, on behalf of an order.
     Order(OrderId),
     /// For all shards to do their part of an order.
     Gather { order: OrderId, left: u16, done: Option<Done>, refusal: Option<Refusal>, limit: usize },
     /// At the owner: for all shards to count their deliveries.
     Receipt { to: (u16, Ticket), position: Option<Position>, left: u16, count: u64 },
-    /// For a session on this shard to be subscribed by an order.
-    TaskSubscribe { to: (u16, Ticket), left: usize, done: usize },
+    /// For sessions of this shard to have their turn in an order: of some, their subscriptions are on their way.
+    Deed { to: (u16, Ticket), left: usize, done: usize },
+}
+
+/// Who asked: a conversation, which may have left its seat to another one before the answer comes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Asker {
+    pub(super) seat: Seat,
+    pub(super) life: u32,
+    pub(super) token: Token,
 }
 
 /// A subscription that is about to begin.
@@ -71,7 +80,7 @@ pub(super) struct Attaching {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Then {
     /// The client asked.
-    Reply(Token),
+    Reply(Asker),
     /// It comes with a connection.
     Connect(Ticket),
     /// An order asked.
