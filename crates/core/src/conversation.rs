@@ -140,7 +140,8 @@ pub type Actions = Vec<Action>;
 pub enum Action {
     /// Say this on a line. On a line that has ended it is lost.
     Send(Line, Message),
-    /// From now on publications that are encoded for all go to this line. At first it is line 0. With `None` they wait,
+    /// From now on publications that are encoded for all go to this line. At first it is line 0 of a WebSocket, and none of
+    /// a request. With `None` they wait,
     /// as long as the limits allow it, for the line that is named next.
     Flow(Option<Line>),
     /// Answer a request.
@@ -177,7 +178,7 @@ pub enum Event {
     Subscribed(Link, Channel, Box<crate::Subscribed>),
     /// The server ended a subscription of this client, however it delivered.
     Unsubscribed(Link, Target, crate::Unsubscribed),
-    /// Publications of this subscription were dropped, because the client reads too slowly or the history had a gap: so
+    /// Publications of this subscription, however it delivers, were dropped, because the client reads too slowly or the history had a gap: so
     /// many, if it is known. The next one that arrives has this position at the least.
     Missed(Link, Target, Option<u64>, Option<Position>),
     /// The app wants something of the client, and an answer by [`Action::Answer`].
