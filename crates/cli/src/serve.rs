@@ -56,6 +56,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
         .dialects(rooms::rooms(&settings))
         .shards(settings.shards())
         .limits(settings.host())
+        .address_conversations_max(settings.limits.address.clients_max.0)
         .request_bytes_max(settings.limits.connection.request_max.0)
         .origins(settings.allowed_origins())
         .scheme(if tls { "wss" } else { "ws" });

@@ -146,6 +146,11 @@ fn limits_are_kept_and_named() {
     let outcome = connect(&server.ws("/b"), &["--stay"], "").expect(9);
     assert!(outcome.stderr.contains("1013: too many channels"), "{}", outcome.stderr);
 
+    let server = Server::start(&["--set", "limits.address.clients_max=1"]);
+    let _only = server.open("/a");
+    let outcome = connect(&server.ws("/a"), &[], "").expect(5);
+    assert!(outcome.stderr.contains("429"), "{}", outcome.stderr);
+
     let server = Server::start(&["--connections-max", "1"]);
     let _only = server.open("/echo");
     let outcome = connect(&server.ws("/echo"), &[], "").expect(5);

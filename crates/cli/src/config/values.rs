@@ -75,6 +75,32 @@ impl fmt::Display for Rate {
     }
 }
 
+/// The most of something; 0, written `off`, for as many as the other limits let be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Most(pub(crate) usize);
+
+impl FromStr for Most {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(0) => Err("a limit of none shuts everybody out; for no limit write off"),
+            Ok(most) => Ok(Self(most)),
+            Err(_) if text == "off" => Ok(Self(0)),
+            Err(_) => Err("a limit is a whole number, or off"),
+        }
+    }
+}
+
+impl fmt::Display for Most {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("off"),
+            most => most.fmt(f),
+        }
+    }
+}
+
 /// An address of a program that is asked over HTTP.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Url(http::Uri);
@@ -228,6 +254,8 @@ form! {
         { "type": "string", "pattern": "^(off|( *[0-9]+ *[a-zA-Zµ]+)+)$" };
     Rate: "rate", Text, "a rate, as \"10/s\"",
         { "type": "string", "pattern": "^(off|[0-9]+ */s)$" };
+    Most: "limit", Number, "a whole number, or \"off\"",
+        { "type": ["string", "integer"], "minimum": 1, "pattern": "^(off|[0-9]+)$" };
     Listen: "address", Text, "an address, as \"127.0.0.1:8000\"", { "type": "string", "minLength": 1 };
     Mode: "mode", Text, "a mode, as \"660\"", { "type": "string", "pattern": "^[0-7]+$" };
     Proxies: "network", Text, "a network, as \"10.0.0.0/8\"", { "type": "string", "minLength": 1 };
@@ -258,6 +286,7 @@ mod tests {
             &["10/s", "4294967295/s", "off"],
             &["", "10", "0/s", "10/m", "x/s", "-1/s", "1.5/s", "4294967296/s"],
         );
+        check::<Most>(&["1", "100", "off"], &["", "0", "-1", "many"]);
         check::<Url>(
             &["http://127.0.0.1:3000/hook", "https://app.example/a?b=c"],
             &["", "/hook", "ftp://a/", "http://", "http://user:pass@host/", "a b"],

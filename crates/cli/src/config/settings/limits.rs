@@ -9,7 +9,7 @@ use taiwa_server::{HostLimits, auth::AuthLimits, outgoing::OutgoingLimits, shard
 
 use crate::{
     args::{Size, Time},
-    config::values::Rate,
+    config::values::{Most, Rate},
 };
 
 /// Bounds of all that can grow.
@@ -22,6 +22,8 @@ pub(crate) struct Limits {
     pub(crate) session: SessionLimits,
     /// Of each user, however many sessions it has.
     pub(crate) user: UserLimits,
+    /// Of each address that clients come from.
+    pub(crate) address: AddressLimits,
     /// Of each channel; more of them are in the namespaces.
     pub(crate) channel: ChannelLimits,
     /// Of each publication and of what goes with it.
@@ -132,6 +134,21 @@ pub(crate) struct UserLimits {
 impl Default for UserLimits {
     fn default() -> Self {
         Self { sessions_max: taiwa_hub::Limits::default().user_sessions_max }
+    }
+}
+
+/// Bounds of each address.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AddressLimits {
+    /// Clients at the same time, `off` for no limit; past it: status 429. A network of 64 bits counts as one address of
+    /// IPv6. Behind a proxy that does not speak the PROXY protocol, all clients come from one address.
+    pub(crate) clients_max: Most,
+}
+
+impl Default for AddressLimits {
+    fn default() -> Self {
+        Self { clients_max: Most(0) }
     }
 }
 
