@@ -9,9 +9,9 @@ use std::{
 };
 
 use taiwa_core::{
-    Action, Addressee, Admission, Answer, Command, Conversation, Dialect, Door, Event, Exchange,
-    Input, Knock, Line, Message, Question, Refusal, RefusalKind, Request, Response, Token,
-    Transport,
+    Action, Addressee, Admission, Answer, Command, Conversation, Dialect, Disconnect, Door, Event,
+    Exchange, Input, Knock, Line, Message, Question, Refusal, RefusalKind, Request, Response,
+    Token, Transport,
 };
 use taiwa_hub::{
     Arrival, Done, Encoded, Letter, Now, Order, OrderId, Outlet, Seat, Settings, Shard, Ticket,
@@ -19,6 +19,9 @@ use taiwa_hub::{
 
 /// What the tokens of the app's own clients begin with; what follows is the user. Other tokens are refused.
 pub const TOKEN: &str = "user-";
+
+/// The token of a client that the app sends away, and the method by which any client asks for that.
+pub const BANNED: &str = "banned";
 
 /// The house.
 pub struct House {
@@ -315,6 +318,11 @@ impl Person {
     }
 }
 
+fn banned() -> Answer {
+    let reason = "banned for good".into();
+    Answer::Disconnect(Disconnect::App { code: 4007, reason, may_return: false })
+}
+
 impl Outlet for Street {
     fn event(&mut self, seat: Seat, event: Event) {
         self.told.push_back((seat, Told::Event(event)));
@@ -357,9 +365,11 @@ impl Outlet for Street {
                         let user = Some(user.into());
                         Ok(Answer::Admission(Box::new(Admission { user, ..Admission::default() })))
                     }
+                    None if token == BANNED => Ok(banned()),
                     None => Err(Refusal::new(RefusalKind::Unauthorized, "not one of our tokens")),
                 },
             },
+            Question::Call { method, .. } if *method == *BANNED => Ok(banned()),
             _ => Ok(Answer::Noted),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use taiwa_conformance::house::{End, House, Who};
+use taiwa_conformance::house::{BANNED, End, House, Who};
 use taiwa_core::{Channel, Dialect, Message, Mixed, Payload, Publish, RefusalKind};
 use taiwa_hub::{Namespace, Order, Settings};
 
@@ -272,6 +272,25 @@ fn each_room_says_no_in_its_own_words() {
     {
         let refused = house.websocket(target, "").err().map(|it| it.kind);
         assert_eq!(refused, Some(kind), "{target}");
+    }
+    assert_eq!(house.counts(), (0, 0));
+}
+
+#[test]
+fn whom_the_app_sends_away_goes_whatever_it_asked_for() {
+    let mut house = house();
+    let reason = "banned for good".to_owned();
+    let plain = house.websocket(&format!("/chat?token={BANNED}"), "").unwrap();
+    assert_eq!(house.end(plain), Some(&End { code: 4007, reason: reason.clone() }));
+    let token = format!("{{\"id\":1,\"connect\":{{\"token\":\"{BANNED}\"}}}}");
+    let call =
+        format!("{{\"id\":1,\"connect\":{{}}}}\n{{\"id\":2,\"rpc\":{{\"method\":\"{BANNED}\"}}}}");
+    for commands in [token, call] {
+        let centrifuge = house.websocket("/connection/websocket", "").unwrap();
+        house.say(centrifuge, text(&commands));
+        // Its clients stay away from 4500 on.
+        let end = house.end(centrifuge).unwrap();
+        assert_eq!((end.code >= 4500, &end.reason), (true, &reason));
     }
     assert_eq!(house.counts(), (0, 0));
 }

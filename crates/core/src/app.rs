@@ -105,6 +105,8 @@ pub enum Answer {
     Payload(Payload),
     /// The app has heard it.
     Noted,
+    /// Instead of any other answer: the session must end. Where no session asked it is as good as [`Answer::Noted`].
+    Disconnect(Disconnect),
 }
 
 /// How a client comes in.

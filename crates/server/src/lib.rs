@@ -21,6 +21,7 @@ mod control;
 pub mod shard;
 
 pub mod auth;
+pub mod apps;
 pub mod outgoing;
 mod anyone;
 mod address;

@@ -91,6 +91,10 @@ impl Shard {
                 return;
             }
         }
+        let answer = match (seat, answer) {
+            (Some(seat), Ok(Answer::Disconnect(why))) => return self.send_away(seat, why, out),
+            (_, answer) => answer,
+        };
         match waiting {
             Waiting::Admission { asker, link, connect } => {
                 self.admitted(asker, link, *connect, answer, now, out);
