@@ -92,7 +92,9 @@ impl Shard {
             }
         }
         let answer = match (seat, answer) {
-            (Some(seat), Ok(Answer::Disconnect(why))) => return self.send_away(seat, why, out),
+            (Some(seat), Ok(Answer::Disconnect(why))) => {
+                return self.send_away(seat, why, now, out);
+            }
             (_, answer) => answer,
         };
         match waiting {
