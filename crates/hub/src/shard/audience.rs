@@ -105,19 +105,14 @@ impl Shard {
                 crowded.push(subscriber.seat);
             }
             if subscriber.behind.is_none() && queued > namespace.queue_bytes_max {
-                match namespace.slow {
-                    Slow::Disconnect => {
-                        slow.push(subscriber.seat);
-                        continue;
-                    }
-                    Slow::Pause => {
-                        self.counters.slow_paused += 1;
-                        subscriber.behind = Some(Behind::new(Why::Paused));
-                    }
-                    Slow::DropOldest(_) | Slow::KeepLatest(_) => {
-                        subscriber.behind = Some(Behind::new(Why::Slow));
-                    }
+                if namespace.slow == Slow::Disconnect {
+                    slow.push(subscriber.seat);
+                    continue;
                 }
+                let is_paused = namespace.slow == Slow::Pause;
+                self.counters.slow_paused += u64::from(is_paused);
+                let why = if is_paused { Why::Paused } else { Why::Slow };
+                subscriber.behind = Some(Behind::new(why));
                 out.tell_drained(subscriber.seat, namespace.queue_bytes_max);
             }
             if let Some(behind) = &mut subscriber.behind {

@@ -5,3 +5,6 @@ mod rights;
 mod saying;
 mod history;
 mod presence;
+mod slow;
+mod kept;
+mod model;
