@@ -10,7 +10,7 @@ use std::{
 };
 
 use taiwa::{Addr, Certificates, Server};
-use taiwa_server::{Anyone, Site};
+use taiwa_server::{Site, apps::Deciders};
 use tracing::{error, info, level_filters::LevelFilter, warn};
 
 use crate::{
@@ -40,11 +40,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(|it| Failure::new(Exit::Inside, it))?;
     let mut server = server(&settings).await?;
     let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
-    if !settings.lets_anonymous_in(&addrs) {
-        let why = "nobody could connect: clients without a token are let in by servers on this machine alone; \
-                   --anonymous true lets them in here";
-        return Err(Failure::new(Exit::Usage, why));
-    }
+    let deciders = deciders(&settings, &addrs)?;
     let tls = settings.tls.cert.is_some();
     if let Some(certificates) = certificates(&settings)? {
         let every = settings.tls.reload.0;
@@ -52,7 +48,10 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
         server = server.tls_reloading(certificates);
     }
 
-    let site = Site::new(settings.hub(), Arc::new(Anyone))
+    let mut hub = settings.hub();
+    let told = deciders.told();
+    (hub.tell_disconnected, hub.tell_occupied) = (told.disconnected, told.occupied);
+    let site = Site::new(hub, Arc::new(deciders.clone()))
         .dialects(rooms::rooms(&settings))
         .shards(settings.shards())
         .limits(settings.host())
@@ -77,7 +76,26 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     serving.await.map_err(|it| Failure::new(Exit::Inside, it))?;
     let failed = shutting.shut_down(SHUT_DOWN_WITHIN).await;
     failed.map_err(|it| Failure::new(Exit::Inside, it))?;
+    match deciders.drained(SHUT_DOWN_WITHIN).await {
+        0 => {}
+        left => warn!(left, "webhooks were not told all"),
+    }
     Ok(Exit::Good)
+}
+
+/// Returns who decides. A server to which nobody could connect does not start.
+fn deciders(settings: &Settings, addrs: &[Addr]) -> Result<Deciders, Failure> {
+    let usage = |it: String| Failure::new(Exit::Usage, it);
+    let anonymous = settings.lets_anonymous_in(addrs);
+    let deciders =
+        settings.deciders(anonymous).map_err(|(key, text)| usage(format!("{key}: {text}")))?;
+    let asked = settings.webhooks.url.connect.is_some();
+    if !anonymous && !asked && !deciders.rules().verifies_connections() {
+        let why = "nobody could connect: clients without a token are let in by servers on this machine alone; \
+                   --anonymous true lets them in here, auth.jwt lets those with a token in";
+        return Err(usage(why.into()));
+    }
+    Ok(deciders)
 }
 
 async fn server(settings: &Settings) -> Result<Server, Failure> {

@@ -155,6 +155,22 @@ fn the_anonymous_are_let_in_from_elsewhere_only_if_that_is_said() {
 }
 
 #[test]
+fn tokens_let_in_where_the_anonymous_are_not() {
+    let secret = [("TAIWA_AUTH__JWT__SECRETS", "a secret of at least thirty-two bytes")];
+    let mut command = taiwa(&["serve", "--listen", "127.0.0.1:0", "--anonymous", "false"]);
+    command.envs(secret);
+    let server = Server::run(command);
+    let refused = connect(&server.ws("/chat"), &["--stay"], "").expect(9);
+    assert!(refused.stderr.contains("4401"), "{}", refused.stderr);
+    let mut command = taiwa(&["token", "make", "--user", "ada"]);
+    command.envs(secret);
+    let token = Running::start(command).finish().expect(0);
+    let url = server.ws(&format!("/chat?echo=true&token={}", token.stdout_text().trim()));
+    assert_eq!(connect(&url, &["-m", "x", "-1"], "").expect(0).stdout, b"x\n");
+    server.await_log("user=\"ada\"");
+}
+
+#[test]
 fn the_schema_accepts_the_file_of_init_and_refuses_others() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schema.py");
     // Where `cargo xtask setup` puts what it installs.

@@ -136,6 +136,13 @@ impl Checking<'_> {
         if let Err((key, text)) = settings.trust() {
             self.blame(&key, text);
         }
+        if let Err((key, text)) = settings.webhooks() {
+            self.blame(&key, text);
+        }
+        // Nobody may be asked again and again without a pause.
+        if settings.webhooks.pause_min.0.is_none() {
+            self.blame("webhooks.pause_min", "this is a time");
+        }
         if !settings.api.path.starts_with('/') {
             self.blame("api.path", "a path begins with /");
         }

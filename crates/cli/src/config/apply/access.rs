@@ -1,15 +1,23 @@
 //! From the settings to whoever checks tokens and makes requests.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use taiwa_server::{
-    auth::{AuthLimits, AuthSettings, JwksSettings, KeySource, Secret},
-    outgoing::{OutgoingLimits, Trust},
+    apps::{
+        Deciders, DecidersSettings,
+        rules::RulesSettings,
+        webhooks::{SigningSecret, WebhookLimits, WebhookSettings, WebhookUrls},
+    },
+    auth::{AuthLimits, AuthSettings, JwksSettings, KeySource, Secret, Verifier},
+    outgoing::{Outgoing, OutgoingLimits, Trust},
 };
 
 use super::Fault;
 use crate::{
-    config::settings::{Jwt, Settings},
+    config::{
+        settings::{Jwt, Settings},
+        values::Url,
+    },
     connect::NEVER,
 };
 
@@ -65,6 +73,86 @@ impl Settings {
             .map_err(|error| (key(), format!("can't read {}: {error}", path.display())))?;
         Trust::from_pem(&pem).map_err(|error| (key(), error.to_string()))
     }
+}
+
+/// Who decides.
+impl Settings {
+    /// Returns the rules and webhooks, with the requests that these make. Clients without a token are let in if
+    /// `anonymous` says so.
+    ///
+    /// # Errors
+    /// A file can't be read, or what is set can't be used; which settings check themselves is told by
+    /// [`sense`](crate::config) before.
+    pub(crate) fn deciders(&self, anonymous: bool) -> Result<Deciders, Fault> {
+        let outgoing = Outgoing::new(&self.trust()?, &self.outgoing());
+        let auth = self.auth()?;
+        let verifier = match auth.keys.is_empty() {
+            true => None,
+            false => Some(Verifier::new(auth, &outgoing).map_err(at("auth.jwt"))?),
+        };
+        let settings = DecidersSettings {
+            rules: RulesSettings {
+                connections: verifier,
+                subscriptions: None,
+                anonymous,
+                personal_prefix: self.auth.personal_prefix.as_deref().map(Into::into),
+                bearers_max: self.limits.auth.bearers_max,
+            },
+            webhooks: self.webhooks()?,
+            tokens_first: self.auth.tokens_first,
+        };
+        Deciders::new(settings, &outgoing).map_err(at("webhooks"))
+    }
+
+    /// Returns the settings of webhooks.
+    ///
+    /// # Errors
+    /// A secret is too short.
+    pub(crate) fn webhooks(&self) -> Result<WebhookSettings, Fault> {
+        let webhooks = &self.webhooks;
+        let mut secrets = Vec::new();
+        for (number, secret) in webhooks.secrets.iter().enumerate() {
+            let key = format!("webhooks.secrets[{number}]");
+            secrets.push(SigningSecret::parse(secret.reveal()).map_err(at(&key))?);
+        }
+        let text = |url: &Option<Url>| url.as_ref().map(ToString::to_string);
+        let url = &webhooks.url;
+        Ok(WebhookSettings {
+            urls: WebhookUrls {
+                connect: text(&url.connect),
+                refresh: text(&url.refresh),
+                subscribe: text(&url.subscribe),
+                publish: text(&url.publish),
+                call: text(&url.call),
+                tell: text(&url.tell),
+                disconnect: text(&url.disconnect),
+                occupied: text(&url.occupied),
+                vacated: text(&url.vacated),
+            },
+            secrets,
+            source: Some(webhooks.source.as_str().into()),
+            limits: WebhookLimits {
+                deadline: webhooks.timeout.0.unwrap_or(DAY),
+                questions_max: webhooks.questions_max,
+                requests_max: webhooks.requests_max,
+                answer_bytes_max: webhooks.answer_max.0,
+                queue_max: webhooks.queue_max,
+                queue_bytes_max: webhooks.queue_bytes_max.0,
+                retries_max: webhooks.retries_max,
+                pause_min: webhooks.pause_min.0.unwrap_or_default(),
+                pause_max: webhooks.pause_max.0.unwrap_or_default(),
+                batch_max: webhooks.batch_max,
+                batch_bytes_max: webhooks.batch_bytes_max.0,
+            },
+        })
+    }
+}
+
+/// The longest that a webhook may take.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn at<E: std::fmt::Display>(key: &str) -> impl Fn(E) -> Fault {
+    move |error| (key.to_owned(), error.to_string())
 }
 
 impl Jwt {

@@ -39,9 +39,7 @@ impl Settings {
             tell: self.rights.tell.into(),
             app_deadline: self.times.app_timeout.0.unwrap_or(NEVER),
             expiry_grace: self.times.expiry_grace.0.unwrap_or_default(),
-            tell_occupied: self.webhooks.url.occupied.is_some()
-                || self.webhooks.url.vacated.is_some(),
-            tell_disconnected: self.webhooks.url.disconnect.is_some(),
+            ..taiwa_hub::Settings::open()
         }
     }
 

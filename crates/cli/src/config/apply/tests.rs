@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use taiwa_hub::settings::{Payloads, Recovery, Rule, Slow};
 use taiwa_server::{
+    apps::webhooks::{Kind, WebhookLimits},
     auth::{AuthSettings, KeySource},
     outgoing::OutgoingLimits,
 };
@@ -36,6 +37,9 @@ fn the_defaults_are_those_of_whoever_takes_them() {
     assert_eq!(format!("{auth:?}"), format!("{:?}", AuthSettings::default()));
     assert_eq!(settings.outgoing(), OutgoingLimits::default());
     assert_eq!(settings.shards(), shard::Settings::default());
+    let webhooks = settings.webhooks().unwrap();
+    assert_eq!(webhooks.limits, WebhookLimits::default());
+    assert_eq!(webhooks.source.as_deref(), Some("taiwa"));
     assert_eq!(
         format!("{:?}", settings.plain()),
         format!("{:?}", taiwa_plain::Settings::default())
@@ -152,14 +156,6 @@ fn what_is_off_lasts_or_is_not_done() {
 }
 
 #[test]
-fn the_hub_tells_what_somebody_wants_to_hear() {
-    let hub = hub_of("[webhooks]\nurl.vacated = \"http://127.0.0.1/\"\n");
-    assert!(hub.tell_occupied && !hub.tell_disconnected);
-    let hub = hub_of("[webhooks]\nurl.disconnect = \"http://127.0.0.1/\"\n");
-    assert!(!hub.tell_occupied && hub.tell_disconnected);
-}
-
-#[test]
 fn keys_come_from_all_their_places() {
     let secret = "a secret of at least thirty-two bytes";
     let settings = read(&format!(
@@ -228,5 +224,39 @@ fn the_anonymous_are_let_in_on_loopback_or_where_it_is_said() {
         ("auth.anonymous = false", &["127.0.0.1:1"], false),
     ] {
         assert_eq!(lets(text, all), expected, "{text:?} {all:?}");
+    }
+}
+
+#[test]
+fn every_key_of_webhooks_arrives() {
+    let settings = read(
+        "[webhooks]\nsecrets = [\"a secret of twenty-four bytes or more\", \"another one of twenty-four bytes\"]\n\
+         source = \"/one\"\ntimeout = \"1s\"\nquestions_max = 2\nrequests_max = 3\nanswer_max = 4\n\
+         queue_max = 5\nqueue_bytes_max = 6\nretries_max = 7\npause_min = \"8s\"\npause_max = \"9s\"\n\
+         batch_max = 10\nbatch_bytes_max = 11\n[webhooks.url]\nconnect = \"http://a/connect\"\n\
+         refresh = \"http://a/refresh\"\nsubscribe = \"http://a/subscribe\"\npublish = \"http://a/publish\"\n\
+         call = \"http://a/call\"\ntell = \"http://a/tell\"\ndisconnect = \"http://a/disconnect\"\n\
+         occupied = \"http://a/occupied\"\nvacated = \"http://a/vacated\"\n",
+    );
+    let webhooks = settings.webhooks().unwrap();
+    let seconds = Duration::from_secs;
+    let expected = WebhookLimits {
+        deadline: seconds(1),
+        questions_max: 2,
+        requests_max: 3,
+        answer_bytes_max: 4,
+        queue_max: 5,
+        queue_bytes_max: 6,
+        retries_max: 7,
+        pause_min: seconds(8),
+        pause_max: seconds(9),
+        batch_max: 10,
+        batch_bytes_max: 11,
+    };
+    assert_eq!(webhooks.limits, expected);
+    assert_eq!((webhooks.secrets.len(), webhooks.source.as_deref()), (2, Some("/one")));
+    for kind in Kind::ALL {
+        let url = webhooks.urls.of(kind).unwrap();
+        assert!(url.ends_with(&format!("/{}", kind.name())), "{url} for {}", kind.name());
     }
 }

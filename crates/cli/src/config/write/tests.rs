@@ -80,7 +80,7 @@ fn what_holds_is_told_with_its_origin() {
 #[test]
 fn secrets_are_masked() {
     let text = "[auth.jwt]\nsecrets = [\"opensesame-opensesame-opensesame\"]\n[api]\nkeys = [\"opensesame\"]\n\
-                [webhooks]\nsecrets = [\"opensesame\"]\n";
+                [webhooks]\nsecrets = [\"opensesame-opensesame-opensesame\"]\n";
     let loaded = load(text.into());
     let shown = effective(&loaded, true);
     assert!(!shown.contains("sesame"), "{shown}");
