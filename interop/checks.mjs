@@ -1,5 +1,5 @@
 // The checks every JavaScript client runs against a taiwa server. A peer's folder hands in one function that opens a
-// connection; this file imports nothing but node itself.
+// connection; this file imports no package.
 //
 //   node PEER/client.mjs WS_ORIGIN WSS_ORIGIN DOOMED_ORIGIN DOOMED_PID
 //
@@ -7,18 +7,13 @@
 // `going-away` may end with SIGTERM.
 import assert from 'node:assert/strict';
 
+import { within } from './words.mjs';
+
+export { within };
+
 export const MESSAGE_BYTES_MAX = 1 << 20;
 const STEP_MS = 5_000;
 const CHECK_MS = 15_000;
-
-/** Rejects when `promise` has not settled after `ms`. */
-export function within(promise, ms, what) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: nothing after ${ms} ms`)), ms);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
 
 /** One connection as the checks see it; each peer fills it from its own events. */
 export class Line {

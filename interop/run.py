@@ -8,7 +8,7 @@ of one (`bun`, `bun/client`). --control runs the peers' clients against npm ws i
 the peer's or the check's fault.
 
 Needs, besides a Rust toolchain: `npm ci` in this folder; a Python with requirements.txt; Debian's golang-go,
-golang-github-gorilla-websocket-dev, libuv1 (socketify's loop), chromium, firefox-esr, openssl.
+golang-github-gorilla-websocket-dev, libuv1 (socketify's loop), chromium, curl, firefox-esr, openssl.
 """
 
 import argparse
@@ -24,6 +24,8 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import suites
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -287,7 +289,7 @@ class Run:
             program.kill()
         reported = set()
         for line in program.out:
-            if match := re.fullmatch(r"(ok|FAIL|skip) ([a-z0-9-]+)(?:: (.*))?", line):
+            if match := re.fullmatch(r"(ok|FAIL|skip) ([a-z0-9/-]+)(?:: (.*))?", line):
                 reported.add(match[2])
                 self.report(match[1], prefix + match[2], match[3] or "")
         for name in expected:
@@ -473,7 +475,7 @@ def main() -> int:
     options.python = options.python or (str(venv) if venv.exists() else sys.executable)
     with tempfile.TemporaryDirectory(prefix="taiwa-interop-") as scratch:
         all_peers = peers(options.python, Path(scratch))
-        all_names = [name for peer in all_peers for name in names(peer)]
+        all_names = [name for peer in all_peers for name in names(peer)] + suites.names()
         if options.list:
             print("\n".join(all_names))
             return 0
@@ -488,6 +490,7 @@ def main() -> int:
         run = Run(options, Path(scratch))
         for peer in all_peers:
             run.peer(peer)
+        suites.check(run)
     print(", ".join(f"{count} {verdict}" for verdict, count in run.counts.items()), file=sys.stderr)
     return 1 if run.counts["FAIL"] or not run.counts["ok"] else 0
 

@@ -15,6 +15,7 @@ use crate::{
 /// Debian's packages, and what each is for.
 const DEBIAN: &[(&str, &str)] = &[
     ("chromium", "a browser"),
+    ("curl", "a client of event streams"),
     ("firefox-esr", "another browser"),
     ("fonts-dejavu-core", "letters for the browsers"),
     ("golang-go", "the compiler of gorilla's peer"),

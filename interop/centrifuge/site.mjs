@@ -1,0 +1,32 @@
+// The servers of the Centrifuge checks, one for each kind of client, and what the checks may do to them.
+import { Proxy, Site, token } from '../site.mjs';
+import { NAMESPACES } from './checks.mjs';
+import { KINDS } from './clients.mjs';
+
+/** Starts a server with a proxy in front of it for each kind of client: checks of one kind must not cut another's. */
+export async function openAll(taiwa, flags = []) {
+  const toml = `[dialects.centrifuge]\nping_every = "1s"\n${NAMESPACES}`;
+  const open = async (kind) => {
+    const site = await Site.start(taiwa, toml, flags);
+    const proxy = await Proxy.before(site);
+    return { kind, site, proxy, control: controls(site, proxy) };
+  };
+  return Promise.all(Object.keys(KINDS).map(open));
+}
+
+function controls(site, proxy) {
+  const all = {
+    cut: () => proxy.cut(),
+    shut: () => proxy.shut(),
+    open: () => proxy.open(),
+    restart: () => site.restart(),
+    token: (claims) => token(claims),
+    api: (method, body) => site.api(method, body),
+  };
+  return async (name, ...given) => all[name](...given);
+}
+
+/** Prints under the name of a kind. */
+export function printUnder(kind) {
+  return (line) => console.log(line.replace(' ', ` ${kind}/`));
+}

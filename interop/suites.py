@@ -1,0 +1,75 @@
+"""The checks of run.py in which clients of the hub meet: which there are, what runs them, what each needs.
+
+A suite is a program that starts `taiwa serve` by itself, as often and with whatever settings it likes.
+"""
+
+import shutil
+from dataclasses import dataclass
+
+NODE = shutil.which("node") or "node"
+NPM = ("node_modules/centrifuge", "node_modules/eventsource")
+
+KINDS = "json-websocket json-stream json-sse protobuf-websocket protobuf-stream".split()
+# What a client of each kind proves; interop/centrifuge/checks.mjs and admitted.mjs have them.
+OF_A_KIND = (
+    "connect publish many-at-once history presence join-leave no-answer recovery positioned in-mid-flow gap cache delta "
+    "pings restart ends-well"
+).split()
+OF_EVENTS = "hears several resume several-resume in-mid-flow gap last refused restart ends-well".split()
+OF_CURL = "curl-events curl-lines curl-polls curl-refused".split()
+MEMBERS = ["plain", "events", "objects"] + KINDS
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A program that prints a verdict on each of its checks; it is given the paths of `taiwa` and of a Python."""
+
+    prefix: str
+    needs: tuple[str, ...]
+    command: tuple[str, ...]
+    checks: tuple[str, ...]
+    seconds: float
+
+    def names(self) -> list[str]:
+        return [self.prefix + check for check in self.checks]
+
+
+SUITES = (
+    Suite(
+        "centrifuge/node/", NPM, (NODE, "centrifuge/node.mjs"),
+        tuple(f"{kind}/{check}" for kind in KINDS for check in OF_A_KIND), 180,
+    ),
+    Suite(
+        "centrifuge/chromium/", NPM + ("/usr/bin/chromium",), (NODE, "centrifuge/chromium.mjs"),
+        tuple(f"{kind}/{check}" for kind in KINDS for check in OF_A_KIND), 240,
+    ),
+    Suite(
+        "eventsource/node/", NPM + ("curl",), (NODE, "eventsource/node.mjs"), tuple(OF_CURL + OF_EVENTS), 180,
+    ),
+    Suite(
+        "eventsource/chromium/", NPM + ("/usr/bin/chromium",), (NODE, "eventsource/chromium.mjs"), tuple(OF_EVENTS), 240,
+    ),
+    Suite(
+        "together/", NPM + ("curl", "/usr/bin/chromium", "/usr/bin/firefox-esr", "py:centrifuge"),
+        (NODE, "together/run.mjs"),
+        ("table", *(f"{where}-{member}" for where in ("node", "chromium", "firefox") for member in MEMBERS))
+        + ("curl-events", "curl-objects", "curl-lines", "python-json", "python-protobuf", "ends-well"), 240,
+    ),
+)
+
+
+def names() -> list[str]:
+    return [name for suite in SUITES for name in suite.names()]
+
+
+def check(run):
+    """Runs the suites that are wanted. There is no control: nothing else has such a hub."""
+    for suite in SUITES:
+        if run.options.control or not any(run.wanted(name) for name in suite.names()):
+            continue
+        if missing := run.lacks(suite):
+            for name in suite.names():
+                run.report("FAIL", name, missing)
+        else:
+            command = suite.command + (run.options.taiwa, run.options.python)
+            run.script(suite.prefix, list(suite.checks), command, suite.seconds)

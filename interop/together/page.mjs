@@ -1,0 +1,17 @@
+// The members of a browser, driven from outside: join, say, hear.
+import * as json from '/node_modules/centrifuge/build/index.mjs';
+import * as protobuf from '/node_modules/centrifuge/build/protobuf/index.mjs';
+
+import * as crowd from './members.mjs';
+
+let members;
+
+export async function join({ http, channel }) {
+  const { EventSource, WebSocket } = window;
+  const packages = { json, protobuf };
+  members = await crowd.join({ EventSource, WebSocket, packages, environment: {}, http, channel });
+  return Object.keys(members);
+}
+
+export const say = ({ name, payload }) => members[name].say(payload).then(() => {});
+export const heard = () => Object.fromEntries(Object.entries(members).map(([name, it]) => [name, it.heard()]));

@@ -1,0 +1,140 @@
+// Clients of all kinds in ONE channel of a `taiwa serve` without configuration: text, JSON and binary said by many of
+// them, and what each hears compared with the table in ARCHITECTURE.md.
+//
+//   node together/run.mjs TAIWA PYTHON
+//
+// prints `ok NAME` or `FAIL NAME: why`, one line a member.
+import * as json from 'centrifuge';
+import * as protobuf from 'centrifuge/build/protobuf';
+import { EventSource } from 'eventsource';
+import { WebSocket as UndiciWebSocket } from 'undici';
+import { WebSocket } from 'ws';
+
+import { launch as launchChromium } from '../chromium/launch.mjs';
+import { launch as launchFirefox } from '../firefox/launch.mjs';
+import { servePages } from '../pages.mjs';
+import { Site } from '../site.mjs';
+import { runAll, same, until } from '../words.mjs';
+import { join } from './members.mjs';
+import { curl, python, readEvents, readLines, readObjects } from './programs.mjs';
+import { readTables } from './table.mjs';
+
+const CHANNEL = 'together';
+const [taiwa, interpreter] = process.argv.slice(2);
+
+const bytesOf = (text) => Array.from(Buffer.from(text));
+const text = (it) => ({ kind: 'Text', text: it, bytes: bytesOf(it) });
+const binary = (...bytes) => ({ kind: 'Binary', bytes });
+const jsonText = (it) => ({ kind: 'Json', text: it, bytes: bytesOf(it), value: JSON.parse(it) });
+const jsonOf = (value) => jsonText(JSON.stringify(value));
+
+/** What is said, and by whom. */
+const SAID = [
+  ['node-plain', text('対話 "は"\n二人 𠮷 \\ から')],
+  ['node-plain', text('ends\r\nof\rlines\n')],
+  ['node-plain', text('{"looks": "like JSON"}')],
+  ['node-plain', text('')],
+  ['node-plain', binary(0, 255, 16, 128)],
+  ['node-plain', binary()],
+  ['node-plain', binary(...bytesOf('{"bytes":"like JSON"}'))],
+  ['node-json-websocket', jsonOf({ 対話: ['a"b\\', null, -1.5e-7, { '': [] }], long: 'x'.repeat(70_000) })],
+  ['node-json-stream', jsonOf('only a string')],
+  ['node-json-sse', jsonOf(null)],
+  ['node-protobuf-websocket', jsonText('{ "spread":\n [1,\n 2.50] }')],
+  ['node-protobuf-websocket', binary(1, 2, 3, 254)],
+  ['node-protobuf-stream', binary(...bytesOf('no JSON'))],
+  ['node-protobuf-stream', jsonText('[true]')],
+  ['chromium-plain', text('ページから')],
+  ['chromium-plain', binary(200, 201)],
+  ['chromium-json-websocket', jsonOf({ page: 1 })],
+  ['chromium-protobuf-stream', binary(9, 0, 9)],
+  ['chromium-json-sse', jsonOf([1, 'sse'])],
+  ['firefox-plain', text('火狐')],
+  ['firefox-plain', binary(42)],
+  ['firefox-json-stream', jsonOf({ page: 2 })],
+  ['firefox-protobuf-websocket', jsonText(' 7 ')],
+  // As Python writes it: the bytes go through as they are.
+  ['python-json', jsonText('{"python": "\\u5bfe\\u8a71"}')],
+  ['python-protobuf', jsonText('{"python": "bytes"}')],
+  ['python-protobuf', binary(0, 1, 0)],
+  ['node-plain', text('the last')],
+];
+
+/** Which row of the table a member is told by. */
+function row(name) {
+  if (name.endsWith('-plain')) return 'plain';
+  if (name.endsWith('-events')) return 'sse, raw';
+  if (/-(objects|lines)$/.test(name)) return 'sse, objects and lines';
+  return name.includes('-json') ? 'centrifuge, JSON' : 'centrifuge, Protocol Buffers';
+}
+
+async function joinInNode(site) {
+  const environment = { websocket: WebSocket, eventsource: EventSource, fetch, readableStream: ReadableStream };
+  const packages = { json, protobuf };
+  const here = { EventSource, WebSocket: UndiciWebSocket, packages, environment, http: site.http, channel: CHANNEL };
+  return prefixed('node', await join(here));
+}
+
+/** The members of a page; what they heard is fetched by `listen`. */
+async function joinInPage(word, page, origin, site) {
+  await page.goto(origin);
+  const names = await page.evaluate(async (it) => {
+    window.crowd = await import('/together/page.mjs');
+    return window.crowd.join(it);
+  }, { http: site.http, channel: CHANNEL });
+  let heard = {};
+  const listen = async () => (heard = await page.evaluate(() => window.crowd.heard()));
+  const members = names.map((name) => [
+    name,
+    { listen, heard: () => heard[name] ?? [], say: (payload) => page.evaluate((it) => window.crowd.say(it), { name, payload }) },
+  ]);
+  return prefixed(word, Object.fromEntries(members));
+}
+
+async function joinAsPrograms(site) {
+  const at = `${site.http}/sse/${CHANNEL}`;
+  return {
+    'curl-events': await curl(at, 'text/event-stream', readEvents),
+    'curl-objects': await curl(`${at}?format=json`, 'text/event-stream', readObjects),
+    'curl-lines': await curl(at, 'application/x-ndjson', readLines),
+    'python-json': await python(interpreter, site.ws, CHANNEL, 'json'),
+    'python-protobuf': await python(interpreter, site.ws, CHANNEL, 'protobuf'),
+  };
+}
+
+function prefixed(word, members) {
+  return Object.fromEntries(Object.entries(members).map(([name, it]) => [`${word}-${name}`, it]));
+}
+
+const pages = await servePages();
+const site = await Site.start(taiwa, '', ['--origin', pages.origin]);
+const [chromium, firefox] = await Promise.all([launchChromium(), launchFirefox()]);
+const all = await Promise.all([
+  joinInNode(site),
+  joinInPage('chromium', await chromium.newPage(), pages.origin, site),
+  joinInPage('firefox', await firefox.newPage(), pages.origin, site),
+  joinAsPrograms(site),
+]);
+const members = Object.assign({}, ...all);
+for (const [who, payload] of SAID) await members[who].say(payload);
+
+let means;
+const check = (name) => async () => {
+  const { heard, listen } = members[name];
+  await until(`${SAID.length} publications, ${heard().length} now`, async () => {
+    await listen?.();
+    return heard().length >= SAID.length;
+  });
+  heard().forEach((it, n) => same(it, means(row(name), SAID[n][1]), `${n + 1}, by ${SAID[n][0]}`));
+  same(heard().length, SAID.length, 'publications');
+};
+await runAll({
+  async table() {
+    means = readTables();
+  },
+  ...Object.fromEntries(Object.keys(members).map((name) => [name, check(name)])),
+  'ends-well': () => site.finish(),
+});
+for (const { end } of Object.values(members)) end?.();
+await Promise.race([Promise.all([chromium.close(), firefox.close()]), new Promise((resolve) => setTimeout(resolve, 5_000))]);
+process.exit(0);
