@@ -91,12 +91,9 @@ impl Shard {
                 return;
             }
         }
-        let answer = match (seat, answer) {
-            (Some(seat), Ok(Answer::Disconnect(why))) => {
-                return self.send_away(seat, why, now, out);
-            }
-            (_, answer) => answer,
-        };
+        if let (Some(seat), Ok(Answer::Disconnect(why))) = (seat, &answer) {
+            return self.send_away(seat, why.clone(), now, out);
+        }
         match waiting {
             Waiting::Admission { asker, link, connect } => {
                 self.admitted(asker, link, *connect, answer, now, out);

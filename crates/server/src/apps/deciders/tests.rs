@@ -104,8 +104,9 @@ async fn without_keys_or_before_tokens_the_webhook_sees_the_token() {
         assert_eq!(admission.user, Some(User::from("bob")));
         assert_eq!(names(&admission), ["#bob"]);
         assert_eq!(data(&peer)["token"], "opaque");
+        let bob = Client { user: Some(User::from("bob")), ..Client::clone(&ada()) };
         let token = Some("fresh".into());
-        admitted(&deciders, Question::Refresh { who: ada(), token }).await;
+        admitted(&deciders, Question::Refresh { who: Arc::new(bob), token }).await;
         assert_eq!(data(&peer)["token"], "fresh");
     }
 }

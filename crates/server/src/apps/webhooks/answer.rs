@@ -54,8 +54,15 @@ pub(super) fn read(body: &[u8], question: &Question) -> Result<Result<Answer, Re
 
 fn granted(result: &RawValue, question: &Question) -> Result<Answer, Nonsense> {
     Ok(match question {
-        Question::Connect { .. } | Question::Refresh { .. } => {
-            Answer::Admission(Box::new(admission(parse(result)?)?))
+        Question::Connect { .. } => Answer::Admission(Box::new(admission(parse(result)?)?)),
+        Question::Refresh { who, .. } => {
+            let fields: AdmissionFields<'_> = parse(result)?;
+            let named = fields.user.is_some();
+            let admission = admission(fields)?;
+            if named && admission.user != who.user {
+                return Err("another user than the session's".into());
+            }
+            Answer::Admission(Box::new(Admission { user: who.user.clone(), ..admission }))
         }
         Question::Subscribe { .. } => {
             Answer::Authorization(Box::new(authorization(parse(result)?)?))

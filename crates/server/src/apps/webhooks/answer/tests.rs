@@ -53,6 +53,10 @@ fn a_client_is_let_in_as_the_documentation_says() {
         panic!("an admission")
     };
     assert_eq!(admission.user, Some(User::from("ada")));
+    let Answer::Admission(admission) = granted(Kind::Refresh, r#"{"result":{}}"#) else {
+        panic!("an admission")
+    };
+    assert_eq!(admission.user, Some(User::from("ada")), "who is not named is the same");
     let Answer::Admission(nobody) = granted(Kind::Connect, r#"{"result":{"user":""}}"#) else {
         panic!("an admission")
     };
@@ -196,6 +200,8 @@ fn what_has_another_form_is_no_answer() {
         (Kind::Connect, r#"{"result":{"expires_in":-1}}"#),
         (Kind::Connect, r#"{"result":{"channels":{"":{}}}}"#),
         (Kind::Connect, r#"{"result":{"channels":["news"]}}"#),
+        (Kind::Refresh, r#"{"result":{"user":"bob"}}"#),
+        (Kind::Refresh, r#"{"result":{"user":""}}"#),
         (Kind::Subscribe, r#"{"result":{"user":"ada"}}"#),
         (Kind::Publish, r#"{"result":{"channel":"elsewhere"}}"#),
         (Kind::Publish, r#"{"result":{"tags":{"a":1}}}"#),
