@@ -13,6 +13,7 @@ KINDS = "json-websocket json-stream json-sse protobuf-websocket protobuf-stream"
 # What a client of each kind proves; interop/centrifuge/checks.mjs and admitted.mjs have them.
 OF_A_KIND = (
     "connect publish many-at-once history presence join-leave no-answer recovery positioned in-mid-flow gap cache delta "
+    "token wrong-token expired-token refresh sub-refresh sub-token server-side rpc send filter sent-away "
     "pings restart ends-well"
 ).split()
 OF_EVENTS = "hears several resume several-resume in-mid-flow gap last refused restart ends-well".split()

@@ -1,6 +1,6 @@
 // What a client of npm `centrifuge` proves against taiwa, whatever its kind: the same checks run in Node and in a page.
 import { fails, holds, same, until } from '../words.mjs';
-import { admitted } from './admitted.mjs';
+import { admitted, refreshed } from './admitted.mjs';
 import { Clients } from './clients.mjs';
 
 /** Publications with all that JSON has, and characters of every length. */
@@ -288,7 +288,7 @@ export async function checksOf({ kind, packages, environment, near, far, control
   // It lives while all others run, and complains if no ping comes in time.
   const resting = new Clients(kind, packages, environment);
   const pinged = { client: await resting.connect(far, { maxServerPingDelay: 1_000 }), since: Date.now() };
-  const given = { near, far, control, pinged };
+  const given = { near, far, control, pinged, refreshed: await refreshed(resting, { far, control }) };
   const checks = {
     ...meeting(clients, given),
     ...returning(clients, given),

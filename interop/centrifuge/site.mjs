@@ -1,26 +1,40 @@
 // The servers of the Centrifuge checks, one for each kind of client, and what the checks may do to them.
-import { Proxy, Site, token } from '../site.mjs';
+import { Proxy, Site, TOKEN_SECRET, token } from '../site.mjs';
+import { ADMITTED_NAMESPACES } from './admitted.mjs';
+import { startBackend } from './backend.mjs';
 import { NAMESPACES } from './checks.mjs';
 import { KINDS } from './clients.mjs';
 
 /** Starts a server with a proxy in front of it for each kind of client: checks of one kind must not cut another's. */
 export async function openAll(taiwa, flags = []) {
-  const toml = `[dialects.centrifuge]\nping_every = "1s"\n${NAMESPACES}`;
+  const backend = await startBackend();
+  const toml = `
+[auth.jwt]
+secrets = ["${TOKEN_SECRET}"]
+
+[times]
+expiry_grace = "10s"
+
+[dialects.centrifuge]
+ping_every = "1s"
+
+${backend.toml}${NAMESPACES}${ADMITTED_NAMESPACES}`;
   const open = async (kind) => {
     const site = await Site.start(taiwa, toml, flags);
     const proxy = await Proxy.before(site);
-    return { kind, site, proxy, control: controls(site, proxy) };
+    return { kind, site, proxy, control: controls(site, proxy, backend) };
   };
   return Promise.all(Object.keys(KINDS).map(open));
 }
 
-function controls(site, proxy) {
+function controls(site, proxy, backend) {
   const all = {
     cut: () => proxy.cut(),
     shut: () => proxy.shut(),
     open: () => proxy.open(),
     restart: () => site.restart(),
-    token: (claims) => token(claims),
+    token: (...given) => token(...given),
+    told: () => backend.told,
     api: (method, body) => site.api(method, body),
   };
   return async (name, ...given) => all[name](...given);
