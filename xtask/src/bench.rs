@@ -50,7 +50,7 @@ fn build(workspace: &Workspace) -> Result<(), String> {
 fn measure(workspace: &Workspace, args: &[&str]) -> Result<(), String> {
     let built = target(workspace).join("release");
     let bench = workspace.root.join("bench");
-    let whole = !args.iter().any(|it| ["--quick", "--only"].contains(it));
+    let whole = !args.iter().any(|it| ["--quick", "--only", "--server"].contains(it));
     let results = if whole { bench.join("results") } else { target(workspace).join("results") };
     let mut command = Command::new(built.join("bench-load"));
     command.current_dir(&workspace.root);

@@ -2,18 +2,23 @@
 //! comes back and writes what it found; `cargo xtask bench` builds what it needs and starts it.
 
 mod clients;
+mod crowd;
 mod fan_out;
 mod handshake;
 mod large;
 mod machine;
 mod noise;
 mod options;
+mod publish;
 mod report;
+mod resume;
 mod rivals;
 mod rounds;
 mod rows;
 mod server;
+mod sessions;
 mod summary;
+mod tongue;
 mod wire;
 
 use std::{
@@ -35,11 +40,21 @@ use signal_hook::{
 };
 
 /// What the row with the most connections needs, and some more.
-const OPEN_FILES_MIN: u64 = 10_100;
+const OPEN_FILES_MIN: u64 = 16_000;
 /// How long we look who else was busy at the end.
 const LOOK_BACK: Duration = Duration::ZERO;
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.first().is_some_and(|it| it == sessions::HOLD) {
+        return match sessions::hold(&words[1..]) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("bench: {why}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let options = match Options::from_environment() {
         Ok(options) => options,
         Err(why) => {

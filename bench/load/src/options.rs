@@ -5,15 +5,16 @@ use std::{env, path::PathBuf, time::Duration};
 use crate::rows::{ROWS, Row};
 
 pub(crate) const USAGE: &str = "\
-usage: cargo xtask bench [--rounds N] [--quick] [--only ROW].. [--wait-quiet SECONDS]
+usage: cargo xtask bench [--rounds N] [--quick] [--only ROW].. [--server NAME].. [--wait-quiet SECONDS]
 
   --rounds N     visit every server N times in each row; 7 unless told
   --quick        one round of short visits: proves that all works, measures nothing
   --only ROW     only this row: echo-16, echo-16k, echo-1m, handshakes, idle, fan-out, fan-out-deflate, take-1g,
-                 give-1g
+                 give-1g, publish-1k, publish-1k-x16, publish-10k, publish-10k-x16, resume, sessions, newcomers
+  --server NAME  only this server; more may be named
   --wait-quiet S wait at most S seconds until others leave the machine alone; 60 unless told
 
-Only a run of all rows that is not quick is written into bench/results/.";
+Only a run of all rows and servers that is not quick is written into bench/results/.";
 
 const ROUNDS: usize = 7;
 const QUIET_MAX: Duration = Duration::from_secs(60);
@@ -23,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) quick: bool,
     pub(crate) rows: Vec<Row>,
+    /// The servers that take part, if not all.
+    pub(crate) only_servers: Vec<String>,
     pub(crate) quiet_max: Duration,
     /// Where the servers are that the bench's own workspace builds.
     pub(crate) servers: PathBuf,
@@ -43,6 +46,7 @@ impl Options {
             rounds: ROUNDS,
             quick: false,
             rows: vec![],
+            only_servers: vec![],
             quiet_max: QUIET_MAX,
             servers: PathBuf::new(),
             taiwa: PathBuf::new(),
@@ -81,6 +85,11 @@ impl Options {
                     let row = ROWS.iter().find(|it| it.name == name);
                     options.rows.push(*row.ok_or(format!("there is no row {name}"))?);
                     options.command += &format!(" --only {name}");
+                }
+                "--server" => {
+                    let name = value()?;
+                    options.only_servers.push(name.clone());
+                    options.command += &format!(" --server {name:?}");
                 }
                 _ => return Err(format!("{word} is not known")),
             }

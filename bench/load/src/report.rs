@@ -115,6 +115,17 @@ impl Report<'_> {
         self.servers.iter().filter_map(move |it| Some((it.name, (it.refuses)(task)?)))
     }
 
+    fn absent_by_reason(&self, row: &Row) -> Vec<(&str, Vec<&str>)> {
+        let mut reasons: Vec<(&str, Vec<&str>)> = vec![];
+        for (server, why) in self.absent(row) {
+            match reasons.iter_mut().find(|(it, _)| *it == why) {
+                Some((_, servers)) => servers.push(server),
+                None => reasons.push((why, vec![server])),
+            }
+        }
+        reasons
+    }
+
     fn readme(&self, date: &str) -> String {
         let mut page = format!(
             "# Results of {date}\n\n\
@@ -141,11 +152,12 @@ impl Report<'_> {
                 self.others.1 * 100.0
             );
         }
-        page += "\nEach figure is the median of all rounds, with the least and the greatest. Less is better, save for the \
+        page += "\nEach figure is the median of its rounds, with the least and the greatest. Less is better, save for the \
                  rate.\nThe ratio is paired: the figure divided by the best rival's in the same round. \
                  Ratios between 0.9 and 1.1 are a tie.\nGrowth is the peak of the resident memory, less what was \
-                 resident when a small message had gone through; the worst round.\n\n\
-                 | row | server | figure | ratio to the best rival | per second | p50 µs | p99 µs | growth |\n\
+                 resident when a small message had gone through; the worst round. Rows with thousands of clients are measured in three of \
+                 the rounds.\n\n\
+                 | row | server | figure | ratio to the best rival | per second | p50 µs | p99 µs | beside |\n\
                  |---|---|--:|--:|--:|--:|--:|--:|\n";
         for (at, row) in self.options.rows.iter().enumerate() {
             let (summaries, _) = summary::of_row(at, row, self.servers, self.visits);
@@ -154,8 +166,9 @@ impl Report<'_> {
                 let _ = writeln!(page, "{}", self.line(&first, summary));
                 first.clear();
             }
-            for (server, why) in self.absent(row) {
-                let _ = writeln!(page, "|  | {server} | – ({why}) | – | – | – | – | – |");
+            for (why, servers) in self.absent_by_reason(row) {
+                let _ =
+                    writeln!(page, "|  | {} | – ({why}) | – | – | – | – | – |", servers.join("; "));
             }
         }
         page += "\nVersions: ";
@@ -189,7 +202,11 @@ impl Report<'_> {
             median(summary.per_second),
             median(summary.latency_us_p50),
             median(summary.latency_us_p99),
-            summary.peak_growth_bytes.map_or("–".to_owned(), |it| bytes(it.max)),
+            match (summary.peak_growth_bytes, summary.last_is_back_ms) {
+                (Some(growth), _) => format!("{} of growth", bytes(growth.max)),
+                (None, Some(last)) => format!("{} ms until all are back", number(last.median)),
+                (None, None) => "–".into(),
+            },
         )
     }
 }

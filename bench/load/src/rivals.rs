@@ -6,66 +6,112 @@ use std::{
     process::Command,
 };
 
+use serde_json::Value;
+
 use crate::{
     options::Options,
     server::{Server, Task},
+    tongue::Tongue,
 };
+
+const NO_CHANNELS: &str = "it has no channels";
+const LIBRARIES: &str = "the row is about libraries";
+const CHANNELS_ALONE: &str = "it takes part for its channels alone";
 
 /// Returns all servers.
 ///
 /// # Errors
 /// One is not installed: a table without a rival is a defect.
 pub(crate) fn all(options: &Options) -> Result<Vec<Server>, String> {
-    let lock = options.bench.join("Cargo.lock");
-    let lock = fs::read_to_string(lock).map_err(|it| format!("Cargo.lock: {it}"))?;
-    let built = |name: &str| options.servers.join(format!("bench-{name}"));
-    let locked = |name: &str| {
-        locked_version(&lock, name).ok_or(format!("{name} is not in bench/Cargo.lock"))
-    };
-    let rival = |name, krate: &str, program: &str, args: &[&str]| {
-        Ok::<Server, String>(Server {
-            name,
-            version: format!("{krate} {}", locked(krate)?),
-            ours: false,
-            path: "/",
-            program: built(program),
-            args: args.iter().map(ToString::to_string).collect(),
-            refuses: |task| (task == Task::FanOutDeflate).then_some("it has no permessage-deflate"),
-        })
-    };
-    let ours = |name, program| Server {
-        name,
-        version: format!("taiwa {}", options.taiwa_version),
-        ours: true,
-        path: "/",
-        program,
-        args: vec![],
-        refuses: |_| None,
-    };
-    let serve = Server {
-        path: "/echo",
-        args: ["serve", "--listen", "127.0.0.1:0"].map(str::to_owned).into(),
-        refuses: |task| (task != Task::Echo).then_some("the row is about libraries"),
-        ..ours("taiwa serve", options.taiwa.clone())
-    };
-    let servers = vec![
-        ours("taiwa", built("taiwa")),
-        serve,
-        rival("fastwebsockets", "fastwebsockets", "fastwebsockets", &[])?,
-        rival("tokio-tungstenite", "tokio-tungstenite", "tokio-tungstenite", &[])?,
-        rival(
-            "tokio-tungstenite, 4 KiB",
-            "tokio-tungstenite",
-            "tokio-tungstenite",
-            &["--read-buffer=4096"],
-        )?,
-        rival("tokio-websockets", "tokio-websockets", "tokio-websockets", &[])?,
-        bun(&options.bench)?,
-    ];
+    let mut servers = ours(options);
+    servers.extend(crates(options)?);
+    servers.push(bun(&options.bench)?);
+    servers.extend(node(&options.bench)?);
+    servers.retain(|it| {
+        options.only_servers.is_empty() || options.only_servers.iter().any(|name| name == it.name)
+    });
     match servers.iter().find(|it| !it.program.is_file()) {
         Some(server) => Err(format!("{} is not built", server.name)),
         None => Ok(servers),
     }
+}
+
+fn ours(options: &Options) -> Vec<Server> {
+    let library = Server {
+        name: "taiwa",
+        version: format!("taiwa {}", options.taiwa_version),
+        ours: true,
+        path: "/",
+        tongue: Tongue::Plain,
+        program: options.servers.join("bench-taiwa"),
+        args: vec![],
+        wants_task: true,
+        refuses: |task| has_channels(task).then_some(NO_CHANNELS),
+    };
+    // One client publishes more here than any is to on a server of strangers, and there are more of them.
+    let args = "serve --listen 127.0.0.1:0 --connections-max 19000 --set limits.session.command_rate=off \
+                --set limits.session.publish_rate=off";
+    let serve = Server {
+        name: "taiwa serve",
+        path: "/echo",
+        program: options.taiwa.clone(),
+        args: args.split_whitespace().map(str::to_owned).collect(),
+        wants_task: false,
+        refuses: |task| match task {
+            Task::Echo | Task::Publish => None,
+            Task::Resume => Some("plain clients don't ask for what they missed"),
+            _ => Some(LIBRARIES),
+        },
+        ..library.clone()
+    };
+    let centrifuge = Server {
+        name: "taiwa serve, centrifuge",
+        tongue: Tongue::Centrifuge,
+        refuses: |task| match task {
+            Task::Publish | Task::Resume => None,
+            Task::Echo => Some("nothing is echoed in this dialect"),
+            _ => Some(LIBRARIES),
+        },
+        ..serve.clone()
+    };
+    vec![library, serve, centrifuge]
+}
+
+fn has_channels(task: Task) -> bool {
+    matches!(task, Task::Publish | Task::Resume)
+}
+
+/// The rivals that this workspace builds.
+fn crates(options: &Options) -> Result<Vec<Server>, String> {
+    let lock = options.bench.join("Cargo.lock");
+    let lock = fs::read_to_string(lock).map_err(|it| format!("Cargo.lock: {it}"))?;
+    let rival = |name, krate: &str, args: &[&str]| {
+        let version =
+            locked_version(&lock, krate).ok_or(format!("{krate} is not in bench/Cargo.lock"))?;
+        Ok(Server {
+            name,
+            version: format!("{krate} {version}"),
+            ours: false,
+            path: "/",
+            tongue: Tongue::Plain,
+            program: options.servers.join(format!("bench-{krate}")),
+            args: args.iter().map(ToString::to_string).collect(),
+            wants_task: true,
+            refuses: |task| match task {
+                Task::FanOutDeflate => Some("it has no permessage-deflate"),
+                task => has_channels(task).then_some(NO_CHANNELS),
+            },
+        })
+    };
+    let small = &["--read-buffer=4096"];
+    [
+        rival("fastwebsockets", "fastwebsockets", &[]),
+        rival("tokio-tungstenite", "tokio-tungstenite", &[]),
+        rival("tokio-tungstenite, 4 KiB", "tokio-tungstenite", small),
+        rival("tokio-websockets", "tokio-websockets", &[]),
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// The program of the package `bun` lies in another package, of which npm installs the one that fits this machine;
@@ -83,18 +129,60 @@ fn bun(bench: &Path) -> Result<Server, String> {
     let mut answering = programs.filter_map(answering);
     let (program, version) =
         answering.next().ok_or("bun is not installed, or does not run here")?;
-    let script = bench.join("servers/bun/server.mjs").to_string_lossy().into_owned();
     Ok(Server {
         name: "bun",
         version: format!("bun {version}"),
         ours: false,
         path: "/",
+        tongue: Tongue::Plain,
         program,
-        args: vec![script],
-        refuses: |_| None,
+        args: vec![script(bench, "bun")],
+        wants_task: true,
+        refuses: |task| (task == Task::Resume).then_some("it keeps nothing for who comes back"),
     })
 }
 
+/// The servers that node runs.
+fn node(bench: &Path) -> Result<[Server; 2], String> {
+    // The program itself: some are found through a script of theirs.
+    let output = Command::new("node").args(["-p", "process.execPath"]).output();
+    let output = output.map_err(|it| format!("node does not run: {it}"))?;
+    let program = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let version = |package: &str| {
+        let json = bench.join("node_modules").join(package).join("package.json");
+        let json = fs::read(json).map_err(|it| format!("{package} is not installed: {it}"))?;
+        let json: Value = serde_json::from_slice(&json).map_err(|it| it.to_string())?;
+        Ok::<_, String>(format!("{package} {}", json["version"].as_str().unwrap_or("?")))
+    };
+    let ws = Server {
+        name: "ws",
+        version: version("ws")?,
+        ours: false,
+        path: "/",
+        tongue: Tongue::Plain,
+        program,
+        args: vec![script(bench, "ws")],
+        wants_task: true,
+        refuses: |task| match task {
+            Task::Publish => None,
+            Task::Resume => Some("it keeps nothing for who comes back"),
+            _ => Some(CHANNELS_ALONE),
+        },
+    };
+    let socket_io = Server {
+        name: "socket.io",
+        version: version("socket.io")?,
+        tongue: Tongue::SocketIo,
+        args: vec![script(bench, "socket.io")],
+        refuses: |task| (!has_channels(task)).then_some(CHANNELS_ALONE),
+        ..ws.clone()
+    };
+    Ok([ws, socket_io])
+}
+
+fn script(bench: &Path, server: &str) -> String {
+    bench.join("servers").join(server).join("server.mjs").to_string_lossy().into_owned()
+}
 fn locked_version(lock: &str, name: &str) -> Option<String> {
     let (_, rest) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
     Some(rest.split_once('"')?.0.into())

@@ -20,7 +20,7 @@ pub(crate) struct Visit {
     pub(crate) outcome: Result<Value, String>,
 }
 
-/// Visits every server in every row, `rounds` times.
+/// Visits every server in every row, `rounds` times, or as often as the row wants at most.
 ///
 /// # Errors
 /// Only if interrupted. A server that fails is a visit with an `Err`.
@@ -34,7 +34,7 @@ pub(crate) fn run(
 ) -> Result<Vec<Visit>, String> {
     let mut visits = vec![];
     for round in 0..rounds {
-        for (row_at, row) in rows.iter().enumerate() {
+        for (row_at, row) in rows.iter().enumerate().filter(|(_, it)| round < it.rounds_max) {
             for server_at in order(servers.len(), round) {
                 let server = &servers[server_at];
                 if (server.refuses)(row.task()).is_some() {
@@ -43,7 +43,7 @@ pub(crate) fn run(
                 // A fresh process each time: what one row made a server allocate is not the next row's.
                 let outcome = server
                     .start(row.task(), cores)
-                    .and_then(|running| row.visit(&running, server.path, effort, interrupted));
+                    .and_then(|running| row.visit(&running, server, effort, interrupted));
                 if interrupted.load(Ordering::Relaxed) {
                     return Err("interrupted".into());
                 }
@@ -57,7 +57,7 @@ pub(crate) fn run(
                     }
                     Err(why) => format!("FAILED: {why}"),
                 };
-                println!("{}/{rounds}  {:<11} {:<25} {figure}", round + 1, row.name, server.name);
+                println!("{}/{rounds}  {:<15} {:<25} {figure}", round + 1, row.name, server.name);
                 visits.push(Visit { row: row_at, server: server_at, round, outcome });
             }
         }

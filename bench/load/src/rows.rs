@@ -11,21 +11,26 @@ use serde_json::{Value, json};
 
 use crate::{
     clients::{Clients, Happened, Rest},
+    crowd::Crowd,
     fan_out,
     handshake::Compression,
     large::Line,
     machine::BusyTime,
     noise::Noise,
-    server::{Running, Task},
+    publish, resume,
+    server::{Running, Server, Task},
+    sessions,
 };
 
 /// Connections whose opening handshake may be under way at once: fewer than fit in a listener's backlog.
-const OPENING_MAX: usize = 64;
+pub(crate) const OPENING_MAX: usize = 64;
+/// The same where all come back at once.
+const STORMING_MAX: usize = 256;
 /// Messages outstanding at once over all idle connections.
 const IDLE_OUTSTANDING_MAX: usize = 64;
-const WARM_UP: Duration = Duration::from_millis(300);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(300);
 /// What a server may still do after the last message: return memory, for instance.
-const SETTLE: Duration = Duration::from_millis(500);
+pub(crate) const SETTLE: Duration = Duration::from_millis(500);
 const IDLE_MESSAGE_BYTES: usize = 16;
 const GIB: u64 = 1 << 30;
 /// What goes through before a large message is measured: as much as makes every buffer as large as it gets, where
@@ -39,6 +44,8 @@ pub(crate) struct Row {
     pub(crate) told: &'static str,
     kind: Kind,
     connections: usize,
+    /// It is measured in this many rounds at most: what takes long needs not be repeated as often.
+    pub(crate) rounds_max: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,57 +56,128 @@ enum Kind {
     FanOut { message_bytes: usize, compression: Compression },
     Take,
     Give,
+    Publish { burst: usize },
+    Resume,
+    Sessions,
+    Newcomers,
 }
 
-pub(crate) const ROWS: [Row; 9] = [
+const ALWAYS: usize = usize::MAX;
+/// Rounds of a row with thousands of clients.
+const SOME: usize = 3;
+
+pub(crate) const ROWS: [Row; 16] = [
     Row {
         name: "echo-16",
         told: "echo of 16 B, 64 connections",
         kind: Kind::Echo { message_bytes: 16 },
         connections: 64,
+        rounds_max: ALWAYS,
     },
     Row {
         name: "echo-16k",
         told: "echo of 16 KiB, 64 connections",
         kind: Kind::Echo { message_bytes: 16 << 10 },
         connections: 64,
+        rounds_max: ALWAYS,
     },
     Row {
         name: "echo-1m",
         told: "echo of 1 MiB, 4 connections",
         kind: Kind::Echo { message_bytes: 1 << 20 },
         connections: 4,
+        rounds_max: ALWAYS,
     },
     Row {
         name: "handshakes",
         told: "open and close, 64 at once",
         kind: Kind::Handshakes,
         connections: 64,
+        rounds_max: ALWAYS,
     },
-    Row { name: "idle", told: "10,000 idle connections", kind: Kind::Idle, connections: 10_000 },
+    Row {
+        name: "idle",
+        told: "10,000 idle connections",
+        kind: Kind::Idle,
+        connections: 10_000,
+        rounds_max: ALWAYS,
+    },
     Row {
         name: "fan-out",
         told: "512 B to 1,000 connections",
         kind: Kind::FanOut { message_bytes: 512, compression: Compression::None },
         connections: 1000,
+        rounds_max: ALWAYS,
     },
     Row {
         name: "fan-out-deflate",
         told: "512 B to 1,000 connections, compressed",
         kind: Kind::FanOut { message_bytes: 512, compression: Compression::Deflate },
         connections: 1000,
+        rounds_max: ALWAYS,
     },
     Row {
         name: "take-1g",
         told: "one message of 1 GiB, received; rate in MiB",
         kind: Kind::Take,
         connections: 1,
+        rounds_max: ALWAYS,
     },
     Row {
         name: "give-1g",
         told: "one message of 1 GiB, sent; rate in MiB",
         kind: Kind::Give,
         connections: 1,
+        rounds_max: ALWAYS,
+    },
+    Row {
+        name: "publish-1k",
+        told: "published to 1,000 subscribers",
+        kind: Kind::Publish { burst: 1 },
+        connections: 1000,
+        rounds_max: ALWAYS,
+    },
+    Row {
+        name: "publish-1k-x16",
+        told: "published to 1,000 subscribers, 16 at once",
+        kind: Kind::Publish { burst: 16 },
+        connections: 1000,
+        rounds_max: ALWAYS,
+    },
+    Row {
+        name: "publish-10k",
+        told: "published to 10,000 subscribers",
+        kind: Kind::Publish { burst: 1 },
+        connections: 10_000,
+        rounds_max: SOME,
+    },
+    Row {
+        name: "publish-10k-x16",
+        told: "published to 10,000 subscribers, 16 at once",
+        kind: Kind::Publish { burst: 16 },
+        connections: 10_000,
+        rounds_max: SOME,
+    },
+    Row {
+        name: "resume",
+        told: "10,000 sessions cut at once come back and miss nothing",
+        kind: Kind::Resume,
+        connections: 10_000,
+        rounds_max: SOME,
+    },
+    Row {
+        name: "sessions",
+        told: "10,000 sessions in two channels each",
+        kind: Kind::Sessions,
+        connections: 10_000,
+        rounds_max: SOME,
+    },
+    Row {
+        name: "newcomers",
+        told: "a newcomer's wait while 15,000 sessions end at once",
+        kind: Kind::Newcomers,
+        connections: 15_000,
+        rounds_max: SOME,
     },
 ];
 
@@ -121,6 +199,10 @@ impl Row {
             Kind::Idle => "bytes_per_connection",
             Kind::FanOut { .. } => "cpu_us_per_delivery",
             Kind::Take | Kind::Give => "cpu_ms_per_gib",
+            Kind::Publish { .. } => "cpu_us_per_delivery",
+            Kind::Resume => "cpu_us_per_session",
+            Kind::Sessions => "bytes_per_session",
+            Kind::Newcomers => "worst_wait_ms",
         }
     }
 
@@ -130,7 +212,10 @@ impl Row {
             Kind::Echo { .. } => "CPU µs per message",
             Kind::Handshakes => "CPU µs per connection",
             Kind::Idle => "bytes per connection",
-            Kind::FanOut { .. } => "CPU µs per delivered message",
+            Kind::FanOut { .. } | Kind::Publish { .. } => "CPU µs per delivered message",
+            Kind::Resume => "CPU µs per session",
+            Kind::Sessions => "bytes per session",
+            Kind::Newcomers => "ms at worst",
             Kind::Take | Kind::Give => "CPU ms per GiB",
         }
     }
@@ -143,6 +228,8 @@ impl Row {
             Kind::FanOut { compression: Compression::Deflate, .. } => Task::FanOutDeflate,
             Kind::Take => Task::Take,
             Kind::Give => Task::Give,
+            Kind::Publish { .. } | Kind::Sessions | Kind::Newcomers => Task::Publish,
+            Kind::Resume => Task::Resume,
         }
     }
 
@@ -150,13 +237,16 @@ impl Row {
     pub(crate) fn visit(
         &self,
         server: &Running,
-        path: &str,
+        who: &Server,
         effort: Effort,
         interrupted: &AtomicBool,
     ) -> Result<Value, String> {
+        let path = who.path;
         let clients = |message_bytes, compression| {
             Clients::new(path, server.port(), message_bytes, compression, interrupted)
         };
+        let crowd = || Crowd::new(who.tongue, server.port(), interrupted);
+        let many = self.connections / effort.divisor;
         let plain = |message_bytes| clients(message_bytes, Compression::None);
         match self.kind {
             Kind::Echo { message_bytes } => {
@@ -195,6 +285,10 @@ impl Row {
                 let mut line = Line::open(path, server.port(), interrupted)?;
                 large(server, GIB / effort.divisor as u64, |bytes| transfer(&mut line, bytes))
             }
+            Kind::Publish { burst } => publish::visit(&mut crowd()?, many, burst, effort, server),
+            Kind::Resume => resume::visit(&mut crowd()?, many, STORMING_MAX, server),
+            Kind::Sessions => sessions::memory(&mut crowd()?, many, server),
+            Kind::Newcomers => sessions::newcomers(who.tongue, many, server, interrupted),
         }
     }
 }
@@ -333,7 +427,7 @@ fn large(
 }
 
 /// A window of measurement that began when nothing was outstanding.
-struct Measure<'a> {
+pub(crate) struct Measure<'a> {
     server: &'a Running,
     start: Instant,
     cpu: Duration,
@@ -341,12 +435,12 @@ struct Measure<'a> {
 }
 
 impl<'a> Measure<'a> {
-    fn start(server: &'a Running) -> Result<Self, String> {
+    pub(crate) fn start(server: &'a Running) -> Result<Self, String> {
         Ok(Self { server, start: Instant::now(), cpu: server.cpu()?, busy: BusyTime::now(server)? })
     }
 
     /// Returns figures that explain, the seconds that passed, and the server's CPU seconds.
-    fn stop(self) -> Result<(Value, f64, f64), String> {
+    pub(crate) fn stop(self) -> Result<(Value, f64, f64), String> {
         let elapsed = self.start.elapsed().as_secs_f64();
         let cpu = (self.server.cpu()? - self.cpu).as_secs_f64();
         let busy = BusyTime::now(self.server)?;
@@ -358,7 +452,7 @@ impl<'a> Measure<'a> {
     }
 
     /// Counts the entries of `latency`, as what one and many of them are called.
-    fn stop_with_latency(
+    pub(crate) fn stop_with_latency(
         self,
         one: &str,
         many: &str,

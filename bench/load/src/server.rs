@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::machine::Cores;
+use crate::{machine::Cores, tongue::Tongue};
 
 const START_MAX: Duration = Duration::from_secs(10);
 
@@ -27,6 +27,10 @@ pub(crate) enum Task {
     Take,
     /// Answer a number with a message of that many bytes.
     Give,
+    /// Have channels.
+    Publish,
+    /// The same, and give who comes back what it missed.
+    Resume,
 }
 
 impl Task {
@@ -38,12 +42,14 @@ impl Task {
             Self::FanOutDeflate => Some("fan-out-deflate"),
             Self::Take => Some("take"),
             Self::Give => Some("give"),
+            Self::Publish => Some("publish"),
+            Self::Resume => Some("resume"),
         }
     }
 }
 
 /// A server that takes part.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     /// What it echoes with, version included.
@@ -51,8 +57,12 @@ pub(crate) struct Server {
     /// Ours are not among the rivals against which all are compared.
     pub(crate) ours: bool,
     pub(crate) path: &'static str,
+    /// What its clients speak where it has channels.
+    pub(crate) tongue: Tongue,
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<String>,
+    /// Whether it wants to be told its task by another one.
+    pub(crate) wants_task: bool,
     /// Why it does not do a task, if it does not.
     pub(crate) refuses: fn(Task) -> Option<&'static str>,
 }
@@ -68,7 +78,8 @@ impl Server {
     /// Starts it on the server's core and waits until it tells its port.
     pub(crate) fn start(&self, task: Task, cores: Cores) -> Result<Running, String> {
         let mut command = end_with_us(&self.program);
-        command.args(&self.args).args(task.argument()).stdin(Stdio::null());
+        command.args(&self.args).args(task.argument().filter(|_| self.wants_task));
+        command.stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         // Whatever colours or logs the user's own shell asks for must not cost one server more than another.
         command.env_remove("RUST_LOG").env("NO_COLOR", "1");

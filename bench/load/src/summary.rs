@@ -36,6 +36,7 @@ pub(crate) struct Summary {
     pub(crate) latency_us_p50: Option<Spread>,
     pub(crate) latency_us_p99: Option<Spread>,
     pub(crate) peak_growth_bytes: Option<Spread>,
+    pub(crate) last_is_back_ms: Option<Spread>,
     /// The visits that failed, and why the first of them did.
     pub(crate) failures: (usize, Option<String>),
 }
@@ -83,10 +84,12 @@ pub(crate) fn of_row(
         per_second: spread(server, "messages_per_second")
             .or_else(|| spread(server, "connections_per_second"))
             .or_else(|| spread(server, "deliveries_per_second"))
+            .or_else(|| spread(server, "sessions_per_second"))
             .or_else(|| spread(server, "mib_per_second")),
         latency_us_p50: spread(server, "latency_us_p50"),
         latency_us_p99: spread(server, "latency_us_p99"),
         peak_growth_bytes: spread(server, "peak_growth_bytes"),
+        last_is_back_ms: spread(server, "last_is_back_ms"),
         failures: failures(server),
     };
     let taking_part = (0..servers.len()).filter(|it| (servers[*it].refuses)(row.task()).is_none());
@@ -101,7 +104,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::rows::ROWS;
+    use crate::{rows::ROWS, tongue::Tongue};
 
     #[test]
     fn a_median_lies_in_the_middle() {
@@ -119,8 +122,10 @@ mod tests {
             version: String::new(),
             ours,
             path: "/",
+            tongue: Tongue::Plain,
             program: "x".into(),
             args: vec![],
+            wants_task: true,
             refuses: |_| None,
         };
         let servers = [server("ours", true), server("steady", false), server("wrong", false)];

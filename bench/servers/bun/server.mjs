@@ -34,6 +34,17 @@ const fanOut = (compress) => ({
   },
 });
 
+// Channels are named by the URL; who says something does not hear it, unless it wants to.
+const publish = {
+  open(socket) {
+    for (const name of socket.data.channels) socket.subscribe(name);
+  },
+  message(socket, message) {
+    if (socket.data.echo) server.publish(socket.data.channels[0], message);
+    else socket.publish(socket.data.channels[0], message);
+  },
+};
+
 // Messages too large to hold are held all the same: there is no way to take them, or to send them, in parts.
 const take = {
   maxPayloadLength: 2 ** 31 - 1,
@@ -54,14 +65,22 @@ const tasks = {
   echo,
   'fan-out': fanOut(false),
   'fan-out-deflate': fanOut(true),
+  publish,
   take,
   give,
 };
+// Nobody else pays for what one task wants to know.
+function known(request) {
+  if (process.argv[2] !== 'publish') return undefined;
+  const query = new URL(request.url).searchParams;
+  return { data: { channels: query.getAll('channel'), echo: query.get('echo') === 'true' } };
+}
+
 const server = Bun.serve({
   hostname: '127.0.0.1',
   port: 0,
   fetch(request, server) {
-    if (server.upgrade(request)) return undefined;
+    if (server.upgrade(request, known(request))) return undefined;
     return new Response('a WebSocket server', { status: 426 });
   },
   websocket: tasks[process.argv[2] ?? 'echo'],
