@@ -7,4 +7,7 @@ mod history;
 mod presence;
 mod slow;
 mod kept;
+mod patterns;
+mod served;
+mod calls;
 mod model;

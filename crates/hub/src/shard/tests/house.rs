@@ -11,7 +11,7 @@ use std::{
 use taiwa_core::{
     Admission, Answer, Authorization, CallId, Channel, Command, Connect, Delivery, Encoding, Event,
     Link, Message, Payload, Position, Publication, Publish, Published, Question, Recovered,
-    Refusal, RefusalKind, Reply, ResumeKey, Said, SessionId, Subscribe, Subscribed, Target, Token,
+    Refusal, RefusalKind, Reply, ResumeKey, SessionId, Subscribe, Subscribed, Target, Token,
 };
 
 use crate::{
@@ -20,7 +20,9 @@ use crate::{
 };
 
 /// What the app says: `None` for later.
-pub(super) type App = dyn Fn(&Question) -> Option<Result<Answer, Refusal>>;
+pub(super) type App = dyn Fn(&Question) -> Said;
+
+pub(super) type Said = Option<Result<Answer, Refusal>>;
 
 type Act = dyn FnOnce(&mut Shard, &mut Record);
 
@@ -76,7 +78,8 @@ struct Record {
 pub(super) static PLAIN: Encoding = Encoding { name: "plain", encode: |said| Some(written(said)) };
 pub(super) static OTHER: Encoding = Encoding { name: "other", encode: |said| Some(written(said)) };
 
-fn written(said: &Said<'_>) -> Message {
+fn written(said: &taiwa_core::Said<'_>) -> Message {
+    use taiwa_core::Said;
     let text = match said {
         Said::Publication(it) => show(it),
         Said::Delta(it) => format!("{} by delta", show(it)),
@@ -384,6 +387,10 @@ impl House {
 
     pub(super) fn take(&mut self, who: Who) -> Vec<Heard> {
         std::mem::take(&mut self.talks.borrow_mut()[who.0].heard)
+    }
+
+    pub(super) fn saw_anything(&self, who: Who) -> bool {
+        !self.talks.borrow()[who.0].heard.is_empty()
     }
 
     /// Takes what a client has heard, in words.
