@@ -123,13 +123,10 @@ impl Shard {
                     self.reply(asker, Err(refusal), out);
                 }
             }
-            Waiting::Answer(asker) => {
-                let answer = match answer {
-                    Ok(Answer::Payload(payload)) => Ok(Reply::Answer(payload)),
-                    other => Err(other.err().unwrap_or_else(nonsense)),
-                };
-                self.reply(asker, answer, out);
-            }
+            Waiting::Answer(asker) => match answer {
+                Ok(Answer::Payload(it)) => self.reply(asker, Ok(Reply::Answer(it)), out),
+                other => self.reply(asker, Err(other.err().unwrap_or_else(nonsense)), out),
+            },
             _ => {}
         }
     }

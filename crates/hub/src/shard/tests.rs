@@ -10,4 +10,8 @@ mod kept;
 mod patterns;
 mod served;
 mod calls;
+mod expiry;
+mod orders;
+mod limits;
+mod memory;
 mod model;

@@ -483,6 +483,11 @@ impl House {
         self.done(shard, id).expect("the order is answered")
     }
 
+    /// Tells whether there is a seat left on the first shard.
+    pub(super) fn may_enter(&mut self, arrival: Arrival) -> bool {
+        self.shards[0].enter(arrival, &mut self.outlets[0]).is_ok()
+    }
+
     /// Takes what the app was asked.
     pub(super) fn asked(&mut self) -> Vec<Question> {
         self.outlets.iter_mut().flat_map(|it| std::mem::take(&mut it.asked)).collect()
@@ -498,10 +503,6 @@ impl House {
         let (answer, now) = (answer(&question), self.now);
         self.on(shard, |it, out| it.answered(ticket, answer, now, out));
         self.run();
-    }
-
-    pub(super) fn waiting_questions(&self, shard: usize) -> usize {
-        self.outlets[shard].later.len()
     }
 
     pub(super) fn counter(&self, name: &str) -> u64 {

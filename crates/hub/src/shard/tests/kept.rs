@@ -50,7 +50,8 @@ fn a_session_goes_on_where_its_client_stopped_reading() {
 fn whoever_is_not_the_same_or_came_too_late_begins_anew() {
     let wrong =
         |key: taiwa_core::ResumeKey| taiwa_core::ResumeKey { secret: key.secret ^ 1, ..key };
-    let cases: [(&str, fn(&mut House, Who), &str, bool, u64); 6] = [
+    type Meanwhile = fn(&mut House, Who);
+    let cases: [(&str, Meanwhile, &str, bool, u64); 6] = [
         ("another user", |_, _| {}, "ada", false, 0),
         ("a wrong secret", |_, _| {}, "bob", true, 0),
         ("a number ahead", |_, _| {}, "bob", false, 9),

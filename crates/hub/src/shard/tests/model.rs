@@ -48,7 +48,7 @@ impl Model {
         let (shards, size) = (1 + dice.below(4) as u16, 1 + dice.below(12));
         let pauses = dice.one_in(3);
         let settings = open(|it| {
-            (it.history_size, it.join_leave, it.positioned) = (size, seed % 2 == 0, true);
+            (it.history_size, it.join_leave, it.positioned) = (size, seed.is_multiple_of(2), true);
             it.slow = if pauses { Slow::Pause } else { Slow::Disconnect };
         });
         let mut house = House::new(shards, settings, seed);
@@ -295,11 +295,22 @@ fn next(it: Position) -> Position {
 
 #[test]
 fn nobody_misses_or_repeats_anything_whatever_happens_in_whatever_order() {
-    let (from, count) = match std::env::var("TAIWA_SEED") {
-        Ok(seed) => (seed.parse().expect("a seed is a number"), 1),
-        Err(_) => (0, 3000),
-    };
-    for seed in from..from + count {
+    let only = std::env::var("TAIWA_SIMULATE_SEED").ok();
+    let only = only.map(|it| it.parse().expect("TAIWA_SIMULATE_SEED is a number"));
+    for seed in only.map_or(0..3000, |it: u64| it..it + 1) {
+        let culprit = Culprit(seed);
         Model::new(seed).play();
+        drop(culprit);
+    }
+}
+
+/// Names the seed when a run of it panics.
+struct Culprit(u64);
+
+impl Drop for Culprit {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {0} fails; run it alone: TAIWA_SIMULATE_SEED={0}", self.0);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Subscriptions to patterns.
 
-use taiwa_core::{Command, Delivery, Link, Pattern, Publish, RefusalKind, Subscribe, Syntax, Target};
+use taiwa_core::{
+    Command, Delivery, Link, Pattern, Publish, RefusalKind, Subscribe, Syntax, Target,
+};
 
 use super::house::{House, PLAIN, hearing, open, saying};
 use crate::{Settings, settings::Rule};
