@@ -155,9 +155,13 @@ async fn check(program: &Program) {
     let said = ask(&app, publish(Payload::Json(r#"{"text":"対話 \u0000"}"#.into()))).await;
     let Ok(Answer::Publish(said)) = said else { panic!("{said:?}") };
     assert_eq!(json(&said.payload), serde_json::json!({ "text": "対話 \u{0}", "by": "ada" }));
-    for other in [Payload::Text("hi".into()), Payload::Binary("hi".into())] {
-        let refusal = ask(&app, publish(other)).await.unwrap_err();
-        assert_eq!((refusal.kind, refusal.code), (RefusalKind::App, Some(1000)));
+    for as_it_is in [Payload::Text("対話".into()), Payload::Binary(vec![0, 0xff].into())] {
+        let said = ask(&app, publish(as_it_is.clone())).await;
+        assert!(matches!(said, Ok(Answer::Publish(it)) if it.payload == as_it_is));
+    }
+    for other in ["[1]", "null", "\"hi\""] {
+        let refusal = ask(&app, publish(Payload::Json(other.into()))).await.unwrap_err();
+        assert_eq!((refusal.kind, refusal.code), (RefusalKind::App, Some(1000)), "{other}");
     }
 
     let Ok(Answer::Payload(sum)) = ask(&app, call("add", "[1, 2, 3.5]")).await else { panic!() };

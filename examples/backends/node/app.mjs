@@ -42,6 +42,7 @@ const decides = {
     return { result: {} };
   },
   publish({ client, payload: { json } }) {
+    if (json === undefined) return { result: {} }; // text and bytes, as they are
     if (json === null || typeof json !== "object" || Array.isArray(json)) {
       return { error: { code: 1000, message: "say it as an object" } };
     }

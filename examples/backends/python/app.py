@@ -58,7 +58,9 @@ def subscribe(data):
 
 
 def publish(data):
-    said = data["payload"].get("json")
+    if "json" not in data["payload"]:
+        return {"result": {}}  # text and bytes, as they are
+    said = data["payload"]["json"]
     if not isinstance(said, dict):
         return {"error": {"code": 1000, "message": "say it as an object"}}
     return {"result": {"payload": {"json": {**said, "by": data["client"].get("user")}}}}
