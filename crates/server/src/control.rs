@@ -1,8 +1,11 @@
 //! [`Control`]: orders to the hub from outside of the shards.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use taiwa_core::{Refusal, RefusalKind};
@@ -43,6 +46,17 @@ impl Control {
         post.try_send(note).map_err(busy)?;
         let ended = |_| Refusal::new(RefusalKind::Unavailable, "the server ends");
         answered.await.map_err(ended)?
+    }
+
+    /// Returns what does orders, for an [`Api`](crate::api::Api) to be opened.
+    pub fn into_orders(
+        self,
+    ) -> impl Fn(Order) -> Pin<Box<dyn Future<Output = Result<Done, Refusal>> + Send>> + Send + Sync
+    {
+        move |order| {
+            let control = self.clone();
+            Box::pin(async move { control.order(order).await })
+        }
     }
 
     /// Shows how each shard is, with at most so many of its newest conversations. A shard that has ended is left out.

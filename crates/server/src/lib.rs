@@ -22,6 +22,8 @@ pub mod shard;
 
 pub mod auth;
 pub mod apps;
+pub mod api;
+pub mod admin;
 pub mod outgoing;
 mod anyone;
 mod address;

@@ -18,6 +18,8 @@ use tracing::{debug, warn};
 use crate::{
     address,
     addresses::Addresses,
+    admin::Readiness,
+    api::{Api, Desk},
     body::SiteBody,
     control::Control,
     cors,
@@ -39,6 +41,7 @@ pub struct Site {
     scheme: &'static str,
     request_bytes_max: usize,
     address_conversations_max: usize,
+    api: Option<Api>,
 }
 
 /// What is told to an address that has as many conversations as it may.
@@ -57,6 +60,7 @@ impl Site {
             scheme: "ws",
             request_bytes_max: 1 << 20,
             address_conversations_max: 0,
+            api: None,
         }
     }
 
@@ -119,6 +123,14 @@ impl Site {
         self
     }
 
+    /// Opens the HTTP API. It comes before the doors of dialects on all listeners of [`Running::serve`]; to have it on
+    /// others alone, open it with [`Running::control`].
+    #[must_use]
+    pub fn api(mut self, api: Api) -> Self {
+        self.api = Some(api);
+        self
+    }
+
     /// Starts the shards. Must be called in a tokio runtime, which also drives what the app answers later.
     ///
     /// # Errors
@@ -140,6 +152,7 @@ impl Site {
             move |index, posts| Host::new(index, posts, shared.clone(), key)
         })?;
         let control = Control::new(shards.posts().clone());
+        let api = self.api.map(|it| it.open(control.clone().into_orders()));
         Ok(Running(Arc::new(Inner {
             shards,
             control,
@@ -149,6 +162,8 @@ impl Site {
             scheme: self.scheme,
             request_bytes_max: self.request_bytes_max,
             shared,
+            api,
+            readiness: Readiness::default(),
         })))
     }
 }
@@ -166,12 +181,29 @@ struct Inner {
     scheme: &'static str,
     request_bytes_max: usize,
     shared: Arc<Shared>,
+    api: Option<Desk>,
+    readiness: Readiness,
 }
 
 impl Running {
     /// Returns what gives orders to the hub.
     pub fn control(&self) -> &Control {
         &self.0.control
+    }
+
+    /// Returns the HTTP API, if it was [opened](Site::api) with the site.
+    pub fn api(&self) -> Option<&Desk> {
+        self.0.api.as_ref()
+    }
+
+    /// Returns what tells whether new clients may be sent here: until [`shut_down`](Self::shut_down) is called.
+    pub fn readiness(&self) -> &Readiness {
+        &self.0.readiness
+    }
+
+    /// Returns how many shards there are.
+    pub fn shard_count(&self) -> usize {
+        self.0.shards.posts().len()
     }
 
     /// Serves on the listeners of `server`. Requests that are for no dialect go to `otherwise`.
@@ -187,6 +219,9 @@ impl Running {
                 let (site, otherwise) = (site.clone(), otherwise.clone());
                 async move {
                     let path = request.uri().path().to_owned();
+                    if let Some(api) = site.api().filter(|it| it.claims(&path)) {
+                        return api.answer(request).await.map(SiteBody::from);
+                    }
                     let response = site.answer_or(request, &*otherwise).await;
                     debug!(path, status = response.status().as_u16(), "answered a request");
                     response
@@ -214,6 +249,7 @@ impl Running {
     ///
     /// What failed on a shard, if something did.
     pub async fn shut_down(&self, within: Duration) -> Result<(), ShardFailure> {
+        self.0.readiness.go_away();
         self.0.shards.shut_down(within).await
     }
 

@@ -1,0 +1,55 @@
+//! [`Errand`]: what the hub has to do for a command, and how its answer is made of what was done.
+
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use taiwa_core::Refusal;
+use taiwa_hub::{Done, Order};
+
+use super::problem::{Code, Problem};
+
+/// What the hub has to do for a command, and how its answer is made of what was done.
+pub(super) struct Errand {
+    pub(super) orders: Vec<Order>,
+    pub(super) report: Report,
+}
+
+type Report = Box<dyn FnOnce(Vec<Result<Done, Refusal>>) -> Result<Box<RawValue>, Problem> + Send>;
+
+impl Errand {
+    /// Orders one thing.
+    pub(super) fn of<A: Serialize>(
+        order: Order,
+        answer: impl FnOnce(Done) -> Option<A> + Send + 'static,
+    ) -> Self {
+        let report = |done: Vec<Result<Done, Refusal>>| {
+            let nothing = || Problem::new(Code::Unavailable, "the server gave another answer");
+            let done = done.into_iter().next().ok_or_else(nothing)??;
+            Ok(written(&answer(done).ok_or_else(nothing)?))
+        };
+        Self { orders: vec![order], report: Box::new(report) }
+    }
+
+    /// Names the channels that it is about, or their beginning; `None` if it is about none.
+    pub(super) fn channels(&self) -> Option<Vec<&str>> {
+        self.orders.iter().map(channel_of).collect()
+    }
+}
+
+fn channel_of(order: &Order) -> Option<&str> {
+    match order {
+        Order::Publish(publish) => Some(publish.channel.as_str()),
+        Order::Presence(it) | Order::Counts(it) | Order::History(it, _) | Order::Forget(it) => {
+            Some(it.as_str())
+        }
+        Order::Channels { prefix, .. } => Some(prefix),
+        Order::Subscribe { channel, .. } | Order::Unsubscribe { channel, .. } => {
+            Some(channel.as_str())
+        }
+        _ => None,
+    }
+}
+
+/// Writes an answer, which is made of strings and numbers.
+pub(super) fn written(answer: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(answer).expect("the keys of our maps are strings")
+}
