@@ -62,8 +62,13 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let running = site.start().map_err(|it| Failure::new(Exit::Inside, it))?;
     let shutting = running.clone();
     let serving = running.serve(server, |_| async { None }).with_shutdown(async move {
-        let signal = signals.next().await;
-        info!("{signal:?}: closing all connections");
+        tokio::select! {
+            signal = signals.next() => info!("{signal:?}: closing all connections"),
+            // A channel without its owner would fall silent, and nobody would know.
+            _ = shutting.ended() => {}
+        }
+        // While the listeners' connections end: bodies that go on end with their conversations.
+        tokio::spawn(async move { shutting.shut_down(SHUT_DOWN_WITHIN).await });
         tokio::spawn(async move {
             while signals.next().await != Signal::Interrupt {}
             process::exit(Exit::Interrupted as i32);
@@ -74,7 +79,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     }
     announce(&addrs, if tls { "https" } else { "http" });
     serving.await.map_err(|it| Failure::new(Exit::Inside, it))?;
-    let failed = shutting.shut_down(SHUT_DOWN_WITHIN).await;
+    let failed = running.shut_down(SHUT_DOWN_WITHIN).await;
     failed.map_err(|it| Failure::new(Exit::Inside, it))?;
     match deciders.drained(SHUT_DOWN_WITHIN).await {
         0 => {}

@@ -26,6 +26,12 @@ impl SiteBody {
     }
 }
 
+impl Default for SiteBody {
+    fn default() -> Self {
+        Self::from("")
+    }
+}
+
 impl From<Bytes> for SiteBody {
     fn from(bytes: Bytes) -> Self {
         Self::whole(Full::new(bytes))

@@ -20,16 +20,23 @@ pub(crate) enum Verdict {
 
 /// Judges a request that came to `local`.
 pub(crate) fn judge<B>(request: &Request<B>, origins: &Origins, local: Option<&Addr>) -> Verdict {
-    let Some(origin) = request.headers().get(header::ORIGIN) else {
-        return Verdict::Pass(HeaderMap::new());
-    };
     let arrival = local.and_then(Addr::ip).map_or(Arrival::Network, Arrival::at);
+    let Some(origin) = request.headers().get(header::ORIGIN) else {
+        return match is_near(request, origins, arrival) {
+            true => Verdict::Pass(HeaderMap::new()),
+            false => Verdict::Refused,
+        };
+    };
     if permit_request(request, origins, arrival).is_err() {
         return Verdict::Refused;
     }
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    if !matches!(origins, Origins::Any) {
+        // Any page may ask then, but not in the name of whoever looks at it.
+        let yes = HeaderValue::from_static("true");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+    }
     headers.insert(header::VARY, HeaderValue::from_static("origin"));
     let asks = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if request.method() != Method::OPTIONS || !asks {
@@ -42,6 +49,30 @@ pub(crate) fn judge<B>(request: &Request<B>, origins: &Origins, local: Option<&A
     }
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(REMEMBERED));
     Verdict::Preflight(headers)
+}
+
+/// Tells whether a request without `Origin` comes from no page that had its own name resolve to this machine: browsers
+/// leave it out where a page asks the host that it believes to be its own.
+fn is_near<B>(request: &Request<B>, origins: &Origins, arrival: Arrival) -> bool {
+    if arrival == Arrival::Network {
+        return true;
+    }
+    let Some(host) = request.headers().get(header::HOST).and_then(|it| it.to_str().ok()) else {
+        // Without a host no browser asks.
+        return true;
+    };
+    // A list without one's own host is about pages; this may be a program.
+    let listed = match origins {
+        Origins::List(list) => &Origins::SameHostOr(list.clone()),
+        _ => origins,
+    };
+    ["http", "https"].iter().any(|scheme| {
+        let Ok(origin) = HeaderValue::try_from(format!("{scheme}://{host}")) else { return false };
+        let mut asked = Request::new(());
+        *asked.headers_mut() = request.headers().clone();
+        asked.headers_mut().insert(header::ORIGIN, origin);
+        permit_request(&asked, listed, arrival).is_ok()
+    })
 }
 
 /// The answer to a page that may not ask.
@@ -92,8 +123,44 @@ mod tests {
 
     #[test]
     fn a_request_without_origin_comes_from_no_page() {
-        let request = request(Method::POST, &[("host", "x")]);
-        assert_eq!(judge(&request, &Origins::default(), None), Verdict::Pass(HeaderMap::new()));
+        let loopback = Addr::Tcp("127.0.0.1:80".parse().unwrap());
+        let named = Origins::default().allow(taiwa::Origin::parse("https://a.example").unwrap());
+        for (origins, local, headers, passes) in [
+            (&Origins::default(), None, &[("host", "a.example")][..], true),
+            (&Origins::default(), Some(&loopback), &[], true),
+            (&Origins::default(), Some(&loopback), &[("host", "localhost:8000")], true),
+            (&Origins::default(), Some(&loopback), &[("host", "[::1]:8000")], true),
+            // Unless the page had its own name resolve to this machine: to its own host a browser sends none.
+            (&Origins::default(), Some(&loopback), &[("host", "a.example")], false),
+            (&Origins::List(vec![]), Some(&loopback), &[("host", "a.example")], false),
+            (&Origins::List(vec![]), Some(&loopback), &[("host", "localhost")], true),
+            (&named, Some(&loopback), &[("host", "a.example")], true),
+            (&Origins::Any, Some(&loopback), &[("host", "a.example")], true),
+            // A proxy on the same machine says so.
+            (
+                &Origins::default(),
+                Some(&loopback),
+                &[("host", "a.example"), ("x-forwarded-for", "192.0.2.1")],
+                true,
+            ),
+        ] {
+            let verdict = judge(&request(Method::GET, headers), origins, local);
+            let expected = match passes {
+                true => Verdict::Pass(HeaderMap::new()),
+                false => Verdict::Refused,
+            };
+            assert_eq!(verdict, expected, "{headers:?} with {origins:?}");
+        }
+    }
+
+    #[test]
+    fn where_any_page_may_ask_none_may_ask_in_the_name_of_who_looks_at_it() {
+        let request = request(Method::GET, &[("host", "x"), ("origin", "https://evil.example")]);
+        let Verdict::Pass(headers) = judge(&request, &Origins::Any, None) else {
+            panic!("any page may ask");
+        };
+        assert_eq!(headers["access-control-allow-origin"], "https://evil.example");
+        assert!(!headers.contains_key("access-control-allow-credentials"));
     }
 
     #[test]

@@ -13,6 +13,8 @@
 //! ```
 
 mod site;
+mod meet;
+mod service;
 mod doors;
 mod cors;
 mod body;
@@ -36,6 +38,7 @@ pub use anyone::Anyone;
 pub use body::SiteBody;
 pub use control::Control;
 pub use host::{HostLimits, Row, Snapshot, Tally};
+pub use service::SiteService;
 pub use site::{Running, Site};
 pub use taiwa_core as core;
 pub use taiwa_hub as hub;

@@ -8,11 +8,6 @@ use http_body_util::Full;
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Where a client is of whom the HTTP server in front says nothing.
-pub(crate) fn nowhere() -> taiwa::Addr {
-    taiwa::Addr::Unknown
-}
-
 struct Asset {
     path: &'static str,
     kind: &'static str,

@@ -1,16 +1,11 @@
 //! [`Site`]: dialects, hub and app put together, running, and met over HTTP.
 
-use std::{
-    convert::Infallible,
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use taiwa::{Addr, Error, LocalAddr, Origins, RawConnection, Server, Serving, Upgrade};
-use taiwa_core::{Addressee, App, Dialect, Knock, Transport};
+use taiwa::{Addr, LocalAddr, Origins, Server, Serving};
+use taiwa_core::{Addressee, App, Dialect, Transport};
 use taiwa_hub::Settings;
 use tokio::{runtime::Handle, sync::oneshot};
 use tracing::{debug, warn};
@@ -24,10 +19,9 @@ use crate::{
     control::Control,
     cors,
     doors::{self, Doors},
-    host::{Answered, ForWhom, Guest, Host, HostLimits, Note, Shared, Visitor, Whose},
-    page, random,
+    host::{Answered, ForWhom, Host, HostLimits, Note, Shared, Visitor},
+    page,
     shard::{self, ShardFailure, Shards},
-    watch,
 };
 
 /// What is to be served: dialects, what the hub allows, who decides.
@@ -45,7 +39,7 @@ pub struct Site {
 }
 
 /// What is told to an address that has as many conversations as it may.
-const FROM_ONE_ADDRESS: &str = "too many connections from this address\n";
+pub(crate) const FROM_ONE_ADDRESS: &str = "too many connections from this address\n";
 
 impl Site {
     /// Begins with a hub and somebody who decides, and without dialects.
@@ -170,14 +164,14 @@ impl Site {
 
 /// A site at work. Cheap to clone; when the last clone is dropped, its shards end.
 #[derive(Clone)]
-pub struct Running(Arc<Inner>);
+pub struct Running(pub(crate) Arc<Inner>);
 
-struct Inner {
-    addresses: Addresses,
-    shards: Shards<Host>,
-    control: Control,
-    doors: Doors,
-    origins: Origins,
+pub(crate) struct Inner {
+    pub(crate) addresses: Addresses,
+    pub(crate) shards: Shards<Host>,
+    pub(crate) control: Control,
+    pub(crate) doors: Doors,
+    pub(crate) origins: Origins,
     scheme: &'static str,
     request_bytes_max: usize,
     shared: Arc<Shared>,
@@ -207,6 +201,9 @@ impl Running {
     }
 
     /// Serves on the listeners of `server`. Requests that are for no dialect go to `otherwise`.
+    ///
+    /// When the signal of [`Serving::with_shutdown`] is ready, [`Running::shut_down`] has to be called at the same time:
+    /// bodies that go on end with their conversations.
     pub fn serve<F, A>(&self, server: Server, otherwise: F) -> Serving
     where
         F: Fn(Request<Bytes>) -> A + Send + Sync + 'static,
@@ -289,7 +286,8 @@ impl Running {
 
     /// Answers a request that is for a dialect, or with 404.
     ///
-    /// The peer's [`Addr`] is looked for among the request's extensions.
+    /// The peer's [`Addr`], or [`SocketAddr`], and our own [`LocalAddr`] are looked for among the request's extensions.
+    /// Without the latter it is not noticed when a page had its own name resolve to this machine.
     ///
     /// Dropping the future tells the conversation that its client has gone.
     pub async fn answer<B>(&self, request: Request<B>) -> Response<SiteBody>
@@ -323,7 +321,8 @@ impl Running {
         let Some((dialect, _)) = found else {
             return text(StatusCode::NOT_FOUND, "there is nothing here\n");
         };
-        let peer = parts.extensions.get::<Addr>().cloned();
+        let tcp = || parts.extensions.get::<SocketAddr>().copied().map(Addr::Tcp);
+        let peer = parts.extensions.get::<Addr>().cloned().or_else(tcp);
         let body = match self.read(body).await {
             Ok(body) => body,
             Err(status) => return text(status, "the request's body is too long or broken\n"),
@@ -336,17 +335,17 @@ impl Running {
                 return text(status, why);
             }
             Addressee::Known(address) => match self.known(&address) {
-                Some((post, talk)) => (post, ForWhom::Known(talk)),
+                Some((post, talk)) => (post, ForWhom::Known(talk, dialect.name())),
                 None => return text(StatusCode::NOT_FOUND, "there is no such conversation\n"),
             },
         };
         let (answer, answered) = oneshot::channel();
         let (begun, gone) = oneshot::channel();
-        let peer = peer.unwrap_or_else(page::nowhere);
+        let peer = peer.unwrap_or(Addr::Unknown);
         // A conversation counts once, whatever the number of its requests.
         let place = match &for_whom {
             ForWhom::New(_) => self.0.addresses.enter(&peer),
-            ForWhom::Known(_) => Ok(None),
+            ForWhom::Known(..) => Ok(None),
         };
         let Ok(place) = place else {
             return text(StatusCode::TOO_MANY_REQUESTS, FROM_ONE_ADDRESS);
@@ -366,7 +365,10 @@ impl Running {
         response(answer)
     }
 
-    fn known(&self, address: &str) -> Option<(&shard::Post<Host>, crate::host::TalkKey)> {
+    pub(crate) fn known(
+        &self,
+        address: &str,
+    ) -> Option<(&shard::Post<Host>, crate::host::TalkKey)> {
         let (shard, talk) = address::read(&self.0.shared.secret, address)?;
         Some((self.0.shards.posts().get(usize::from(shard))?, talk))
     }
@@ -393,68 +395,6 @@ impl Running {
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
-    }
-
-    /// Answers an opening handshake; the connection then lives on a shard.
-    ///
-    /// Not cancel-safe: dropping its future closes the connection, if it is not on its shard yet.
-    ///
-    /// # Errors
-    ///
-    /// Why there is no connection.
-    pub async fn meet(&self, upgrade: Upgrade) -> Result<(), Error> {
-        if upgrade.uri().path() == watch::PATH {
-            return watch::meet(upgrade, &self.0.control).await;
-        }
-        match self.open(&upgrade) {
-            Err((status, why)) => upgrade.reject(status, why).await,
-            Ok((whose, dialect, agreed, post)) => {
-                let Ok(place) = self.0.addresses.enter(upgrade.peer_addr()) else {
-                    return upgrade.reject(429, FROM_ONE_ADDRESS).await;
-                };
-                let (peer, path) = (upgrade.peer_addr().clone(), upgrade.uri().path().into());
-                let upgrade = upgrade.subprotocol(agreed);
-                let raw: RawConnection = upgrade.accept_raw().await?;
-                let guest = Guest { whose, dialect, peer, place, path, asks: None };
-                post.join(raw, Box::new(guest)).map_err(Error::Io)
-            }
-        }
-    }
-
-    /// Opens the door for a WebSocket, or says with which status it stays shut.
-    #[expect(clippy::type_complexity, reason = "taken apart where it is called")]
-    fn open(
-        &self,
-        upgrade: &Upgrade,
-    ) -> Result<(Whose, &'static str, Option<&'static str>, &shard::Post<Host>), (u16, String)>
-    {
-        let path = upgrade.uri().path();
-        let offered = upgrade.subprotocols().collect::<Vec<_>>();
-        let found = self.0.doors.find(Transport::WebSocket, path, offered.iter().copied());
-        let Some((dialect, agreed)) = found else {
-            return Err((404, "there is nothing here\n".into()));
-        };
-        let request = doors::request("GET", upgrade.uri(), upgrade.headers(), Bytes::new());
-        match dialect.addressee(&request) {
-            Addressee::New => {}
-            Addressee::Nobody(status, why) => return Err((status, why.into())),
-            Addressee::Known(address) => {
-                let none = || (404, "there is no such conversation\n".to_owned());
-                let (post, talk) = self.known(&address).ok_or_else(none)?;
-                return Ok((Whose::Known(talk), dialect.name(), agreed, post));
-            }
-        }
-        let knock = Knock {
-            transport: Transport::WebSocket,
-            request: &request,
-            subprotocol: agreed,
-            address: "",
-            random: random::bits(),
-        };
-        let conversation = dialect.open(&knock, Instant::now());
-        let conversation =
-            conversation.map_err(|it| (doors::status(&it), format!("{}\n", it.text)))?;
-        Ok((Whose::New(conversation), dialect.name(), agreed, self.0.shards.assign()))
     }
 }
 

@@ -1,12 +1,12 @@
 //! What conversations want done; how they begin and end.
 
 use taiwa::CloseCode;
-use taiwa_core::{Action, Command, Event, Input, Line, Token};
+use taiwa_core::{Action, Command, Event, Input, Line, SessionId, Token};
 use taiwa_hub::Arrival;
 
 use super::{
     Host,
-    note::{Guest, Whose},
+    note::{Guest, Moved},
     stage::{Pending, Stage},
     talk::{self, Carrier, Talk, TalkKey},
     visit::Visit,
@@ -16,44 +16,56 @@ use crate::shard::{Key as LineKey, Lines};
 impl Host {
     /// Takes in a client that came by WebSocket.
     pub(super) fn seat_guest(&mut self, line: LineKey, guest: Guest, lines: &mut Lines) {
-        let Guest { whose, dialect, peer, place, path, asks } = guest;
-        let conversation = match whose {
-            Whose::New(conversation) => conversation,
-            Whose::Known(key) => return self.add_socket(line, key, lines),
-        };
-        let address = peer.ip();
-        let talk = Talk {
-            conversation,
-            dialect,
-            seat: None,
-            lines: talk::Lines::One(Line(0), Carrier::Socket(line)),
-            flow: Some(Line(0)),
-            pending: 0,
-            alarm: Default::default(),
-            visit: Visit::new(peer, place, path, lines.now()),
-            aside: None,
-        };
-        let Ok(key) = self.stage.talks.insert(talk) else {
-            let _ = lines.close(line, CloseCode::TRY_AGAIN_LATER, "");
-            return;
-        };
-        self.stage.remember_socket(line, key, Line(0));
-        self.stage.tally.opened += 1;
-        if !self.take_seat(key, dialect, address, lines) {
-            return self.settle(lines);
-        }
-        match asks {
-            None => self.receive(key, Input::Joined(Line(0)), lines),
-            Some((token, command)) => {
-                self.ask(key, token, command, lines);
-                self.settle(lines);
+        match guest {
+            Guest::New { conversation, dialect, peer, place, path } => {
+                let visit = Visit::new(peer, place, path, lines.now());
+                let talk = Talk::new(conversation, dialect, Some(line), visit);
+                let Some(key) = self.add_talk(line, Line::default(), talk, lines) else { return };
+                self.stage.tally.opened += 1;
+                if self.take_seat(key, lines).is_some() {
+                    self.hear(key, Input::Joined(Line::default()), lines);
+                }
+            }
+            Guest::Known(key, dialect) => self.add_socket(line, key, dialect, lines),
+            Guest::Moved(moved) => {
+                let Moved { mut talk, token, command } = *moved;
+                let number = talk.lines.iter().next().map_or(Line::default(), |(it, _)| it);
+                talk.lines = talk::Lines::One(number, Carrier::Socket(line));
+                let Some(key) = self.add_talk(line, number, talk, lines) else { return };
+                if self.take_seat(key, lines).is_some() {
+                    self.ask(key, token, command, lines);
+                    self.stage.look_at(key);
+                }
             }
         }
+        self.settle(lines);
+    }
+
+    fn add_talk(
+        &mut self,
+        socket: LineKey,
+        line: Line,
+        talk: Talk,
+        lines: &mut Lines,
+    ) -> Option<TalkKey> {
+        let Ok(key) = self.stage.talks.insert(talk) else {
+            let _ = lines.close(socket, CloseCode::TRY_AGAIN_LATER, "");
+            return None;
+        };
+        self.stage.remember_socket(socket, key, line);
+        Some(key)
     }
 
     /// Gives a conversation one more line.
-    fn add_socket(&mut self, socket: LineKey, key: TalkKey, lines: &mut Lines) {
-        let Some(talk) = self.stage.talks.get_mut(key) else {
+    fn add_socket(
+        &mut self,
+        socket: LineKey,
+        key: TalkKey,
+        dialect: &'static str,
+        lines: &mut Lines,
+    ) {
+        let talk = self.stage.talks.get_mut(key).filter(|it| it.dialect == dialect);
+        let Some(talk) = talk else {
             let _ = lines.close(socket, CloseCode::POLICY_VIOLATION, "no such conversation");
             return;
         };
@@ -62,29 +74,24 @@ impl Host {
         aside.lines_so_far += 1;
         talk.lines.insert(line, Carrier::Socket(socket));
         self.stage.remember_socket(socket, key, line);
-        self.receive(key, Input::Joined(line), lines);
+        self.hear(key, Input::Joined(line), lines);
     }
 
-    /// Gives a new conversation its session; false if there is no room for one.
-    pub(super) fn take_seat(
-        &mut self,
-        key: TalkKey,
-        dialect: &'static str,
-        address: Option<std::net::IpAddr>,
-        lines: &mut Lines,
-    ) -> bool {
-        let arrival = Arrival { dialect, address };
+    /// Gives a conversation its session, if there is room for one.
+    pub(super) fn take_seat(&mut self, key: TalkKey, lines: &mut Lines) -> Option<SessionId> {
+        let talk = self.stage.talks.get(key)?;
+        let arrival = Arrival { dialect: talk.dialect, address: talk.visit.peer.ip() };
         match self.hub(lines, |hub, _, way| hub.enter(arrival, way)) {
-            Ok((seat, _)) => {
+            Ok((seat, session)) => {
                 self.stage.seat(seat, key);
-                true
+                Some(session)
             }
             Err(why) => {
                 if let Some(talk) = self.stage.talks.get_mut(key) {
                     talk.pending += 1;
                     self.stage.queue.push_back(Pending::Event(key, Event::Disconnect(why)));
                 }
-                false
+                None
             }
         }
     }
@@ -115,15 +122,34 @@ impl Host {
         }
     }
 
+    /// Lets a conversation that can't go to another shard connect as a new one.
+    pub(super) fn begin_anew(
+        &mut self,
+        key: TalkKey,
+        token: Token,
+        command: Command,
+        lines: &mut Lines,
+    ) {
+        let Some(session) = self.take_seat(key, lines) else { return };
+        let Command::Connect(link, mut connect) = command else { return };
+        if let Some(resume) = &mut connect.resume {
+            // Nobody takes up his own session: so it is told that it begins anew.
+            resume.key.session = session;
+        }
+        self.ask(key, token, Command::Connect(link, connect), lines);
+    }
+
     /// Ends one line behind what was sent on it.
     fn close_line(&mut self, key: TalkKey, line: Line, code: u16, reason: &str, lines: &mut Lines) {
         let Some(talk) = self.stage.talks.get_mut(key) else { return };
         match talk.lines.get(line) {
             Some(Carrier::Socket(socket)) => close(*socket, code, reason, lines),
             Some(_) => {
-                if let Some(carrier) = talk.lines.remove(line) {
-                    self.finish(carrier);
+                if let Some(Carrier::Poll(poll)) = talk.lines.remove(line) {
+                    // Behind all that was sent on it: who has gone does not get it.
+                    drop(poll.finish());
                 }
+                self.stage.queue.push_back(Pending::Left(key, line));
             }
             None => {}
         }
@@ -131,7 +157,7 @@ impl Host {
 
     /// Ends a conversation with its session and its lines.
     pub(super) fn end(&mut self, key: TalkKey, code: u16, reason: &str, lines: &mut Lines) {
-        let Some(talk) = self.stage.talks.remove(key) else { return };
+        let Some(talk) = self.stage.remove(key) else { return };
         let number = self.stage.number(key);
         let user = talk.seat.and_then(|it| self.hub.user(it)).cloned();
         let had_line = !talk.lines.is_empty();
@@ -152,7 +178,9 @@ impl Host {
         for (_, carrier) in all {
             match carrier {
                 Carrier::Socket(socket) => close(socket, code, reason, lines),
-                carrier => self.finish(carrier),
+                // Its body ends with it.
+                Carrier::Stream(_) => {}
+                Carrier::Poll(poll) => drop(poll.finish()),
             }
         }
         if let Some(seat) = talk.seat {
@@ -174,7 +202,7 @@ impl Host {
         {
             talk.flow = None;
         }
-        self.receive(key, Input::Left(line), lines);
+        self.hear(key, Input::Left(line), lines);
     }
 }
 
@@ -188,24 +216,7 @@ impl Stage {
     fn flow(&mut self, key: TalkKey, line: Option<Line>, lines: &mut Lines) {
         let Some(talk) = self.talks.get_mut(key) else { return };
         talk.flow = line;
-        let (Some(line), Some(aside)) = (line, talk.aside.as_mut()) else { return };
-        aside.waiting_bytes = 0;
-        for message in std::mem::take(&mut aside.waiting) {
-            self.send(key, line, message, lines);
-        }
-    }
-
-    /// Lets a conversation that can't go to another shard connect without its earlier session.
-    pub(super) fn begin_anew(&mut self, key: TalkKey, token: Token, command: Command) {
-        let Command::Connect(_, _) = &command else { return };
-        let Some(talk) = self.talks.get_mut(key) else { return };
-        talk.seat = None;
-        talk.pending += 1;
-        let refusal = taiwa_core::Refusal::new(
-            taiwa_core::RefusalKind::Unrecoverable,
-            "the earlier session can't be taken up here",
-        );
-        self.queue.push_back(Pending::Event(key, Event::Reply(token, Err(refusal))));
+        self.pour(key, lines);
     }
 }
 

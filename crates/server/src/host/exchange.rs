@@ -1,21 +1,15 @@
 //! HTTP requests of conversations, on the shard: answered whole, as streams, or as polls.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use taiwa_core::{Exchange, Input, Knock, Line, Response, Transport};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Host,
+    Host, Parting,
     note::{ForWhom, Note, Visitor},
-    talk::{self, Carrier, Poll, Stream, Talk, TalkKey},
+    talk::{Backlog, Carrier, Poll, Stream, Talk, TalkKey},
     visit::Visit,
 };
 use crate::{
@@ -46,7 +40,7 @@ pub(crate) enum Answered {
 /// The reading end of a body. Dropped, it tells the conversation that its line is gone.
 pub(crate) struct Body {
     pieces: mpsc::UnboundedReceiver<Bytes>,
-    queued: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
     /// Tells the shard.
     gone: BodyGone,
 }
@@ -82,12 +76,10 @@ impl Body {
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Bytes>> {
         let piece = std::task::ready!(self.pieces.poll_recv(cx));
-        if let Some(piece) = &piece {
-            let before = self.queued.fetch_sub(piece.len(), Ordering::Relaxed);
-            // All was read: whoever waits for this to go on is told.
-            if before == piece.len() {
-                self.gone.post.send(Note::LineRoom(self.gone.talk));
-            }
+        if let Some(piece) = &piece
+            && self.backlog.taken(piece.len())
+        {
+            self.gone.post.send(Note::LineRoom);
         }
         std::task::Poll::Ready(piece)
     }
@@ -97,8 +89,17 @@ impl Host {
     /// Takes an HTTP request for a conversation.
     pub(super) fn visit(&mut self, visitor: Visitor, lines: &mut Lines) {
         let Visitor { for_whom, request, peer, place, answer, begun } = visitor;
+        if let Parting::From(_) = self.parting {
+            return tell(answer, 503, "the server goes away\n");
+        }
         let key = match for_whom {
-            ForWhom::Known(key) => key,
+            ForWhom::Known(key, dialect) => {
+                let is_theirs = |it: &Talk| it.dialect == dialect;
+                if !self.stage.talks.get(key).is_some_and(is_theirs) {
+                    return tell(answer, 404, "there is no such conversation\n");
+                }
+                key
+            }
             ForWhom::New(dialect) => {
                 let now = lines.now();
                 let (index, shared) = (self.stage.index, self.shared.clone());
@@ -117,19 +118,21 @@ impl Host {
                         Box::new(Nobody)
                     });
                     let path = request.path.clone();
-                    talk(conversation, dialect.name(), Visit::new(peer.clone(), place, path, now))
+                    let visit = Visit::new(peer.clone(), place, path, now);
+                    Talk::new(conversation, dialect.name(), None, visit)
                 });
                 let Some(key) = made else {
                     return tell(answer, 503, "the server is full\n");
                 };
                 if let Some(refusal) = refused {
-                    self.stage.talks.remove(key);
+                    self.stage.remove(key);
                     let _ = answer.send(crate::doors::refusal(&refusal));
                     return;
                 }
                 self.stage.tally.opened += 1;
-                if !self.take_seat(key, dialect.name(), peer.ip(), lines) {
+                if self.take_seat(key, lines).is_none() {
                     self.end(key, 1013, "", lines);
+                    self.settle(lines);
                     return tell(answer, 503, "the server is full\n");
                 }
                 key
@@ -147,9 +150,7 @@ impl Host {
         lines: &mut Lines,
     ) {
         let limit = self.shared.limits.exchanges_max;
-        let Some(talk) = self.stage.talks.get_mut(key) else {
-            return tell(answer, 404, "there is no such conversation\n");
-        };
+        let Some(talk) = self.stage.talks.get_mut(key) else { return };
         let aside = talk.aside();
         if aside.exchanges.len() >= limit {
             return tell(answer, 429, "too many requests at once\n");
@@ -170,7 +171,7 @@ impl Host {
         key: TalkKey,
         exchange: Exchange,
         response: Response,
-        _lines: &mut Lines,
+        lines: &mut Lines,
     ) {
         let post = self.stage.posts[self.stage.index].clone();
         let Some(talk) = self.stage.talks.get_mut(key) else { return };
@@ -185,27 +186,20 @@ impl Host {
             }
             Response::Stream { headers } => {
                 let (pieces, received) = mpsc::unbounded_channel();
-                let queued = Arc::new(AtomicUsize::new(0));
+                let backlog = Arc::new(Backlog::default());
                 let gone = BodyGone { post, talk: key, line, is_armed: true };
-                let body = Body { pieces: received, queued: queued.clone(), gone };
-                talk.lines.insert(line, Carrier::Stream(Stream { pieces, queued }));
-                talk.flow = talk.flow.filter(|it| talk.lines.get(*it).is_some());
+                let body = Body { pieces: received, backlog: backlog.clone(), gone };
+                talk.lines.insert(line, Carrier::Stream(Stream { pieces, backlog }));
                 // If nobody waits for it, the body tells so as it is dropped.
                 let _ = answer.send(Answered::Stream { headers, body });
+                self.stage.pour(key, lines);
             }
             Response::Poll { headers, separator } => {
-                let poll = Poll { answer, headers, separator, body: None };
+                let poll = Poll { answer, headers, separator, said: vec![], bytes: 0 };
                 talk.lines.insert(line, Carrier::Poll(poll));
+                self.stage.pour(key, lines);
             }
             _ => {}
-        }
-    }
-
-    /// Ends a body.
-    pub(super) fn finish(&mut self, carrier: Carrier) {
-        if let Carrier::Poll(poll) = carrier {
-            let body = poll.body.unwrap_or_default().freeze();
-            let _ = poll.answer.send(Answered::Whole { status: 200, headers: poll.headers, body });
         }
     }
 
@@ -214,29 +208,14 @@ impl Host {
         while !self.stage.polls.is_empty() {
             for (key, line) in std::mem::take(&mut self.stage.polls) {
                 let Some(talk) = self.stage.talks.get_mut(key) else { continue };
-                let Some(carrier) = talk.lines.remove(line) else { continue };
-                self.finish(carrier);
-                self.line_left(key, line, lines);
+                if let Some(Carrier::Poll(poll)) = talk.lines.remove(line) {
+                    let unheard = poll.finish();
+                    self.stage.put_back(key, unheard);
+                    self.line_left(key, line, lines);
+                    self.settle(lines);
+                }
             }
         }
-    }
-}
-
-fn talk(
-    conversation: Box<dyn taiwa_core::Conversation>,
-    dialect: &'static str,
-    visit: Visit,
-) -> Talk {
-    Talk {
-        conversation,
-        dialect,
-        seat: None,
-        lines: talk::Lines::None,
-        flow: None,
-        pending: 0,
-        alarm: Default::default(),
-        visit,
-        aside: None,
     }
 }
 

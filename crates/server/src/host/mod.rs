@@ -6,6 +6,7 @@
 mod note;
 mod talk;
 mod stage;
+mod sockets;
 mod act;
 mod outlet;
 mod exchange;
@@ -28,7 +29,7 @@ use tokio::runtime::Handle;
 use crate::shard::{Above, Key as LineKey, Left, Lines, Post};
 
 pub(crate) use exchange::{Answered, Body};
-pub(crate) use note::{ForWhom, Looking, Whose};
+pub(crate) use note::{ForWhom, Looking};
 pub(crate) use note::{Guest, Note, Ordered, Visitor};
 use outlet::Way;
 use stage::{Pending, Stage};
@@ -79,7 +80,18 @@ pub(crate) struct Host {
     /// Lent to each conversation in turn.
     actions: Actions,
     due: Vec<Due<TalkKey>>,
+    parting: Parting,
 }
+
+/// Whether the server goes away.
+enum Parting {
+    Not,
+    /// Conversations from this place on, if any, are still to be told.
+    From(Option<u32>),
+}
+
+/// Conversations without a WebSocket that are said goodbye to in a turn.
+const FAREWELLS_PER_TURN: usize = 512;
 
 impl Host {
     pub(crate) fn new(
@@ -91,7 +103,7 @@ impl Host {
         let (number, count) = (index as u16, posts.len() as u16);
         let hub = taiwa_hub::Shard::new(number, count, shared.settings.clone(), key);
         let stage = Stage::new(index, posts, shared.clone());
-        Self { hub, stage, shared, actions: vec![], due: vec![] }
+        Self { hub, stage, shared, actions: vec![], due: vec![], parting: Parting::Not }
     }
 
     fn now(lines: &Lines) -> Now {
@@ -99,11 +111,15 @@ impl Host {
         Now { at: lines.now(), unix_ms: since.as_millis() as u64 }
     }
 
-    /// Tells a conversation what came from its client, and does what it wants.
+    /// Tells a conversation what came from its client, and does what it and others want then.
     fn receive(&mut self, talk: TalkKey, input: Input, lines: &mut Lines) {
+        self.hear(talk, input, lines);
+        self.settle(lines);
+    }
+
+    fn hear(&mut self, talk: TalkKey, input: Input, lines: &mut Lines) {
         let now = lines.now();
         self.with(talk, lines, |it, actions| it.conversation.receive(input, now, actions));
-        self.settle(lines);
     }
 
     /// Lets a conversation act.
@@ -131,7 +147,10 @@ impl Host {
                         self.stage.send_shared(key, message, lines);
                     }
                 }
+                Pending::Left(key, line) => self.line_left(key, line, lines),
                 Pending::Over(key) => self.end_without_line(key, lines),
+                Pending::Anew(key, token, command) => self.begin_anew(key, token, command, lines),
+                Pending::Dropped(key) => self.end(key, 1000, "", lines),
             }
         }
         self.stage.shrink();
@@ -147,8 +166,7 @@ impl Host {
 
     /// Ends a conversation that has no line, waits for none and does not say so itself.
     fn end_without_line(&mut self, key: TalkKey, lines: &mut Lines) {
-        let waits = self.stage.talks.get(key).is_some_and(|it| !it.is_forsaken());
-        if !waits {
+        if self.stage.talks.get(key).is_some_and(Talk::is_forsaken) {
             self.end(key, 1000, "", lines);
         }
     }
@@ -181,6 +199,7 @@ impl Above for Host {
             Kind::Binary => Message::Binary(message.into_bytes()),
         };
         self.receive(talk, Input::Message(line, message), lines);
+        self.stage.wait_for_reader(key, lines);
     }
 
     fn left(&mut self, key: LineKey, left: Left, lines: &mut Lines) {
@@ -188,6 +207,7 @@ impl Above for Host {
         let closed: Closed = left.closed();
         self.stage.note_end(talk, closed);
         self.line_left(talk, line, lines);
+        self.settle(lines);
     }
 
     fn letter(&mut self, note: Note, lines: &mut Lines) {
@@ -210,12 +230,10 @@ impl Above for Host {
             Note::LineGone(talk, line) => {
                 if self.stage.forget_body(talk, line) {
                     self.line_left(talk, line, lines);
+                    self.settle(lines);
                 }
             }
-            Note::LineRoom(talk) => {
-                self.drained(talk, lines);
-                self.settle(lines);
-            }
+            Note::LineRoom => self.stage.note_room(),
             Note::Look(ask) => {
                 let snapshot = self.snapshot(ask.rows_max, lines);
                 // Who asked may wait no longer.
@@ -225,6 +243,7 @@ impl Above for Host {
     }
 
     fn room(&mut self, key: LineKey, lines: &mut Lines) {
+        self.stage.has_read(key, lines);
         if let Some((talk, _)) = self.stage.talk_of(key) {
             self.drained(talk, lines);
             self.settle(lines);
@@ -273,14 +292,35 @@ impl Above for Host {
             // It closes already.
             return;
         };
+        self.say_goodbye(talk, lines);
+    }
+
+    fn parting(&mut self, lines: &mut Lines) -> bool {
+        if let Parting::Not = self.parting {
+            self.parting = Parting::From(Some(0));
+        }
+        for _ in 0..FAREWELLS_PER_TURN {
+            let Parting::From(Some(place)) = self.parting else { return true };
+            let key = self.stage.talks.next_from(place);
+            self.parting = Parting::From(key.and_then(|it| it.index().checked_add(1)));
+            if let Some(key) = key
+                && self.stage.talks.get(key).is_some_and(|it| !it.has_socket())
+            {
+                self.say_goodbye(key, lines);
+            }
+        }
+        false
+    }
+}
+
+impl Host {
+    fn say_goodbye(&mut self, talk: TalkKey, lines: &mut Lines) {
         let going = Event::Disconnect(taiwa_core::Disconnect::Shutdown(None));
         let now = lines.now();
         self.with(talk, lines, |it, actions| it.conversation.deliver(going, now, actions));
         self.settle(lines);
     }
-}
 
-impl Host {
     fn drained(&mut self, talk: TalkKey, lines: &mut Lines) {
         let Some(seat) = self.stage.talks.get(talk).and_then(|it| it.seat) else { return };
         self.hub(lines, |hub, now, way| hub.drained(seat, now, way));

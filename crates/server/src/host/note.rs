@@ -11,7 +11,7 @@ use crate::addresses::Place;
 
 use super::{
     exchange::{Answered, BodyGone},
-    talk::TalkKey,
+    talk::{Talk, TalkKey},
     visit::Snapshot,
 };
 
@@ -27,8 +27,8 @@ pub(crate) enum Note {
     Visit(Box<Visitor>),
     /// Nobody reads a body any more, or waits for an answer.
     LineGone(TalkKey, Line),
-    /// A body was read that had been full.
-    LineRoom(TalkKey),
+    /// A body was read for which somebody waits.
+    LineRoom,
     /// Somebody wants to see how the shard is.
     Look(Box<Looking>),
 }
@@ -40,23 +40,27 @@ pub(crate) struct Ordered {
 }
 
 /// A client that came in by WebSocket.
-pub(crate) struct Guest {
-    pub(crate) whose: Whose,
-    pub(crate) dialect: &'static str,
-    pub(crate) peer: Addr,
-    /// Counts it among those of its address.
-    pub(crate) place: Option<Box<Place>>,
-    pub(crate) path: Box<str>,
-    /// It was on another shard, and has heard of its line there: what it asked is asked again here.
-    pub(crate) asks: Option<(Token, Command)>,
+pub(crate) enum Guest {
+    /// With it a conversation begins.
+    New {
+        conversation: Box<dyn Conversation>,
+        dialect: &'static str,
+        peer: Addr,
+        /// Counts it among those of its address.
+        place: Option<Box<Place>>,
+        path: Box<str>,
+    },
+    /// It is one more line of a conversation, of this dialect, that is on this shard, or was.
+    Known(TalkKey, &'static str),
+    /// It was on another shard.
+    Moved(Box<Moved>),
 }
 
-/// Whose line a WebSocket is.
-pub(crate) enum Whose {
-    /// Of a conversation that begins with it.
-    New(Box<dyn Conversation>),
-    /// Of one that is on this shard, or was.
-    Known(TalkKey),
+/// A conversation from another shard, which asks here what it asked there.
+pub(crate) struct Moved {
+    pub(super) talk: Talk,
+    pub(super) token: Token,
+    pub(super) command: Command,
 }
 
 /// An HTTP request and who waits for its answer.
@@ -75,8 +79,8 @@ pub(crate) struct Visitor {
 pub(crate) enum ForWhom {
     /// A new one.
     New(Arc<dyn Dialect>),
-    /// One that is on this shard, or was.
-    Known(TalkKey),
+    /// One of this dialect that is on this shard, or was.
+    Known(TalkKey, &'static str),
 }
 
 /// Somebody who wants to see how the shard is.

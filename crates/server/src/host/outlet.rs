@@ -56,11 +56,12 @@ impl Outlet for Way<'_> {
         let Some(key) = self.stage.talk_at(seat) else { return };
         let Some(talk) = self.stage.talks.get(key) else { return };
         // Over HTTP each request waits for its answer anyway.
-        for (_, carrier) in talk.lines.iter() {
-            if let Carrier::Socket(socket) = carrier {
-                self.lines.pause(*socket);
-                self.stage.held.push_back((until, *socket));
-            }
+        let sockets = talk.lines.iter().filter_map(|(_, it)| match it {
+            Carrier::Socket(socket) => Some(*socket),
+            _ => None,
+        });
+        for socket in sockets.collect::<Vec<_>>() {
+            self.stage.hold_until(until, socket, self.lines);
         }
     }
 
@@ -114,18 +115,21 @@ impl Outlet for Way<'_> {
         match &talk.lines {
             // What the client sends meanwhile waits, and goes along at the end of the turn.
             talk::Lines::One(_, Carrier::Socket(socket)) => {
-                self.lines.pause(*socket);
-                self.stage.migrants.push(Migrant { key, shard, token, command });
+                let socket = *socket;
+                self.stage.hold(socket, self.lines);
+                self.stage.migrants.push(Migrant { key, socket, shard, token, command });
             }
             // A conversation over HTTP is addressed by its shard, so it stays and begins anew.
-            _ => self.stage.begin_anew(key, token, command),
+            _ => self.stage.queue.push_back(Pending::Anew(key, token, command)),
         }
     }
 
     fn drop_conversation(&mut self, seat: Seat) {
-        if let Some(key) = self.stage.talk_at(seat) {
-            self.stage.unseat(seat);
-            self.stage.talks.remove(key);
+        let Some(key) = self.stage.talk_at(seat) else { return };
+        self.stage.unseat(seat);
+        if let Some(talk) = self.stage.talks.get_mut(key) {
+            talk.seat = None;
+            self.stage.queue.push_back(Pending::Dropped(key));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 
 use super::{
     Host, Shared,
-    note::{Guest, Whose},
-    talk::{self, Carrier, Talk, TalkKey},
-    visit::{Tally, Visit},
+    sockets::Place,
+    talk::{Carrier, Talk, TalkKey},
+    visit::Tally,
 };
 use crate::shard::{Key as LineKey, Lines, Post, Unsent};
 
@@ -28,7 +28,9 @@ pub(super) struct Stage {
     pub(super) shared: Arc<Shared>,
     pub(super) talks: Slab<Talk>,
     /// The conversation of each line of the shard, by the line's place.
-    by_line: Vec<Option<(LineKey, TalkKey, Line)>>,
+    pub(super) by_line: Vec<Option<Place>>,
+    /// Lines that are not read until then, in the order of their times.
+    pub(super) held: VecDeque<(Instant, LineKey)>,
     /// The conversation of each seat of the hub, by the seat's place.
     by_seat: Vec<Option<(Seat, TalkKey)>>,
     /// What the hub has said, in order.
@@ -38,12 +40,12 @@ pub(super) struct Stage {
     pub(super) wheel: Wheel<TalkKey>,
     /// Who goes to another shard at the end of the turn.
     pub(super) migrants: Vec<Migrant>,
-    /// Lines that are not read until then, in the order of their times.
-    pub(super) held: VecDeque<(Instant, LineKey)>,
     /// Polls that have something to say at the end of the turn.
     pub(super) polls: Vec<(TalkKey, Line)>,
-    /// Who is waited for to read, and below how many bytes.
-    waiting_to_drain: Vec<(TalkKey, usize)>,
+    /// Who is waited for to read, and down to how many bytes.
+    waiting_to_drain: HashMap<TalkKey, usize>,
+    /// One of them may have read.
+    somebody_drained: bool,
     orders: HashMap<OrderId, oneshot::Sender<Result<Done, Refusal>>>,
     orders_so_far: OrderId,
     pub(super) tally: Tally,
@@ -52,6 +54,8 @@ pub(super) struct Stage {
 /// A conversation that goes to another shard, and asks this there.
 pub(super) struct Migrant {
     pub(super) key: TalkKey,
+    /// Its one line, which is held.
+    pub(super) socket: LineKey,
     pub(super) shard: u16,
     pub(super) token: Token,
     pub(super) command: Command,
@@ -62,8 +66,14 @@ pub(super) enum Pending {
     Event(TalkKey, Event),
     /// Encoded for all, and behind events.
     Shared(TalkKey, Message),
+    /// A line has ended that its conversation was not told of yet.
+    Left(TalkKey, Line),
     /// The conversation may have nothing left to live for.
     Over(TalkKey),
+    /// It can't go to the shard of its earlier session, and asks this here, as a new one.
+    Anew(TalkKey, Token, Command),
+    /// Nobody wants to hear of it any more.
+    Dropped(TalkKey),
 }
 
 /// A message that was encoded for all.
@@ -102,59 +112,41 @@ impl Stage {
             shared,
             talks: Slab::new(u32::MAX),
             by_line: vec![],
+            held: VecDeque::new(),
             by_seat: vec![],
             queue: VecDeque::new(),
             encoded: vec![],
             wheel: Wheel::new(GRANULARITY, Instant::now()),
             migrants: vec![],
-            held: VecDeque::new(),
             polls: vec![],
-            waiting_to_drain: vec![],
+            waiting_to_drain: HashMap::new(),
+            somebody_drained: false,
             orders: HashMap::new(),
             orders_so_far: 0,
             tally: Tally::default(),
         }
     }
 
-    /// Writes down which conversation a line of the shard belongs to.
-    pub(super) fn remember_socket(&mut self, key: LineKey, talk: TalkKey, line: Line) {
-        let place = key.index() as usize;
-        if self.by_line.len() <= place {
-            self.by_line.resize_with(place + 1, || None);
-        }
-        self.by_line[place] = Some((key, talk, line));
-    }
-
-    pub(super) fn talk_of(&self, key: LineKey) -> Option<(TalkKey, Line)> {
-        let (it, talk, line) = self.by_line.get(key.index() as usize)?.as_ref()?;
-        (*it == key).then_some((*talk, *line))
-    }
-
-    /// Takes a line that has ended away from its conversation.
-    pub(super) fn forget_socket(&mut self, key: LineKey) -> Option<(TalkKey, Line)> {
-        let found = self.talk_of(key)?;
-        self.by_line[key.index() as usize] = None;
-        if self.by_line.len() > 1024 && place_is_last(&self.by_line, key.index() as usize) {
-            while self.by_line.last().is_some_and(Option::is_none) {
-                self.by_line.pop();
-            }
-            self.by_line.shrink_to(self.by_line.len() * 2);
-        }
-        let (talk, line) = found;
-        self.talks.get_mut(talk)?.lines.remove(line);
-        Some(found)
-    }
-
-    /// Takes a body that nobody reads any more away from its conversation.
+    /// Takes a body that nobody reads any more, or a request whose answer nobody waits for, away from its conversation.
+    /// Tells whether there was one.
     pub(super) fn forget_body(&mut self, key: TalkKey, line: Line) -> bool {
+        self.somebody_drained = true;
         let Some(talk) = self.talks.get_mut(key) else { return false };
         if let Some(aside) = &mut talk.aside {
+            let before = aside.exchanges.len();
             aside.exchanges.retain(|(it, _)| it.line() != line);
+            if aside.exchanges.len() < before {
+                return true;
+            }
         }
-        match talk.lines.get(line) {
-            Some(Carrier::Socket(_)) | None => false,
-            Some(_) => talk.lines.remove(line).is_some(),
+        if let Some(Carrier::Socket(_)) | None = talk.lines.get(line) {
+            return false;
         }
+        match talk.lines.remove(line) {
+            Some(Carrier::Poll(poll)) => self.put_back(key, poll.said),
+            Some(_) | None => {}
+        }
+        true
     }
 
     pub(super) fn seat(&mut self, seat: Seat, talk: TalkKey) {
@@ -196,55 +188,68 @@ impl Stage {
         let Some(talk) = self.talks.get(key) else { return 0 };
         let carried = talk.lines.iter().map(|(_, it)| match it {
             Carrier::Socket(socket) => lines.queued_bytes(*socket),
-            Carrier::Stream(stream) => stream.queued.load(Ordering::Relaxed),
-            Carrier::Poll(poll) => poll.body.as_ref().map_or(0, |it| it.len()),
+            Carrier::Stream(stream) => stream.backlog.len(),
+            Carrier::Poll(poll) => poll.bytes,
         });
         carried.sum::<usize>() + talk.aside.as_ref().map_or(0, |it| it.waiting_bytes)
     }
 
     /// Notes that somebody waits for a client to read. A socket tells so itself.
     pub(super) fn tell_drained(&mut self, key: TalkKey, below: usize, lines: &mut Lines) {
+        let below = below / 2;
         for (_, carrier) in self.talks.get(key).iter().flat_map(|it| it.lines.iter()) {
-            if let Carrier::Socket(socket) = carrier {
-                return lines.await_room(*socket);
+            match carrier {
+                Carrier::Socket(socket) => return lines.await_room(*socket),
+                Carrier::Stream(stream) => stream.backlog.wait_for(below),
+                Carrier::Poll(_) => {}
             }
         }
-        self.waiting_to_drain.push((key, below / 2));
+        let down_to = self.waiting_to_drain.entry(key).or_insert(below);
+        *down_to = below.max(*down_to);
+        // It may have read before it was asked to tell.
+        self.somebody_drained = true;
+    }
+
+    /// Notes that somebody has read.
+    pub(super) fn note_room(&mut self) {
+        self.somebody_drained = true;
     }
 
     /// Takes out who has read enough.
     pub(super) fn drained(&mut self, lines: &Lines) -> Vec<TalkKey> {
-        if self.waiting_to_drain.is_empty() {
+        if !std::mem::take(&mut self.somebody_drained) || self.waiting_to_drain.is_empty() {
             return vec![];
         }
-        let all = std::mem::take(&mut self.waiting_to_drain);
-        let (still, done) = all.into_iter().partition::<Vec<_>, _>(|(talk, below)| {
-            self.talks.contains(*talk) && self.queued(*talk, lines) > *below
-        });
-        self.waiting_to_drain = still;
-        let mut done: Vec<_> = done.into_iter().map(|(talk, _)| talk).collect();
-        done.sort_unstable();
-        done.dedup();
+        let mut waiting = std::mem::take(&mut self.waiting_to_drain);
+        let done = waiting.extract_if(|talk, down_to| self.queued(*talk, lines) <= *down_to);
+        let done = done.map(|(talk, _)| talk).collect();
+        self.waiting_to_drain = waiting;
         done
+    }
+
+    /// Takes a conversation out, with its place among those that are waited for.
+    pub(super) fn remove(&mut self, key: TalkKey) -> Option<Talk> {
+        self.waiting_to_drain.remove(&key);
+        self.talks.remove(key)
     }
 
     /// Sends something encoded for all in this fan-out.
     pub(super) fn deliver(&mut self, key: TalkKey, number: usize, lines: &mut Lines) {
         let Some(talk) = self.talks.get_mut(key) else { return };
         let Some(written) = self.encoded.get_mut(number) else { return };
+        if talk.has_overflowed {
+            return;
+        }
         if talk.pending > 0 {
             talk.pending += 1;
             self.queue.push_back(Pending::Shared(key, written.message.clone()));
             return;
         }
-        let socket = talk.flow.and_then(|it| talk.lines.get(it)).and_then(|it| match it {
-            Carrier::Socket(socket) => Some(*socket),
-            _ => None,
-        });
-        let Some(socket) = socket else {
+        let Some((_, Carrier::Socket(socket))) = talk.stream() else {
             let message = written.message.clone();
             return self.send_shared(key, message, lines);
         };
+        let socket = *socket;
         let len = written.message.as_bytes().len();
         talk.visit.sent += 1;
         self.tally.sent(len);
@@ -255,11 +260,14 @@ impl Stage {
         }
     }
 
-    /// Sends something to the line in use.
+    /// Sends something to the line in use, or keeps it for the next one.
     pub(super) fn send_shared(&mut self, key: TalkKey, message: Message, lines: &mut Lines) {
         let Some(talk) = self.talks.get_mut(key) else { return };
-        match talk.flow {
-            Some(line) => self.send(key, line, message, lines),
+        if talk.has_overflowed {
+            return;
+        }
+        match talk.stream() {
+            Some((line, _)) => self.send(key, line, message, lines),
             None => self.set_aside(key, message),
         }
     }
@@ -275,6 +283,35 @@ impl Stage {
         }
     }
 
+    /// Keeps what was said on a poll that its client gave up for the next line.
+    pub(super) fn put_back(&mut self, key: TalkKey, said: Vec<Message>) {
+        let limit = self.shared.limits.waiting_bytes_max;
+        let Some(talk) = self.talks.get_mut(key) else { return };
+        if said.is_empty() {
+            return;
+        }
+        let aside = talk.aside();
+        for message in said.into_iter().rev() {
+            aside.waiting_bytes += message.as_bytes().len();
+            aside.waiting.push_front(message);
+        }
+        if aside.waiting_bytes > limit {
+            self.overflow(key);
+        }
+    }
+
+    /// Sends what waits for a line to the one in use.
+    pub(super) fn pour(&mut self, key: TalkKey, lines: &mut Lines) {
+        let Some(talk) = self.talks.get_mut(key) else { return };
+        let Some((line, _)) = talk.stream() else { return };
+        let Some(aside) = talk.aside.as_mut().filter(|it| !it.waiting.is_empty()) else { return };
+        aside.waiting_bytes = 0;
+        self.somebody_drained = true;
+        for message in std::mem::take(&mut aside.waiting) {
+            self.send(key, line, message, lines);
+        }
+    }
+
     /// Sends something on a line.
     pub(super) fn send(&mut self, key: TalkKey, line: Line, message: Message, lines: &mut Lines) {
         let limit = self.shared.limits.body_bytes_max;
@@ -287,16 +324,13 @@ impl Stage {
                 Some(ours) => lines.send(*socket, &ours) != Err(Unsent::Full),
                 None => true,
             },
-            Some(Carrier::Stream(stream)) => {
-                stream.push(message.as_bytes().clone());
-                stream.queued.load(Ordering::Relaxed) <= limit
-            }
+            Some(Carrier::Stream(stream)) => stream.push(message.as_bytes().clone()) <= limit,
             Some(Carrier::Poll(poll)) => {
-                if poll.body.is_none() {
+                if poll.said.is_empty() {
                     self.polls.push((key, line));
                 }
-                poll.push(message.as_bytes());
-                poll.body.as_ref().is_none_or(|it| it.len() <= limit)
+                poll.push(message);
+                poll.bytes <= limit
             }
         };
         if !fits {
@@ -306,7 +340,10 @@ impl Stage {
 
     /// Sends a client away for which too much waits.
     fn overflow(&mut self, key: TalkKey) {
-        if let Some(talk) = self.talks.get_mut(key) {
+        if let Some(talk) = self.talks.get_mut(key)
+            && !std::mem::replace(&mut talk.has_overflowed, true)
+        {
+            self.tally.overflowed += 1;
             talk.pending += 1;
             let slow = Event::Disconnect(taiwa_core::Disconnect::Slow);
             self.queue.push_back(Pending::Event(key, slow));
@@ -340,53 +377,9 @@ impl Stage {
         }
     }
 
-    /// Sends conversations to the shards of their earlier sessions.
-    pub(super) fn send_migrants(&mut self, lines: &mut Lines) {
-        for Migrant { key, shard, token, command } in std::mem::take(&mut self.migrants) {
-            let socket = self.talks.get(key).and_then(|it| match &it.lines {
-                talk::Lines::One(_, Carrier::Socket(socket)) => Some(*socket),
-                _ => None,
-            });
-            // It may have been released since, from another wait.
-            socket.into_iter().for_each(|it| lines.pause(it));
-            let Some(raw) = socket.and_then(|it| lines.give_away(it)) else {
-                // It closes already: its end is told here.
-                continue;
-            };
-            socket.and_then(|it| self.forget_socket(it));
-            let Some(talk) = self.talks.remove(key) else { continue };
-            let Talk { conversation, dialect, visit, .. } = talk;
-            let Visit { peer, place, path, .. } = visit;
-            let asks = Some((token, command));
-            let whose = Whose::New(conversation);
-            let guest = Guest { whose, dialect, peer, place, path, asks };
-            if let Some(post) = self.posts.get(usize::from(shard)) {
-                // A transport that was carried here can be carried there.
-                let _ = post.join(raw, Box::new(guest));
-            }
-        }
-    }
-
-    /// Reads lines again that were held up long enough.
-    pub(super) fn release(&mut self, lines: &mut Lines) {
-        while let Some((until, socket)) = self.held.front().copied()
-            && until <= lines.now()
-        {
-            self.held.pop_front();
-            // One that was held up again meanwhile stands behind.
-            if !self.held.iter().any(|(_, it)| *it == socket) {
-                lines.resume(socket);
-            }
-        }
-    }
-
     pub(super) fn shrink(&mut self) {
         if self.queue.is_empty() && self.queue.capacity() > 4096 {
             self.queue.shrink_to(256);
         }
     }
-}
-
-fn place_is_last<T>(all: &[T], place: usize) -> bool {
-    place + 1 == all.len()
 }

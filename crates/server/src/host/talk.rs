@@ -29,6 +29,8 @@ pub(super) struct Talk {
     /// Events and messages of the hub that are on their way through the queue.
     pub(super) pending: u32,
     pub(super) alarm: Alarm,
+    /// Too much waited for its client, and it was told so: what is said to all passes it by.
+    pub(super) has_overflowed: bool,
     pub(super) visit: Visit,
     /// What has no line to go to, and requests without an answer: of few conversations.
     pub(super) aside: Option<Box<Aside>>,
@@ -42,7 +44,6 @@ pub(super) enum Lines {
 }
 
 /// What only conversations with HTTP need.
-#[derive(Default)]
 pub(super) struct Aside {
     /// Messages without a line.
     pub(super) waiting: VecDeque<Message>,
@@ -64,8 +65,15 @@ pub(super) enum Carrier {
 /// The writing end of a body.
 pub(super) struct Stream {
     pub(super) pieces: mpsc::UnboundedSender<Bytes>,
-    /// Bytes that the reading end has not taken.
-    pub(super) queued: Arc<AtomicUsize>,
+    pub(super) backlog: Arc<Backlog>,
+}
+
+/// The bytes of a body that its reading end has not taken.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    bytes: AtomicUsize,
+    /// One more than the bytes down to which somebody waits for it to go; 0 if nobody does.
+    awaited: AtomicUsize,
 }
 
 /// An answer that waits for its first messages.
@@ -73,25 +81,57 @@ pub(super) struct Poll {
     pub(super) answer: oneshot::Sender<Answered>,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) separator: &'static [u8],
-    pub(super) body: Option<BytesMut>,
+    /// What was said on it in this turn.
+    pub(super) said: Vec<Message>,
+    pub(super) bytes: usize,
 }
 
 impl Stream {
-    /// Queues a piece; false if nobody reads any more.
-    pub(super) fn push(&self, piece: Bytes) -> bool {
-        self.queued.fetch_add(piece.len(), Ordering::Relaxed);
-        self.pieces.send(piece).is_ok()
+    /// Queues a piece, and returns how many bytes wait now. Whether anybody reads it is told by its reading end.
+    pub(super) fn push(&self, piece: Bytes) -> usize {
+        let bytes = self.backlog.bytes.fetch_add(piece.len(), Ordering::SeqCst) + piece.len();
+        let _ = self.pieces.send(piece);
+        bytes
+    }
+}
+
+// A waiting reader and a waited-for one look at each other's number after they have written their own: that takes one
+// order of all four accesses.
+impl Backlog {
+    pub(super) fn len(&self) -> usize {
+        self.bytes.load(Ordering::SeqCst)
+    }
+
+    /// Notes that a piece was taken; tells whether somebody waits for that.
+    pub(super) fn taken(&self, len: usize) -> bool {
+        let left = self.bytes.fetch_sub(len, Ordering::SeqCst) - len;
+        let awaited = self.awaited.load(Ordering::SeqCst);
+        left < awaited && self.awaited.swap(0, Ordering::SeqCst) != 0
+    }
+
+    /// Waits for it to go down to so many bytes.
+    pub(super) fn wait_for(&self, bytes: usize) {
+        self.awaited.store(bytes.saturating_add(1), Ordering::SeqCst);
     }
 }
 
 impl Poll {
-    pub(super) fn push(&mut self, message: &[u8]) {
-        match &mut self.body {
-            Some(body) => {
-                body.extend_from_slice(self.separator);
-                body.extend_from_slice(message);
-            }
-            None => self.body = Some(message.into()),
+    pub(super) fn push(&mut self, message: Message) {
+        self.bytes += message.as_bytes().len();
+        self.said.push(message);
+    }
+
+    /// Answers. What was said comes back if nobody waits for it any more.
+    pub(super) fn finish(self) -> Vec<Message> {
+        let Self { answer, headers, separator, said, bytes } = self;
+        let mut body = BytesMut::with_capacity(bytes + said.len() * separator.len());
+        for (number, message) in said.iter().enumerate() {
+            body.extend_from_slice(if number == 0 { b"" } else { separator });
+            body.extend_from_slice(message.as_bytes());
+        }
+        match answer.send(Answered::Whole { status: 200, headers, body: body.freeze() }) {
+            Ok(()) => vec![],
+            Err(_) => said,
         }
     }
 }
@@ -155,8 +195,50 @@ impl Lines {
 }
 
 impl Talk {
+    /// Begins one whose first line, if it is a WebSocket, is number 0.
+    pub(super) fn new(
+        conversation: Box<dyn Conversation>,
+        dialect: &'static str,
+        socket: Option<LineKey>,
+        visit: Visit,
+    ) -> Self {
+        let first = Line::default();
+        Self {
+            conversation,
+            dialect,
+            seat: None,
+            lines: socket.map_or(Lines::None, |it| Lines::One(first, Carrier::Socket(it))),
+            // What is said to all waits for the answer to a request.
+            flow: socket.map(|_| first),
+            pending: 0,
+            alarm: Alarm::default(),
+            has_overflowed: false,
+            visit,
+            aside: None,
+        }
+    }
+
     pub(super) fn aside(&mut self) -> &mut Aside {
-        self.aside.get_or_insert_default()
+        // Who came by WebSocket has had line 0 with it.
+        let lines_so_far = u32::from(!self.lines.is_empty());
+        self.aside.get_or_insert_with(|| {
+            Box::new(Aside {
+                waiting: VecDeque::new(),
+                waiting_bytes: 0,
+                exchanges: vec![],
+                lines_so_far,
+            })
+        })
+    }
+
+    pub(super) fn has_socket(&self) -> bool {
+        self.lines.iter().any(|(_, it)| matches!(it, Carrier::Socket(_)))
+    }
+
+    /// Returns where what is encoded for all goes now, if that is there.
+    pub(super) fn stream(&self) -> Option<(Line, &Carrier)> {
+        let line = self.flow?;
+        Some((line, self.lines.get(line)?))
     }
 
     /// Tells whether nothing can bring it to life any more but its own clock, and it has none.

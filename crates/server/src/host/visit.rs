@@ -15,7 +15,8 @@ use crate::{addresses::Place, shard::Lines};
 /// A conversation from its beginning to the line in the log that ends it.
 pub(super) struct Visit {
     pub(super) peer: Addr,
-    pub(super) place: Option<Box<Place>>,
+    #[expect(dead_code, reason = "held to be dropped")]
+    place: Option<Box<Place>>,
     pub(super) path: Box<str>,
     began: Instant,
     pub(super) received: u64,

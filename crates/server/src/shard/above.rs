@@ -56,6 +56,12 @@ pub trait Above: Sized + 'static {
         // A line that closes already needs no second goodbye.
         let _ = lines.close(key, CloseCode::GOING_AWAY, "");
     }
+
+    /// Says goodbye to some of what has no line when the server goes away; called once a turn until it returns true,
+    /// which says that nothing is left. The shard does not end before.
+    fn parting(&mut self, _lines: &mut Lines) -> bool {
+        true
+    }
 }
 
 /// What is known of a client when its line joins: for an [`Above`] that wants nothing else.

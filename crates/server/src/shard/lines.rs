@@ -188,6 +188,12 @@ impl Lines {
         }
     }
 
+    /// Tells whether half of [`Limits::outbox_bytes_max`](taiwa::Limits) waits for the peer, or more: whoever lets it go on
+    /// asking makes it wait for more than it reads.
+    pub fn is_half_full(&self, key: Key) -> bool {
+        self.slab.get(key).is_some_and(|it| !it.conn.has_room_beside(it.conn.outbox().len()))
+    }
+
     /// Tells whether messages can be sent on a line: it has not ended and does not close.
     pub fn is_open(&self, key: Key) -> bool {
         self.slab.get(key).is_some_and(|line| line.conn.is_open())

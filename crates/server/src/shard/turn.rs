@@ -65,6 +65,8 @@ enum Shutdown {
         until: Instant,
         /// The next place whose line is to be said goodbye to; `None` when all were.
         place: Option<u32>,
+        /// What has no line was said goodbye to.
+        is_parted: bool,
         /// All shards know that this one has no line left.
         is_empty: bool,
     },
@@ -168,8 +170,12 @@ impl<A: Above> Shard<A> {
                 Some(Inbound::ShutDown(by)) => match &mut self.shutdown {
                     Shutdown::Begun { until, .. } => *until = by.min(*until),
                     Shutdown::Not => {
-                        self.shutdown =
-                            Shutdown::Begun { until: by, place: Some(0), is_empty: false };
+                        self.shutdown = Shutdown::Begun {
+                            until: by,
+                            place: Some(0),
+                            is_parted: false,
+                            is_empty: false,
+                        };
                     }
                 },
                 Some(Inbound::Look) => {}
@@ -300,11 +306,17 @@ impl<A: Above> Shard<A> {
     }
 
     fn is_parting(&self) -> bool {
-        matches!(self.shutdown, Shutdown::Begun { place: Some(_), .. })
+        matches!(
+            self.shutdown,
+            Shutdown::Begun { place: Some(_), .. } | Shutdown::Begun { is_parted: false, .. }
+        )
     }
 
     fn say_farewell(&mut self) {
-        let Shutdown::Begun { place, .. } = &mut self.shutdown else { return };
+        let Shutdown::Begun { place, is_parted, .. } = &mut self.shutdown else { return };
+        if !*is_parted {
+            *is_parted = self.above.parting(&mut self.lines);
+        }
         for _ in 0..FAREWELLS_PER_TURN {
             let Some(from) = *place else { return };
             let key = self.lines.next_from(from);
@@ -317,8 +329,10 @@ impl<A: Above> Shard<A> {
 
     /// Tells whether this shard may end: no shard has lines, or time is up.
     fn is_over(&mut self, company: &Company) -> bool {
-        let Shutdown::Begun { until, is_empty, .. } = &mut self.shutdown else { return false };
-        if !*is_empty && self.lines.is_empty() {
+        let Shutdown::Begun { until, is_parted, is_empty, .. } = &mut self.shutdown else {
+            return false;
+        };
+        if !*is_empty && *is_parted && self.lines.is_empty() {
             *is_empty = true;
             if company.occupied.fetch_sub(1, Ordering::AcqRel) == 1 {
                 (company.wake_all)();

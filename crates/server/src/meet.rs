@@ -1,0 +1,86 @@
+//! Opening handshakes: a WebSocket finds its dialect and goes to a shard.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use taiwa::{Error, Upgrade};
+use taiwa_core::{Addressee, Knock, Transport};
+
+use crate::{
+    doors,
+    host::{Guest, Host},
+    random, shard,
+    site::{FROM_ONE_ADDRESS, Running},
+    watch,
+};
+
+impl Running {
+    /// Answers an opening handshake; the connection then lives on a shard.
+    ///
+    /// Not cancel-safe: dropping its future closes the connection, if it is not on its shard yet.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no connection.
+    pub async fn meet(&self, upgrade: Upgrade) -> Result<(), Error> {
+        if upgrade.uri().path() == watch::PATH {
+            return watch::meet(upgrade, &self.0.control).await;
+        }
+        match self.open(&upgrade) {
+            Err((status, why)) => upgrade.reject(status, why).await,
+            Ok(Open { guest, agreed, post }) => {
+                let upgrade = upgrade.subprotocol(agreed);
+                let raw = upgrade.accept_raw().await?;
+                post.join(raw, Box::new(guest)).map_err(Error::Io)
+            }
+        }
+    }
+
+    /// Opens the door for a WebSocket, or says with which status it stays shut.
+    pub(crate) fn open(&self, upgrade: &Upgrade) -> Result<Open<'_>, (u16, String)> {
+        let path = upgrade.uri().path();
+        let offered = upgrade.subprotocols().collect::<Vec<_>>();
+        let found = self.0.doors.find(Transport::WebSocket, path, offered.iter().copied());
+        let Some((dialect, agreed)) = found else {
+            return Err((404, "there is nothing here\n".into()));
+        };
+        let request = doors::request("GET", upgrade.uri(), upgrade.headers(), Bytes::new());
+        match dialect.addressee(&request) {
+            Addressee::New => {}
+            Addressee::Nobody(status, why) => return Err((status, why.into())),
+            Addressee::Known(address) => {
+                let none = || (404, "there is no such conversation\n".to_owned());
+                let (post, talk) = self.known(&address).ok_or_else(none)?;
+                return Ok(Open { guest: Guest::Known(talk, dialect.name()), agreed, post });
+            }
+        }
+        let knock = Knock {
+            transport: Transport::WebSocket,
+            request: &request,
+            subprotocol: agreed,
+            address: "",
+            random: random::bits(),
+        };
+        let conversation = dialect.open(&knock, Instant::now());
+        let conversation =
+            conversation.map_err(|it| (doors::status(&it), format!("{}\n", it.text)))?;
+        let place = self.0.addresses.enter(upgrade.peer_addr());
+        let guest = Guest::New {
+            conversation,
+            dialect: dialect.name(),
+            peer: upgrade.peer_addr().clone(),
+            place: place.map_err(|_| (429, FROM_ONE_ADDRESS.into()))?,
+            path: path.into(),
+        };
+        Ok(Open { guest, agreed, post: self.0.shards.assign() })
+    }
+}
+
+/// A door that is open for a WebSocket.
+pub(crate) struct Open<'a> {
+    pub(crate) guest: Guest,
+    /// The subprotocol.
+    pub(crate) agreed: Option<&'static str>,
+    /// The shard where it will live.
+    pub(crate) post: &'a shard::Post<Host>,
+}
