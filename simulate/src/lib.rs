@@ -1,6 +1,6 @@
 //! Two connections over a network that is as bad as TCP allows: tiny reads and writes, delays, full
 //! buffers, half-closes, resets, silence. Time is a number and chance a seed, so that a run can be had
-//! again.
+//! again. A [`Crowd`] is many sessions on the shards of a hub, without a network.
 //!
 //! ```
 //! use taiwa_simulate::{Plan, World};
@@ -14,7 +14,9 @@ mod network;
 mod party;
 mod plan;
 mod world;
+mod crowd;
 
+pub use crowd::{Crowd, Who};
 pub use dice::Dice;
 pub use network::{Network, Pipe};
 pub use party::Party;

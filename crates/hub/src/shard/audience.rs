@@ -146,6 +146,9 @@ impl Shard {
         let Some(key) = self.channels.get(&change.channel).copied() else { return };
         let Some(audience) = self.audiences.get(key) else { return };
         let To::Channel(_, namespace) = &audience.to else { return };
+        if audience.curious == 0 && !namespace.force_join_leave {
+            return;
+        }
         let mut slow = vec![];
         let mut writer = Writer::default();
         let said = match joined {

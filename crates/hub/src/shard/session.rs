@@ -183,6 +183,8 @@ pub(super) struct Audience {
     pub(super) subscribers: Dense<Subscriber>,
     /// Subscriptions on their way.
     pub(super) coming: u32,
+    /// How many want to hear who comes and goes.
+    pub(super) curious: u32,
     /// Of the owner's history, as it was told last. It is the same as long as anyone subscribes.
     pub(super) epoch: u64,
 }

@@ -216,8 +216,13 @@ impl Shard {
             }
             Target::Pattern(pattern) => To::Pattern(pattern.clone()),
         };
-        let audience =
-            Audience { to, subscribers: crate::dense::Dense::new(), coming: 0, epoch: 0 };
+        let audience = Audience {
+            to,
+            subscribers: crate::dense::Dense::new(),
+            coming: 0,
+            curious: 0,
+            epoch: 0,
+        };
         let full = |_| Refusal::new(RefusalKind::Limit, "too many channels");
         let key = self.audiences.insert(audience).map_err(full)?;
         match target {
@@ -300,6 +305,7 @@ impl Shard {
         let seat = subscriber.seat;
         let Some(audience) = self.audiences.get_mut(key) else { return };
         audience.coming -= 1;
+        audience.curious += u32::from(subscriber.join_leave);
         let place = audience.subscribers.push(subscriber);
         let subscriptions = self.sessions.get_mut(seat).map(|it| &mut it.subscriptions[..]);
         if let Some(it) = subscriptions.and_then(|it| it.get_mut(mine as usize)) {

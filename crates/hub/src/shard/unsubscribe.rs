@@ -97,6 +97,7 @@ impl Shard {
         {
             it.place = dropped.place;
         }
+        audience.curious -= u32::from(removed.item.join_leave);
         let filter = removed.item.special.and_then(|it| it.filter);
         if let To::Channel(channel, _) = &audience.to {
             let channel = channel.clone();
