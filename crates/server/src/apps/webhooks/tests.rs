@@ -1,6 +1,6 @@
 //! Webhooks against a program on loopback that answers as the test says.
 
-use std::{sync::mpsc, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use taiwa_core::{Channel, Client, Connect, Disconnect, Payload, Publish, SessionId, Tags, User};
@@ -371,36 +371,24 @@ async fn events_are_given_up_when_tried_often_enough_or_not_wanted() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_full_queue_drops_the_oldest_and_counts_it() {
     for limits in [
         WebhookLimits { queue_max: 2, ..quick() },
         // Two of them, with their names of 9 bytes.
         WebhookLimits { queue_bytes_max: 2 * (512 + 9), ..quick() },
     ] {
-        let (go, gone) = mpsc::channel::<()>();
-        let gone = std::sync::Mutex::new(gone);
-        let peer = Peer::start(move |number, _| {
-            if number == 0 {
-                // The first one waits for the test.
-                let _ = gone.lock().unwrap().recv_timeout(Duration::from_secs(20));
-            }
-            ok()
-        })
-        .await;
-        let webhooks =
-            webhooks(&peer.url, WebhookLimits { deadline: Duration::from_secs(20), ..limits });
-        ask(&webhooks, numbered(0)).await.unwrap();
-        until(|| peer.heard().len() == 1).await;
-        for number in 1..6 {
-            ask(&webhooks, numbered(number)).await.unwrap();
+        let peer = Peer::start(|_, _| ok()).await;
+        let webhooks = webhooks(&peer.url, limits);
+        for number in 0..6 {
+            // What is told on this thread has no turn before the first wait.
+            assert!(matches!(webhooks.ask(numbered(number)), Ok(Asked::Now(Ok(Answer::Noted)))));
         }
-        assert_eq!((webhooks.waiting(), webhooks.counts(Kind::Occupied).dropped), (3, 3));
-        go.send(()).unwrap();
+        assert_eq!((webhooks.waiting(), webhooks.counts(Kind::Occupied).dropped), (2, 4));
         all_told(&webhooks).await;
         let heard = peer.heard();
         let channels: Vec<_> = heard.iter().map(|it| body(it)["data"]["channel"].clone()).collect();
-        assert_eq!(channels, ["channel-0", "channel-4", "channel-5"]);
+        assert_eq!(channels, ["channel-4", "channel-5"]);
     }
     // What alone is more than all of the room is dropped itself.
     let webhooks =
