@@ -389,6 +389,12 @@ impl House {
         std::mem::take(&mut self.talks.borrow_mut()[who.0].heard)
     }
 
+    /// Takes for how long a client is not to be read from.
+    pub(super) fn held(&mut self, who: Who) -> Option<Duration> {
+        let until = self.talks.borrow_mut()[who.0].held.take()?;
+        Some(until - self.now.at)
+    }
+
     pub(super) fn saw_anything(&self, who: Who) -> bool {
         !self.talks.borrow()[who.0].heard.is_empty()
     }

@@ -207,3 +207,35 @@ fn who_reads_nothing_is_not_told_who_comes_and_goes() {
         house.empty();
     }
 }
+
+#[test]
+fn a_publisher_is_held_up_for_who_is_behind_and_not_for_ever() {
+    let settings = open(|it| {
+        slow(Slow::Pause)(it);
+        it.hold = std::time::Duration::from_secs(2);
+    });
+    let mut house = House::new(3, settings, 10);
+    let (ada, bob) = (house.join(0, ""), house.join(1, ""));
+    house.hear(bob, "a");
+    say_all(&mut house, ada, &["1"]);
+    assert_eq!(house.held(ada), None);
+    // More than half of what may wait does.
+    house.queue(bob, 600 << 10);
+    for _ in 0..2 {
+        say_all(&mut house, ada, &["2"]);
+        assert_eq!(house.held(ada), Some(std::time::Duration::from_millis(10)));
+        house.pass(std::time::Duration::from_millis(900));
+    }
+    for _ in 0..3 {
+        say_all(&mut house, ada, &["3"]);
+        house.pass(std::time::Duration::from_millis(900));
+    }
+    house.held(ada);
+    say_all(&mut house, ada, &["4"]);
+    assert_eq!(house.held(ada), None, "who stays behind holds nobody up");
+    // Whoever was not crowded for a while is held for anew.
+    house.seconds(2);
+    say_all(&mut house, ada, &["5"]);
+    assert!(house.held(ada).is_some());
+    house.empty();
+}
