@@ -63,6 +63,8 @@ pub(crate) struct Attach {
     pub(crate) member: Arc<Member>,
     pub(crate) since: Option<Position>,
     pub(crate) last: bool,
+    /// It wants to hear who comes and goes.
+    pub(crate) curious: bool,
 }
 
 #[derive(Debug)]
@@ -86,6 +88,8 @@ pub(crate) struct Detach {
     pub(crate) channel: Channel,
     pub(crate) link: Link,
     pub(crate) session: SessionId,
+    /// As it was when it attached.
+    pub(crate) curious: bool,
 }
 
 #[derive(Debug)]

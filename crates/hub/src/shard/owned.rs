@@ -8,14 +8,15 @@ use std::{
 
 use bytes::Bytes;
 use taiwa_core::{
-    Change, Channel, History as Part, Link, Member, Page, Payload, Position, Publication,
-    Recovered, Refusal, RefusalKind, Reply, SessionId, User,
+    Change, History as Part, Link, Member, Page, Payload, Position, Publication, Recovered,
+    Refusal, RefusalKind, Reply, SessionId, User,
 };
 
 use crate::{
     fossil,
     history::{History, Recovery, Retention},
     idempotency::{Answers, Memory},
+    letter::{Attach, Detach},
     rate::{Bucket, Rate},
     seeded::{Seeded, SeededMap},
     settings::{self, Limits, Namespace},
@@ -28,7 +29,7 @@ pub(super) struct Owned {
     /// The newest publication, for the delta to the next one.
     newest: Option<Arc<Publication>>,
     /// Subscriptions by shard.
-    counts: Box<[u32]>,
+    counts: Box<[Count]>,
     subscribers: usize,
     crowd: Option<Box<Crowd>>,
     /// What was said under which identifier.
@@ -36,6 +37,14 @@ pub(super) struct Owned {
     bucket: Option<Bucket>,
     /// When a timer asks whether it can go.
     pub(super) watched: Option<Instant>,
+}
+
+/// Subscriptions of one shard.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    all: u32,
+    /// Those that want to hear who comes and goes.
+    curious: u32,
 }
 
 /// Who is in a channel.
@@ -53,7 +62,7 @@ impl Owned {
             namespace,
             history: History::new(epoch, now),
             newest: None,
-            counts: vec![0; usize::from(shards)].into(),
+            counts: vec![Count::default(); usize::from(shards)].into(),
             subscribers: 0,
             crowd: None,
             ids: None,
@@ -81,28 +90,37 @@ impl Owned {
 
     /// Goes through the shards that have a subscriber.
     pub(super) fn shards(&self) -> impl Iterator<Item = u16> {
-        (0..).zip(&self.counts).filter(|(_, count)| **count > 0).map(|(shard, _)| shard)
+        (0..).zip(&self.counts).filter(|(_, count)| count.all > 0).map(|(shard, _)| shard)
+    }
+
+    /// Goes through the shards on which somebody wants to hear who comes and goes.
+    pub(super) fn curious_shards(&self) -> impl Iterator<Item = u16> {
+        let all = self.namespace.force_join_leave;
+        let wants = move |it: &Count| it.curious > 0 || (all && it.all > 0);
+        let offered = self.namespace.join_leave;
+        let shards = (0..).zip(&self.counts).filter(move |(_, it)| offered && wants(it));
+        shards.map(|(shard, _)| shard)
     }
 
     /// Adds a subscription. Returns the change of presence, if it is one.
     pub(super) fn attach(
         &mut self,
-        channel: &Channel,
-        shard: u16,
-        link: Link,
-        member: &Arc<Member>,
+        attach: &Attach,
         hasher: &Seeded,
     ) -> Result<Option<Change>, Refusal> {
         if self.subscribers >= self.namespace.subscribers_max {
             return Err(Refusal::new(RefusalKind::Limit, "the channel has too many subscribers"));
         }
         self.subscribers += 1;
-        self.counts[usize::from(shard)] += 1;
+        let count = &mut self.counts[usize::from(attach.from)];
+        count.all += 1;
+        count.curious += u32::from(attach.curious);
         if !self.namespace.presence && !self.namespace.join_leave {
             return Ok(None);
         }
         let crowd = self.crowd.get_or_insert_with(|| Box::new(Crowd::new(hasher)));
-        let of_user = crowd.come(link, member);
+        let Attach { channel, member, .. } = attach;
+        let of_user = crowd.come(attach.link, member);
         Ok(of_user.map(|of_user| Change {
             channel: channel.clone(),
             member: member.clone(),
@@ -111,25 +129,20 @@ impl Owned {
     }
 
     /// Removes a subscription. Returns the change of presence, if it is one.
-    pub(super) fn detach(
-        &mut self,
-        channel: &Channel,
-        shard: u16,
-        link: Link,
-        session: SessionId,
-        now: Instant,
-    ) -> Option<Change> {
+    pub(super) fn detach(&mut self, detach: &Detach, now: Instant) -> Option<Change> {
         // Who leaves may come back and ask what it missed.
         self.history.touch(now);
         self.subscribers -= 1;
-        self.counts[usize::from(shard)] -= 1;
+        let count = &mut self.counts[usize::from(detach.from)];
+        count.all -= 1;
+        count.curious -= u32::from(detach.curious);
         let crowd = self.crowd.as_mut()?;
-        let gone = crowd.go(link, session);
+        let gone = crowd.go(detach.link, detach.session);
         if crowd.members.is_empty() {
             self.crowd = None;
         }
         let (member, of_user) = gone?;
-        Some(Change { channel: channel.clone(), member, of_user })
+        Some(Change { channel: detach.channel.clone(), member, of_user })
     }
 
     fn rate(&self) -> Option<Rate> {
@@ -388,7 +401,7 @@ mod tests {
 
     fn publication(payload: Payload) -> Publication {
         Publication {
-            channel: Channel::parse("a").unwrap(),
+            channel: taiwa_core::Channel::parse("a").unwrap(),
             event: None,
             payload,
             position: None,

@@ -52,9 +52,8 @@ impl Shard {
     ) -> Result<(Attached, Option<taiwa_core::Change>), Refusal> {
         let (hasher, settings) = (self.hasher.clone(), self.settings.clone());
         let owned = self.own_channel(&attach.channel, now, out)?;
-        let Attach { channel, from, link, member, since, last, .. } = attach;
-        let change = owned.attach(channel, *from, *link, member, &hasher)?;
-        let recovered = owned.recover(*since, *last, &settings.limits, now.at);
+        let change = owned.attach(attach, &hasher)?;
+        let recovered = owned.recover(attach.since, attach.last, &settings.limits, now.at);
         let at = owned.position();
         let is_first = owned.subscribers() == 1;
         if is_first && settings.tell_occupied {
@@ -76,8 +75,7 @@ impl Shard {
 
     pub(super) fn detach_from(&mut self, detach: Detach, now: Now, out: &mut dyn Outlet) {
         let Some(owned) = self.owned.get_mut(&detach.channel) else { return };
-        let Detach { channel, from, link, session } = &detach;
-        let change = owned.detach(channel, *from, *link, *session, now.at);
+        let change = owned.detach(&detach, now.at);
         let is_last = owned.subscribers() == 0;
         if let Some(change) = change {
             self.tell_change(change, false, out);
@@ -90,11 +88,8 @@ impl Shard {
 
     fn tell_change(&mut self, change: taiwa_core::Change, joined: bool, out: &mut dyn Outlet) {
         let Some(owned) = self.owned.get(&change.channel) else { return };
-        if !owned.namespace.join_leave {
-            return;
-        }
         let change = Arc::new(change);
-        for shard in owned.shards().collect::<Vec<_>>() {
+        for shard in owned.curious_shards().collect::<Vec<_>>() {
             self.post(shard, Text::Changed(change.clone(), joined), out);
         }
     }

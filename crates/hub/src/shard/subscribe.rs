@@ -197,6 +197,7 @@ impl Shard {
             member: it.member.clone(),
             since: it.subscribe.since,
             last: it.subscribe.last,
+            curious: it.is_curious(),
             channel,
         });
         self.post(self.owner(&attach.channel), Text::Attach(attach), out);
@@ -263,8 +264,9 @@ impl Shard {
         let Some((key, mine)) = mine else {
             // It was given up while the owner was asked.
             if answer.is_ok() {
+                let (link, curious) = (attaching.link, attaching.is_curious());
                 let session = attaching.member.client.session;
-                self.tell_detached(channel, attaching.link, session, out);
+                self.tell_detached(channel, link, session, curious, out);
             }
             return self.not_begun(then, given_up(), out);
         };
@@ -342,7 +344,7 @@ impl Shard {
             link: attaching.link,
             echo: wish.echo,
             once: wish.once,
-            join_leave: attaching.authorization.join_leave.unwrap_or(wish.join_leave),
+            join_leave: attaching.is_curious(),
             positioned: told.positioned,
             has_whole,
         }

@@ -97,11 +97,12 @@ impl Shard {
         {
             it.place = dropped.place;
         }
-        audience.curious -= u32::from(removed.item.join_leave);
+        let curious = removed.item.join_leave;
+        audience.curious -= u32::from(curious);
         let filter = removed.item.special.and_then(|it| it.filter);
         if let To::Channel(channel, _) = &audience.to {
             let channel = channel.clone();
-            self.tell_detached(&channel, dropped.link, id, out);
+            self.tell_detached(&channel, dropped.link, id, curious, out);
         }
         if let Some(filter) = filter {
             self.filters.remove(filter);
@@ -114,10 +115,12 @@ impl Shard {
         channel: &Channel,
         link: Link,
         session: SessionId,
+        curious: bool,
         out: &mut dyn Outlet,
     ) {
-        let detach = Detach { from: self.index, channel: channel.clone(), link, session };
-        self.post(self.owner(channel), Text::Detach(Box::new(detach)), out);
+        let (from, channel) = (self.index, channel.clone());
+        let detach = Detach { from, channel, link, session, curious };
+        self.post(self.owner(&detach.channel), Text::Detach(Box::new(detach)), out);
     }
 
     /// Forgets an audience without anyone in it.

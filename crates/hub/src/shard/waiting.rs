@@ -76,6 +76,13 @@ pub(super) struct Attaching {
     pub(super) then: Then,
 }
 
+impl Attaching {
+    /// Tells whether it is to hear who comes and goes.
+    pub(super) fn is_curious(&self) -> bool {
+        self.authorization.join_leave.unwrap_or(self.subscribe.join_leave)
+    }
+}
+
 /// Whom to tell of a subscription that began, or did not.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Then {

@@ -175,3 +175,24 @@ fn the_app_is_told_when_a_channel_is_occupied_and_vacated() {
     assert_eq!(told(&mut house), ["occupied a"]);
     house.empty();
 }
+
+#[test]
+fn who_comes_and_goes_is_told_only_to_shards_where_somebody_listens() {
+    let mut house = House::new(4, open(|_| {}), 8);
+    let owner = usize::from(house.shards[0].owner(&channel("a")));
+    let [near, far] = [1, 2].map(|it| house.join((owner + it) % 4, ""));
+    let mut letters = |wish: Subscribe, who| {
+        house.ask(who, Command::Subscribe(Link(0), Box::new(wish)));
+        let mut count = 0;
+        while house.step() {
+            count += 1;
+        }
+        house.unsubscribe(who, "a");
+        count
+    };
+    // To the owner and back; with a listener, itself, one more.
+    assert_eq!(letters(hearing("a"), near), 2);
+    assert_eq!(letters(Subscribe { join_leave: true, ..hearing("a") }, far), 3);
+    assert_eq!(letters(hearing("a"), near), 2);
+    house.empty();
+}
