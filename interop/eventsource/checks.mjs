@@ -157,6 +157,7 @@ export function checksOf({ EventSource, WebSocket, near, far, control }) {
       await until('it is back and told', () => listener.all('taiwa:gap').length > 0);
       await after.say('4');
       await until('what is new', () => listener.all('message').at(-1) === '4');
+      same(listener.all('taiwa:disconnect').map((it) => JSON.parse(it).reconnect), [true]);
       same(listener.all('taiwa:gap').map((it) => JSON.parse(it).channel), ['restart']);
       // 3 is part of the gap, unless it was said when the listener was back already.
       const heard = listener.all('message');

@@ -112,13 +112,13 @@ impl Client {
     }
 }
 
-/// Says what a subscriber is told. Who recovers stands where it stood: what it missed follows and takes it forward.
+/// Says what a subscriber is told. Who recovers stands where it stood, or behind the gap: what follows takes it forward.
 pub(super) fn subscribed(it: &Subscribed, shape: Shape) -> SubscribeResult<'_> {
     let (publications, recovered, was_recovering): (&[Arc<Publication>], _, _) = match &it.recovered
     {
         Recovered::NotAsked => (&[], false, false),
         Recovered::Whole(missed) => (missed, true, true),
-        Recovered::Gap(_) => (&[], false, true),
+        Recovered::Gap(kept) => (kept, false, true),
     };
     let before = publications
         .first()
