@@ -86,8 +86,8 @@ impl Site {
         self
     }
 
-    /// Sets whose pages may use the transports over plain HTTP. For WebSockets [`Server::origins`] says so; give both
-    /// the same.
+    /// Sets whose pages may use the transports over plain HTTP; others are answered with 403. For WebSockets
+    /// [`Server::origins`] says so; give both the same.
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> Self {
         self.origins = origins;
@@ -241,6 +241,8 @@ impl Running {
     }
 
     /// Closes all connections in the words of their dialects and ends, at the latest after `within`.
+    ///
+    /// Cancel-safe: the shards end all the same.
     ///
     /// # Errors
     ///
