@@ -54,6 +54,11 @@ pub(crate) struct BodyGone {
 }
 
 impl BodyGone {
+    #[cfg(test)]
+    pub(super) fn line(&self) -> Line {
+        self.line
+    }
+
     /// Tells nobody, because the answer arrived.
     pub(crate) fn defuse(mut self) {
         self.is_armed = false;

@@ -239,6 +239,8 @@ impl Above for Host {
                 // Who asked may wait no longer.
                 let _ = ask.answer.send(snapshot);
             }
+            #[cfg(test)]
+            Note::Do(it) => it(self, lines),
         }
     }
 

@@ -31,6 +31,9 @@ pub(crate) enum Note {
     LineRoom,
     /// Somebody wants to see how the shard is.
     Look(Box<Looking>),
+    /// A test does something within a turn.
+    #[cfg(test)]
+    Do(Box<dyn FnOnce(&mut super::Host, &mut crate::shard::Lines) + Send>),
 }
 
 /// An order and who waits for what becomes of it.

@@ -377,6 +377,21 @@ impl Stage {
         }
     }
 
+    /// Counts what is there of conversations besides themselves.
+    #[cfg(test)]
+    pub(super) fn left_over(&self) -> [usize; 8] {
+        [
+            self.by_line.iter().flatten().count(),
+            self.by_seat.iter().flatten().count(),
+            self.queue.len(),
+            self.encoded.len(),
+            self.migrants.len(),
+            self.held.len(),
+            self.polls.len() + self.waiting_to_drain.len(),
+            self.orders.len(),
+        ]
+    }
+
     pub(super) fn shrink(&mut self) {
         if self.queue.is_empty() && self.queue.capacity() > 4096 {
             self.queue.shrink_to(256);
