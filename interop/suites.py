@@ -56,6 +56,10 @@ SUITES = (
         ("table", *(f"{where}-{member}" for where in ("node", "chromium", "firefox") for member in MEMBERS))
         + ("curl-events", "curl-objects", "curl-lines", "python-json", "python-protobuf", "ends-well"), 240,
     ),
+    Suite(
+        "openapi/", ("py:openapi_spec_validator", "py:schemathesis", "py:prometheus_client"),
+        ("PYTHON", "openapi/check.py"), ("valid", "served", "schemathesis", "metrics", "alive"), 240,
+    ),
 )
 
 
@@ -72,5 +76,6 @@ def check(run):
             for name in suite.names():
                 run.report("FAIL", name, missing)
         else:
-            command = suite.command + (run.options.taiwa, run.options.python)
+            program = tuple(run.options.python if it == "PYTHON" else it for it in suite.command)
+            command = program + (run.options.taiwa, run.options.python)
             run.script(suite.prefix, list(suite.checks), command, suite.seconds)

@@ -1,6 +1,7 @@
 //! The binary `taiwa`: reads the arguments and runs one command.
 
 mod args;
+mod beside;
 mod config;
 mod connect;
 mod exit;

@@ -15,11 +15,13 @@ use tracing::{error, info, level_filters::LevelFilter, warn};
 
 use crate::{
     args::Serve,
+    beside,
     config::{
         settings::{Level, Log, LogFormat, Settings},
         verbs,
     },
     exit::{Exit, Failure},
+    listen::{Listen, Mode},
     rooms,
     signals::{Hangups, Signal, Signals},
 };
@@ -42,7 +44,8 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
     let deciders = deciders(&settings, &addrs)?;
     let tls = settings.tls.cert.is_some();
-    if let Some(certificates) = certificates(&settings)? {
+    let certificates = certificates(&settings)?;
+    if let Some(certificates) = certificates.clone() {
         let every = settings.tls.reload.0;
         reload(certificates.clone(), every).map_err(|it| Failure::new(Exit::Inside, it))?;
         server = server.tls_reloading(certificates);
@@ -51,7 +54,8 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let mut hub = settings.hub();
     let told = deciders.told();
     (hub.tell_disconnected, hub.tell_occupied) = (told.disconnected, told.occupied);
-    let site = Site::new(hub, Arc::new(deciders.clone()))
+    let api = beside::api(&settings, &hub.limits)?;
+    let mut site = Site::new(hub, Arc::new(deciders.clone()))
         .dialects(rooms::rooms(&settings))
         .shards(settings.shards())
         .limits(settings.host())
@@ -59,7 +63,14 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
         .request_bytes_max(settings.limits.connection.request_max.0)
         .origins(settings.allowed_origins())
         .scheme(if tls { "wss" } else { "ws" });
+    if let Some(api) = api.clone().filter(|_| settings.api.listen.is_empty()) {
+        site = site.api(api);
+    }
     let running = site.start().map_err(|it| Failure::new(Exit::Inside, it))?;
+    if let Some(api) = api {
+        beside::serve_api(&settings, api, &running, certificates).await?;
+    }
+    beside::serve_admin(&settings, &running, &deciders).await?;
     let shutting = running.clone();
     let serving = running.serve(server, |_| async { None }).with_shutdown(async move {
         tokio::select! {
@@ -104,19 +115,7 @@ fn deciders(settings: &Settings, addrs: &[Addr]) -> Result<Deciders, Failure> {
 }
 
 async fn server(settings: &Settings) -> Result<Server, Failure> {
-    let mut server: Option<Server> = None;
-    for place in &settings.listen {
-        let cannot_listen = |error: std::io::Error| {
-            Failure::new(Exit::Unreachable, format_args!("can't listen on {place}: {error}"))
-        };
-        for listener in place.open(settings.unix_mode).await.map_err(cannot_listen)? {
-            let listening = match server {
-                None => Server::from_listener(listener),
-                Some(server) => server.listen_on(listener),
-            };
-            server = Some(listening.map_err(cannot_listen)?);
-        }
-    }
+    let server = open(&settings.listen, settings.unix_mode).await?;
     let mut server = server.expect("there is an address, and each has a listener");
     if !settings.proxy_protocol.is_empty() {
         server = server.proxy_protocol(settings.proxy_protocol.iter().map(|it| it.0));
@@ -125,6 +124,27 @@ async fn server(settings: &Settings) -> Result<Server, Failure> {
         .config(settings.connection())
         .origins(settings.allowed_origins())
         .connections_max(settings.limits.server.connections_max))
+}
+
+/// Listens at these places; `None` without any.
+pub(crate) async fn open(
+    places: &[Listen],
+    unix_mode: Option<Mode>,
+) -> Result<Option<Server>, Failure> {
+    let mut server: Option<Server> = None;
+    for place in places {
+        let cannot_listen = |error: std::io::Error| {
+            Failure::new(Exit::Unreachable, format_args!("can't listen on {place}: {error}"))
+        };
+        for listener in place.open(unix_mode).await.map_err(cannot_listen)? {
+            let listening = match server {
+                None => Server::from_listener(listener),
+                Some(server) => server.listen_on(listener),
+            };
+            server = Some(listening.map_err(cannot_listen)?);
+        }
+    }
+    Ok(server)
 }
 
 fn certificates(settings: &Settings) -> Result<Option<Certificates>, Failure> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
-use super::values::{ChannelName, Json, Place, SessionName, there};
+use super::values::{ChannelName, Json, Place, SessionName, perhaps_whole, there, whole};
 
 /// Ten years: no clock overflows by it.
 pub(super) const SECONDS_MAX: u64 = 315_360_000;
@@ -44,8 +44,10 @@ pub(super) struct Publish {
     #[schemars(with = "Json")]
     pub(super) data: Option<Json>,
     /// The payload: text.
+    #[serde(default, deserialize_with = "there")]
     pub(super) text: Option<String>,
     /// The payload: bytes, in base64 (RFC 4648 §4).
+    #[serde(default, deserialize_with = "there")]
     #[schemars(regex(pattern = BASE64))]
     pub(super) base64: Option<String>,
     /// A name for it, for clients whose language has such names.
@@ -89,8 +91,10 @@ pub(super) struct Broadcast {
     #[schemars(with = "Json")]
     pub(super) data: Option<Json>,
     /// The payload: text.
+    #[serde(default, deserialize_with = "there")]
     pub(super) text: Option<String>,
     /// The payload: bytes, in base64 (RFC 4648 §4).
+    #[serde(default, deserialize_with = "there")]
     #[schemars(regex(pattern = BASE64))]
     pub(super) base64: Option<String>,
     /// A name for it, for clients whose language has such names.
@@ -124,7 +128,7 @@ pub(super) struct History {
     /// Where.
     pub(super) channel: ChannelName,
     /// At most so many publications; 0 asks for the position alone. The server has a maximum of its own.
-    #[serde(default = "page")]
+    #[serde(default = "page", deserialize_with = "whole")]
     pub(super) limit: u32,
     /// Behind this position (before it, if `reverse`); without one from the beginning (the end).
     pub(super) since: Option<Place>,
@@ -169,7 +173,7 @@ pub(super) struct Channels {
     #[serde(default)]
     pub(super) prefix: String,
     /// At most so many.
-    #[serde(default = "list")]
+    #[serde(default = "list", deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 10_000))]
     pub(super) limit: u32,
 }
@@ -185,7 +189,7 @@ pub(super) struct Sessions {
     /// Of this user; otherwise of all.
     pub(super) user: Option<String>,
     /// At most so many.
-    #[serde(default = "list")]
+    #[serde(default = "list", deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 10_000))]
     pub(super) limit: u32,
 }
@@ -196,10 +200,13 @@ pub(super) struct Sessions {
 #[schemars(transform = one_whom)]
 pub(super) struct Subscribe {
     /// Whom: one session.
+    #[serde(default, deserialize_with = "there")]
     pub(super) session: Option<SessionName>,
     /// Whom: all sessions of a user.
+    #[serde(default, deserialize_with = "there")]
     pub(super) user: Option<String>,
     /// Whom: everyone.
+    #[serde(default, deserialize_with = "there")]
     #[schemars(extend("const" = true))]
     pub(super) all: Option<bool>,
     /// To what.
@@ -213,6 +220,7 @@ pub(super) struct Subscribe {
     #[schemars(with = "Json")]
     pub(super) data: Option<Json>,
     /// After which time the right ends, in seconds; without it never.
+    #[serde(default, deserialize_with = "perhaps_whole")]
     #[schemars(range(max = SECONDS_MAX))]
     pub(super) expires_after_s: Option<u64>,
     /// Whether the client hears who comes and goes; without it the namespace's settings say so.
@@ -227,10 +235,13 @@ pub(super) struct Subscribe {
 #[schemars(transform = one_whom)]
 pub(super) struct Unsubscribe {
     /// Whose: one session's.
+    #[serde(default, deserialize_with = "there")]
     pub(super) session: Option<SessionName>,
     /// Whose: those of a user.
+    #[serde(default, deserialize_with = "there")]
     pub(super) user: Option<String>,
     /// Whose: everyone's.
+    #[serde(default, deserialize_with = "there")]
     #[schemars(extend("const" = true))]
     pub(super) all: Option<bool>,
     /// To what.
@@ -243,14 +254,17 @@ pub(super) struct Unsubscribe {
 #[schemars(transform = one_whom)]
 pub(super) struct Disconnect {
     /// Whom: one session.
+    #[serde(default, deserialize_with = "there")]
     pub(super) session: Option<SessionName>,
     /// Whom: all sessions of a user.
+    #[serde(default, deserialize_with = "there")]
     pub(super) user: Option<String>,
     /// Whom: everyone.
+    #[serde(default, deserialize_with = "there")]
     #[schemars(extend("const" = true))]
     pub(super) all: Option<bool>,
     /// A close code of your own.
-    #[serde(default = "code")]
+    #[serde(default = "code", deserialize_with = "whole")]
     #[schemars(range(min = 4000, max = 4999))]
     pub(super) code: u16,
     /// Why, for the client's developer: at most 123 bytes.
@@ -272,13 +286,17 @@ fn code() -> u16 {
 #[schemars(transform = one_whom)]
 pub(super) struct Refresh {
     /// Whose: one session's.
+    #[serde(default, deserialize_with = "there")]
     pub(super) session: Option<SessionName>,
     /// Whose: all sessions of a user.
+    #[serde(default, deserialize_with = "there")]
     pub(super) user: Option<String>,
     /// Whose: everyone's.
+    #[serde(default, deserialize_with = "there")]
     #[schemars(extend("const" = true))]
     pub(super) all: Option<bool>,
     /// For so long from now on, in seconds; without it for ever.
+    #[serde(default, deserialize_with = "perhaps_whole")]
     #[schemars(range(max = SECONDS_MAX))]
     pub(super) expires_after_s: Option<u64>,
 }
@@ -298,12 +316,14 @@ pub(super) struct Call {
     #[schemars(with = "Json")]
     pub(super) data: Option<Json>,
     /// The payload: text.
+    #[serde(default, deserialize_with = "there")]
     pub(super) text: Option<String>,
     /// The payload: bytes, in base64 (RFC 4648 §4).
+    #[serde(default, deserialize_with = "there")]
     #[schemars(regex(pattern = BASE64))]
     pub(super) base64: Option<String>,
     /// How long the answer may take, in milliseconds. The server has a maximum of its own.
-    #[serde(default = "deadline")]
+    #[serde(default = "deadline", deserialize_with = "whole")]
     #[schemars(range(min = 1))]
     pub(super) deadline_ms: u32,
 }
@@ -318,10 +338,13 @@ fn deadline() -> u32 {
 #[schemars(transform = one_payload_and_whom)]
 pub(super) struct Tell {
     /// To whom: one session.
+    #[serde(default, deserialize_with = "there")]
     pub(super) session: Option<SessionName>,
     /// To whom: all sessions of a user.
+    #[serde(default, deserialize_with = "there")]
     pub(super) user: Option<String>,
     /// To whom: everyone.
+    #[serde(default, deserialize_with = "there")]
     #[schemars(extend("const" = true))]
     pub(super) all: Option<bool>,
     /// The payload: any JSON value. Its text is passed on as it stands.
@@ -329,8 +352,10 @@ pub(super) struct Tell {
     #[schemars(with = "Json")]
     pub(super) data: Option<Json>,
     /// The payload: text.
+    #[serde(default, deserialize_with = "there")]
     pub(super) text: Option<String>,
     /// The payload: bytes, in base64 (RFC 4648 §4).
+    #[serde(default, deserialize_with = "there")]
     #[schemars(regex(pattern = BASE64))]
     pub(super) base64: Option<String>,
 }

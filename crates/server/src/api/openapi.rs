@@ -41,6 +41,7 @@ pub fn document(path: &str, limits: &Limits) -> String {
     let mut schemas = asks.take_definitions(true);
     // What goes both ways looks alike both ways.
     schemas.extend(answers.take_definitions(true));
+    schemas.values_mut().for_each(without_null_defaults);
     for (name, operations) in &mut paths {
         if let Some(operation) = operations.get_mut("post") {
             operation["summary"] = summary(&schemas, name, operation);
@@ -143,6 +144,20 @@ fn problem() -> Value {
             "application/json": { "schema": { "$ref": "#/components/schemas/Failed" } },
         },
     })
+}
+
+/// Takes defaults out that say `null`: what they mean is that a field may be absent.
+fn without_null_defaults(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if fields.get("default").is_some_and(Value::is_null) {
+                fields.remove("default");
+            }
+            fields.values_mut().for_each(without_null_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_null_defaults),
+        _ => {}
+    }
 }
 
 /// Writes the limits of this server over the defaults that stand at the types.

@@ -65,9 +65,47 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
-/// Reads a field that is there: `null` is a value like others.
-pub(super) fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
-    Json::deserialize(deserializer).map(Some)
+/// Reads a field that is there: `null` is a value like others, and none of a text.
+pub(super) fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Reads a whole number, however it is written: to JSON Schema 2020-12 (Core §4.2.3) `1.0` is an integer.
+pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let Whole(number) = Whole::deserialize(deserializer)?;
+    T::try_from(number).map_err(|_| de::Error::custom(format_args!("{number} is too large")))
+}
+
+/// Reads a whole number, if there is one.
+pub(super) fn perhaps_whole<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
+    Ok(Option::<Whole>::deserialize(deserializer)?.map(|it| it.0))
+}
+
+struct Whole(u64);
+
+/// Numbers below this are exact in every client.
+const EXACT: u64 = 1 << 53;
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = serde_json::Number::deserialize(deserializer)?;
+        let exact = |it: &f64| it.fract() == 0.0 && (0.0..EXACT as f64).contains(it);
+        let whole = number.as_u64().or_else(|| Some(number.as_f64().filter(exact)? as u64));
+        let wrong = || de::Error::custom(format_args!("{number} is no whole number from 0 on"));
+        whole.map(Self).ok_or_else(wrong)
+    }
+}
+
+/// Reads an offset, which is always exact.
+fn offset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let offset = whole(deserializer)?;
+    if offset < EXACT { Ok(offset) } else { Err(de::Error::custom("an offset is below 2^53")) }
 }
 
 /// The name of a channel.
@@ -154,6 +192,7 @@ pub(super) struct Place {
     #[schemars(regex(pattern = "^[0-9a-f]{1,16}$"))]
     epoch: Epoch,
     /// How many publications the epoch had up to and with this one; 0 is before the first.
+    #[serde(deserialize_with = "offset")]
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
     offset: u64,
 }

@@ -198,21 +198,13 @@ fn name_fits(field: &str, name: &str, limits: &Limits) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Takes the key of a request for the identifier, unless that is another one.
-fn identify(id: &mut Option<String>, key: String) -> Result<(), Problem> {
-    if id.as_ref().is_some_and(|it| *it != key) {
-        return Err(Problem::invalid("id", "id and the header Idempotency-Key differ"));
-    }
-    *id = Some(key);
-    Ok(())
-}
-
 impl Verb for ask::Publish {
     const NAME: &'static str = "publish";
     type Answer = answer::Published;
 
     fn identify(&mut self, key: String) -> Result<(), Problem> {
-        identify(&mut self.id, key)
+        self.id.get_or_insert(key);
+        Ok(())
     }
 
     fn errand(self, limits: &Limits) -> Result<Errand, Problem> {
@@ -233,7 +225,8 @@ impl Verb for ask::Broadcast {
     type Answer = answer::Broadcasted;
 
     fn identify(&mut self, key: String) -> Result<(), Problem> {
-        identify(&mut self.id, key)
+        self.id.get_or_insert(key);
+        Ok(())
     }
 
     fn errand(self, limits: &Limits) -> Result<Errand, Problem> {

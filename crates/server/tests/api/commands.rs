@@ -53,6 +53,9 @@ async fn what_is_said_twice_under_one_identifier_is_said_once() {
         request.headers_mut().insert("idempotency-key", key.parse().unwrap());
         assert_eq!(send(&site, request).await.body["repeated"], true, "{key}");
     }
+    let mut request = request("publish", KEY, r#"{"channel": "a", "data": 1, "id": "x"}"#);
+    request.headers_mut().insert("idempotency-key", "other".parse().unwrap());
+    assert_eq!(send(&site, request).await.body["repeated"], true, "the field counts");
 }
 
 #[tokio::test]
@@ -95,7 +98,7 @@ async fn history_is_read_in_both_directions_and_forgotten() {
         let list = answer["publications"].as_array().unwrap().clone();
         list.into_iter().map(|it| it["data"].clone()).collect::<Vec<_>>()
     };
-    let body = json!({ "channel": "h", "since": since, "limit": 2 });
+    let body = json!({ "channel": "h", "since": since, "limit": 2.0 });
     assert_eq!(numbers(ask(&site, "history", body).await), [3, 4]);
     let body = json!({ "channel": "h", "since": since, "reverse": true });
     assert_eq!(numbers(ask(&site, "history", body).await), [1]);

@@ -1,0 +1,107 @@
+//! What `taiwa serve` serves beside its clients: the HTTP API, also on addresses of its own, and the admin listener.
+
+use taiwa::{Addr, Certificates, Serving};
+use taiwa_server::{
+    Running,
+    admin::Admin,
+    api::{Api, Key, Limits},
+    apps::{Deciders, webhooks::Kind},
+    hub,
+};
+use tracing::{error, info};
+
+use crate::{
+    config::settings::Settings,
+    exit::{Exit, Failure},
+    serve,
+};
+
+/// Returns the API, if there are keys for it.
+pub(crate) fn api(settings: &Settings, hub: &hub::Limits) -> Result<Option<Api>, Failure> {
+    let usage = |key: &str, why: &dyn std::fmt::Display| {
+        Failure::new(Exit::Usage, format_args!("{key}: {why}"))
+    };
+    let mut keys = Vec::new();
+    for (index, secret) in settings.api.keys.iter().enumerate() {
+        let key = Key::new(&(index + 1).to_string(), secret.reveal());
+        keys.push(key.map_err(|it| usage("api.keys", &it))?);
+    }
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    let path = settings.api.path.trim_end_matches('/');
+    let api = Api::new(keys, Limits::of(hub)).path(path);
+    api.map(Some).map_err(|it| usage("api.path", &it))
+}
+
+/// Serves the API on addresses of its own, if there are any; over TLS if clients are.
+pub(crate) async fn serve_api(
+    settings: &Settings,
+    api: Api,
+    running: &Running,
+    certificates: Option<Certificates>,
+) -> Result<(), Failure> {
+    let Some(mut server) = serve::open(&settings.api.listen, settings.unix_mode).await? else {
+        return Ok(());
+    };
+    if let Some(certificates) = certificates {
+        server = server.tls_reloading(certificates);
+    }
+    let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
+    let desk = api.open(running.control().clone().into_orders());
+    begin("the API", &addrs, desk.serve(server));
+    Ok(())
+}
+
+/// Serves metrics and health where the settings say so. To the end: who asks whether a server that closes is ready is
+/// to hear that it is not.
+pub(crate) async fn serve_admin(
+    settings: &Settings,
+    running: &Running,
+    deciders: &Deciders,
+) -> Result<(), Failure> {
+    let Some(server) = serve::open(&settings.admin.listen, settings.unix_mode).await? else {
+        return Ok(());
+    };
+    let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
+    let (waiting, done) = (deciders.clone(), deciders.clone());
+    let admin = Admin::of(running)
+        .gauge(
+            "webhook_events_waiting",
+            "Events that wait to be told, or are being told",
+            move || waiting.webhooks().waiting() as u64,
+        )
+        .counters("webhook_requests", "What became of questions and events", "result", move || {
+            webhook_results(&done)
+        });
+    begin("the admin listener", &addrs, admin.serve(server));
+    Ok(())
+}
+
+fn webhook_results(deciders: &Deciders) -> Vec<(&'static str, u64)> {
+    let counts = Kind::ALL.map(|it| deciders.webhooks().counts(it));
+    let sum = |read: fn(&taiwa_server::apps::webhooks::KindCounts) -> u64| {
+        counts.iter().map(read).sum::<u64>()
+    };
+    vec![
+        ("answered", sum(|it| it.answered)),
+        ("late", sum(|it| it.late)),
+        ("failed", sum(|it| it.failed)),
+        ("turned_away", sum(|it| it.turned_away)),
+        ("told", sum(|it| it.told)),
+        ("retried", sum(|it| it.retries)),
+        ("dropped", sum(|it| it.dropped)),
+        ("given_up", sum(|it| it.given_up)),
+    ]
+}
+
+fn begin(what: &'static str, addrs: &[Addr], serving: Serving) {
+    for addr in addrs {
+        info!(%addr, "{what} listens");
+    }
+    tokio::spawn(async move {
+        if let Err(error) = serving.await {
+            error!("{what} has ended: {error}");
+        }
+    });
+}
