@@ -78,6 +78,7 @@ pub mod mask;
 pub mod utf8;
 pub mod pool;
 pub mod outbox;
+mod run;
 pub mod reader;
 pub mod prepared;
 pub mod stats;

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io::IoSlice};
 
 use bytes::Bytes;
 
-use crate::pool::Pool;
+use crate::{pool::Pool, run::Run};
 
 /// Bytes up to which frames are copied together, so that many small ones are one slice.
 const OWN_LEN_MAX: usize = 64 << 10;
@@ -16,6 +16,8 @@ pub struct Outbox {
     /// Bytes copied together; the first `written` are gone.
     front: Vec<u8>,
     written: usize,
+    /// Behind the front: frames that others send, too. Here, since of a subscriber it is mostly all there is.
+    run: Option<Run>,
     rest: VecDeque<Segment>,
     len: usize,
 }
@@ -24,14 +26,17 @@ pub struct Outbox {
 enum Segment {
     Own(Vec<u8>),
     Shared(Bytes),
+    Run(Run),
 }
 
 impl Segment {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Own(it) => it,
-            Self::Shared(it) => it,
-        }
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let (whole, run) = match self {
+            Self::Own(it) => (Some(&it[..]), None),
+            Self::Shared(it) => (Some(&it[..]), None),
+            Self::Run(it) => (None, Some(it.pieces())),
+        };
+        whole.into_iter().chain(run.into_iter().flatten())
     }
 }
 
@@ -48,11 +53,8 @@ impl Outbox {
 
     /// Fills `slices` from the front for one vectored write and returns how many it used.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let front = &self.front[self.written..];
-        let fronts = (!front.is_empty()).then_some(front).into_iter();
-        let all = fronts.chain(self.rest.iter().map(Segment::as_slice));
         let mut used = 0;
-        for (slice, bytes) in slices.iter_mut().zip(all) {
+        for (slice, bytes) in slices.iter_mut().zip(self.pieces()) {
             *slice = IoSlice::new(bytes);
             used += 1;
         }
@@ -62,16 +64,20 @@ impl Outbox {
     /// Borrows the first run of bytes, for transports without vectored writes. Empty only when the
     /// outbox is.
     pub fn first(&self) -> &[u8] {
-        match (&self.front[self.written..], self.rest.front()) {
-            ([], Some(it)) => it.as_slice(),
-            (front, _) => front,
-        }
+        self.pieces().next().unwrap_or_default()
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let front = &self.front[self.written..];
+        let front = (!front.is_empty()).then_some(front).into_iter();
+        let run = self.run.iter().flat_map(Run::pieces);
+        front.chain(run).chain(self.rest.iter().flat_map(Segment::pieces))
     }
 
     /// Hands out the end to `write` to, as bytes that are copied together.
     pub(crate) fn append(&mut self, pool: &mut Pool, write: impl FnOnce(&mut Vec<u8>)) {
         let end = match self.rest.back_mut() {
-            None if self.front.len() < OWN_LEN_MAX => &mut self.front,
+            None if self.run.is_none() && self.front.len() < OWN_LEN_MAX => &mut self.front,
             Some(Segment::Own(it)) if it.len() < OWN_LEN_MAX => it,
             _ => {
                 self.rest.push_back(Segment::Own(Vec::new()));
@@ -95,6 +101,42 @@ impl Outbox {
         self.rest.push_back(Segment::Shared(bytes));
     }
 
+    /// Adds a frame that others send, too.
+    pub(crate) fn append_run(&mut self, run: Run, len: usize) {
+        self.len += len;
+        let last = match self.rest.back_mut() {
+            None => self.run.as_mut(),
+            Some(Segment::Run(it)) => Some(it),
+            Some(_) => None,
+        };
+        if last.is_some_and(|it| it.take_in(&run)) {
+            return;
+        }
+        match (&self.run, self.rest.is_empty()) {
+            (None, true) => self.run = Some(run),
+            _ => self.rest.push_back(Segment::Run(run)),
+        }
+    }
+
+    /// Copies frames that others send, too: who does not read is not to hold what is said to all.
+    pub(crate) fn unshare(&mut self, pool: &mut Pool) {
+        let first = match self.run {
+            Some(_) => Some(0),
+            None => self.rest.iter().position(|it| matches!(it, Segment::Run(_))),
+        };
+        let Some(first) = first else { return };
+        let (len, behind) = (self.len, self.rest.split_off(first));
+        for segment in self.run.take().map(Segment::Run).into_iter().chain(behind) {
+            match segment {
+                Segment::Shared(_) => self.rest.push_back(segment),
+                copied => self.append(pool, |out| {
+                    copied.pieces().for_each(|it| out.extend_from_slice(it));
+                }),
+            }
+        }
+        self.len = len;
+    }
+
     /// Forgets the first `n` bytes.
     pub(crate) fn consume(&mut self, mut n: usize, pool: &mut Pool) {
         self.len = self.len.checked_sub(n).expect("no more is written than waits");
@@ -106,25 +148,35 @@ impl Outbox {
         n -= front_left;
         self.written = 0;
         pool.give_back(std::mem::take(&mut self.front));
-        while let Some(mut segment) = self.rest.pop_front() {
-            let segment_len = segment.as_slice().len();
-            if segment_len <= n {
-                n -= segment_len;
-                if let Segment::Own(it) = segment {
+        match self.run.as_mut().map(|it| it.consume(n)) {
+            None => {}
+            Some(Ok(())) => return,
+            Some(Err(more)) => (self.run, n) = (None, more),
+        }
+        while let Some(segment) = self.rest.pop_front() {
+            match segment {
+                Segment::Own(it) if it.len() <= n => {
+                    n -= it.len();
                     pool.give_back(it);
                 }
-                continue;
-            }
-            match &mut segment {
                 Segment::Own(it) => {
-                    (self.front, self.written) = (std::mem::take(it), n);
+                    (self.front, self.written) = (it, n);
+                    break;
                 }
-                Segment::Shared(it) => {
-                    bytes::Buf::advance(it, n);
-                    self.rest.push_front(segment);
+                Segment::Shared(it) if it.len() <= n => n -= it.len(),
+                Segment::Shared(mut it) => {
+                    bytes::Buf::advance(&mut it, n);
+                    self.rest.push_front(Segment::Shared(it));
+                    break;
                 }
+                Segment::Run(mut it) => match it.consume(n) {
+                    Ok(()) => {
+                        self.run = Some(it);
+                        break;
+                    }
+                    Err(more) => n = more,
+                },
             }
-            break;
         }
         if self.rest.is_empty() {
             self.rest = VecDeque::new();
@@ -161,8 +213,13 @@ mod tests {
             let mut pool = Pool::new(|_| ());
             let mut outbox = Outbox::default();
             let mut expected = vec![];
+            let frames: Vec<Bytes> = (0..50_u8).map(|i| vec![i; 40].into()).collect();
             for i in 0..50_u8 {
-                if i % 7 == 3 {
+                if i % 9 < 4 {
+                    let frame = &frames[usize::from(i)];
+                    expected.extend_from_slice(frame);
+                    outbox.append_run(pool.runs.append(frame).unwrap(), frame.len());
+                } else if i % 7 == 3 {
                     let shared = vec![i; 300];
                     expected.extend_from_slice(&shared);
                     outbox.append_shared(shared.into());
@@ -170,6 +227,10 @@ mod tests {
                     let own = vec![i; usize::from(i)];
                     expected.extend_from_slice(&own);
                     outbox.append(&mut pool, |it| it.extend_from_slice(&own));
+                }
+                if i % 20 == 13 {
+                    outbox.unshare(&mut pool);
+                    assert!(outbox.run.is_none());
                 }
                 assert_eq!(outbox.len(), expected.len());
             }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::deflate::Shared;
+use crate::{deflate::Shared, run::Runs};
 
 /// Bytes of randomness fetched at a time: 1,024 mask keys.
 const KEYS_LEN: usize = 4096;
@@ -13,7 +13,7 @@ const BUFFER_LEN_MAX: usize = 128 << 10;
 
 /// Things that connections borrow for the length of a call. Make one per thread.
 ///
-/// It holds at most 2 MiB of spare buffers, and the codecs of
+/// It holds at most 2 MiB of spare buffers, 64 KiB of frames that many send, and the codecs of
 /// [`deflate::Shared`](crate::deflate::Shared).
 pub struct Pool {
     fill: fn(&mut [u8]),
@@ -21,6 +21,7 @@ pub struct Pool {
     keys_used: usize,
     buffers: Vec<Vec<u8>>,
     pub(crate) deflate: Shared,
+    pub(crate) runs: Runs,
 }
 
 impl Pool {
@@ -37,7 +38,15 @@ impl Pool {
             keys_used: 0,
             buffers: Vec::new(),
             deflate: Shared::default(),
+            runs: Runs::default(),
         }
+    }
+
+    /// Says that what was [prepared](crate::Prepared) and sent so far is written, or will be alone: what is sent from here on
+    /// is joined anew, for all connections that send the same until the next call. Call it when connections begin to be
+    /// written together, in each turn of an event loop; without that everything works the same, and costs more.
+    pub fn begin_turn(&mut self) {
+        self.runs.end();
     }
 
     /// Returns a mask key that was not used before (RFC 6455 §5.3: "a fresh masking key" per frame).

@@ -278,10 +278,10 @@ impl Writer {
     /// Writes a frame that is made already.
     fn whole_frame(&mut self, frame: &Bytes, outbox: &mut Outbox, pool: &mut Pool) {
         self.sent.frames += 1;
-        if SHARED_BYTES_MIN <= frame.len() {
-            outbox.append_shared(Bytes::clone(frame));
-        } else {
-            outbox.append(pool, |out| out.extend_from_slice(frame));
+        let run = (frame.len() < SHARED_BYTES_MIN).then(|| pool.runs.append(frame)).flatten();
+        match run {
+            Some(run) => outbox.append_run(run, frame.len()),
+            None => outbox.append_shared(Bytes::clone(frame)),
         }
     }
 }

@@ -144,6 +144,12 @@ impl Connection {
         }
     }
 
+    /// Says that the transport takes no more bytes for now. What waits and was [prepared](Prepared) for many is copied, so that
+    /// a peer that does not read holds its own share alone.
+    pub fn blocked(&mut self, pool: &mut Pool) {
+        self.outbox.unshare(pool);
+    }
+
     /// Answers a Ping. At the limit the newest replaces the one before (§5.5.3: "the endpoint MAY elect to
     /// send a Pong frame for only the most recently processed Ping frame").
     pub(super) fn answer_ping(&mut self, payload: Bytes, pool: &mut Pool) {

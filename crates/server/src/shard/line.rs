@@ -86,6 +86,7 @@ impl Line {
         {
             self.conn.transport_failed(pool);
         }
+        self.conn.blocked(pool);
     }
 
     /// Sets the timer if there is none that goes off in time. Deadlines mostly move away: then it goes off early, and is

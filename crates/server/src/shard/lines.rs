@@ -38,6 +38,8 @@ pub struct Lines {
     touched: VecDeque<Key>,
     /// To be read in this turn or the next.
     ready: VecDeque<Key>,
+    /// To be read, and to end behind what there is: some of them in each turn, so that a crowd that leaves keeps nobody waiting.
+    leaving: VecDeque<Key>,
     /// Read and not parsed: of lines that were paused, or had their share of a turn.
     leftovers: HashMap<Key, BytesMut>,
     shard: usize,
@@ -78,6 +80,7 @@ impl Lines {
             due: Vec::new(),
             touched: VecDeque::new(),
             ready: VecDeque::new(),
+            leaving: VecDeque::new(),
             leftovers: HashMap::new(),
             shard,
         }

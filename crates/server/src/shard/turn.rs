@@ -26,8 +26,12 @@ use super::{
 
 /// Bytes of the one buffer that all lines of a shard are read into.
 const BUFFER_LEN: usize = 256 << 10;
-/// Events that are taken from the kernel in a turn, and lines that are read.
+/// Events that are taken from the kernel in a turn: many, so that whoever says something is not behind all who leave.
+const EVENTS_PER_TURN: usize = 4096;
+/// Lines that are read in a turn.
 const LINES_PER_TURN: usize = 256;
+/// Lines of those whose peer has ended its side: each of them ends a conversation, which is more work than a message.
+const LEAVING_PER_TURN: usize = 64;
 /// Bytes that are read from each line in a turn, at least if it has them.
 const BYTES_PER_LINE: usize = 64 << 10;
 /// Bytes that are read from a line while there is no crowd: a large message that comes in one go costs less, and leaves its
@@ -87,7 +91,7 @@ impl<A: Above> Shard<A> {
             above,
             lines,
             poll,
-            events: Events::with_capacity(LINES_PER_TURN),
+            events: Events::with_capacity(EVENTS_PER_TURN),
             inbox,
             buffer: vec![0; BUFFER_LEN].into_boxed_slice(),
             shutdown: Shutdown::Not,
@@ -153,6 +157,7 @@ impl<A: Above> Shard<A> {
         }
         // Once a turn: reading the clock costs as much as reading a small frame.
         self.lines.now = Instant::now();
+        self.lines.pool.begin_turn();
         Ok(())
     }
 
@@ -218,6 +223,10 @@ impl<A: Above> Shard<A> {
             let Some(key) = self.lines.next_ready() else { return };
             read += self.read(key, if read < CROWD_BYTES { BYTES_OF_FEW } else { BYTES_PER_LINE });
             self.lines.write_much(key);
+        }
+        for _ in 0..LEAVING_PER_TURN {
+            let Some(key) = self.lines.next_leaving() else { return };
+            self.read(key, BYTES_PER_LINE);
         }
     }
 

@@ -51,9 +51,13 @@ impl Transport {
         while !conn.outbox().is_empty() {
             let n = match &self.failed {
                 Some(_) => conn.outbox().len(),
-                None => match ready!(self.poll_write_some(conn, cx)) {
-                    Ok(n) => n,
-                    Err(error) => {
+                None => match self.poll_write_some(conn, cx) {
+                    Poll::Pending => {
+                        with_scratch(|scratch| conn.blocked(&mut scratch.pool));
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(n)) => n,
+                    Poll::Ready(Err(error)) => {
                         self.failed = Some(error);
                         continue;
                     }

@@ -69,7 +69,9 @@ impl Lines {
             line.writing = Writing::Free;
             self.touch(key);
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
+        if event.is_read_closed() || event.is_error() {
+            self.make_leaving(key);
+        } else if event.is_readable() {
             self.make_ready(key);
         }
     }
@@ -110,8 +112,28 @@ impl Lines {
         }
     }
 
+    /// Has a line read whose peer has ended its side.
+    fn make_leaving(&mut self, key: Key) {
+        if let Some(line) = self.slab.get_mut(key)
+            && !line.is_ready
+        {
+            line.is_ready = true;
+            self.leaving.push_back(key);
+        }
+    }
+
     pub(in crate::shard) fn next_ready(&mut self) -> Option<Key> {
         let key = self.ready.pop_front()?;
+        self.is_read(key)
+    }
+
+    /// Takes a line whose peer has ended its side.
+    pub(in crate::shard) fn next_leaving(&mut self) -> Option<Key> {
+        let key = self.leaving.pop_front()?;
+        self.is_read(key)
+    }
+
+    fn is_read(&mut self, key: Key) -> Option<Key> {
         if let Some(line) = self.slab.get_mut(key) {
             line.is_ready = false;
         }
@@ -123,7 +145,7 @@ impl Lines {
     }
 
     pub(in crate::shard) fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.touched.is_empty()
+        !(self.ready.is_empty() && self.leaving.is_empty() && self.touched.is_empty())
     }
 
     pub(in crate::shard) fn has_touched(&self) -> bool {
@@ -192,8 +214,9 @@ impl Lines {
     pub(in crate::shard) fn settle(&mut self, key: Key) -> Option<Settled> {
         let Self { slab, pool, now, registry, wheel, .. } = self;
         let line = slab.get_mut(key)?;
-        if line.writing != Writing::Blocked {
-            line.write(key, registry, *now, pool);
+        match line.writing {
+            Writing::Blocked => line.conn.blocked(pool),
+            Writing::New | Writing::Free => line.write(key, registry, *now, pool),
         }
         if let Step::ShutDown = line.conn.step()
             && line.writing != Writing::Blocked
@@ -226,7 +249,7 @@ impl Lines {
 
     /// Gives back room that a peak took, as far as it is known to be too much.
     pub(in crate::shard) fn shrink(&mut self) {
-        for queue in [&mut self.touched, &mut self.ready] {
+        for queue in [&mut self.touched, &mut self.ready, &mut self.leaving] {
             if queue.is_empty() && QUEUE_KEPT < queue.capacity() {
                 *queue = VecDeque::new();
             }
