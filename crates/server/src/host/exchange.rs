@@ -201,7 +201,7 @@ impl Host {
             }
             Response::Poll { headers, separator } => {
                 let poll = Poll { answer, headers, separator, said: vec![], bytes: 0 };
-                talk.lines.insert(line, Carrier::Poll(poll));
+                talk.lines.insert(line, Carrier::Poll(Box::new(poll)));
                 self.stage.pour(key, lines);
             }
             _ => {}

@@ -58,8 +58,8 @@ pub(super) enum Carrier {
     Socket(LineKey),
     /// A body that goes on.
     Stream(Stream),
-    /// A body that ends with its first messages.
-    Poll(Poll),
+    /// A body that ends with its first messages. Boxed, so that conversations without it stay small.
+    Poll(Box<Poll>),
 }
 
 /// The writing end of a body.
@@ -245,5 +245,16 @@ impl Talk {
     pub(super) fn is_forsaken(&self) -> bool {
         let waits = self.aside.as_ref().is_some_and(|it| !it.exchanges.is_empty());
         self.lines.is_empty() && !waits && self.conversation.deadline().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_conversation_is_small() {
+        assert!(size_of::<Carrier>() <= 24, "{}", size_of::<Carrier>());
+        assert!(size_of::<Talk>() <= 232, "{}", size_of::<Talk>());
     }
 }
