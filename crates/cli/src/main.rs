@@ -6,6 +6,7 @@ mod config;
 mod connect;
 mod exit;
 mod listen;
+mod log;
 mod manual;
 mod rooms;
 mod serve;

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Display,
-    io::{IsTerminal, Write},
+    io::{self, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     process,
     sync::Arc,
@@ -11,18 +11,15 @@ use std::{
 
 use taiwa::{Addr, Certificates, Server};
 use taiwa_server::{Site, apps::Deciders};
-use tracing::{error, info, level_filters::LevelFilter, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     args::Serve,
     beside,
-    config::{
-        settings::{Level, Log, LogFormat, Settings},
-        verbs,
-    },
+    config::{settings::Settings, verbs},
     exit::{Exit, Failure},
     listen::{Listen, Mode},
-    rooms,
+    log, rooms,
     signals::{Hangups, Signal, Signals},
 };
 
@@ -32,7 +29,7 @@ const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let loaded = verbs::load(args.flags)?;
     let settings = loaded.settings;
-    log_to_stderr(&settings.log);
+    let _log = log::to_stderr(&settings.log);
     if let Some(file) = &loaded.file {
         info!(file = %file.display(), "settings read");
     }
@@ -89,7 +86,9 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
         info!(%addr, "listening");
     }
     announce(&addrs, if tls { "https" } else { "http" });
-    serving.await.map_err(|it| Failure::new(Exit::Inside, it))?;
+    // Among the connections that it begins: from the main thread each of them would cost two wake-ups of a thread.
+    let served = tokio::spawn(serving.into_future()).await;
+    served.map_err(io::Error::from).flatten().map_err(|it| Failure::new(Exit::Inside, it))?;
     let failed = running.shut_down(SHUT_DOWN_WITHIN).await;
     failed.map_err(|it| Failure::new(Exit::Inside, it))?;
     match deciders.drained(SHUT_DOWN_WITHIN).await {
@@ -212,25 +211,4 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(host, addr.port())
-}
-
-fn log_to_stderr(log: &Log) {
-    let level = match log.level {
-        Level::Off => LevelFilter::OFF,
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
-    };
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(colour)
-        .with_target(false);
-    match log.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
 }
