@@ -71,13 +71,12 @@ impl Talk {
         match &mut self.state {
             State::Arriving(arrival) => {
                 let size = said.as_bytes().len() + size_of::<Message>();
-                match arrival.room.checked_sub(size) {
-                    Some(room) => {
-                        arrival.room = room;
-                        arrival.early.push(said);
-                    }
-                    None => self.end((4429, "too much before it was let in".into()), out),
+                // A client that opens and says one thing is right, however long that is.
+                if size > arrival.room && !arrival.early.is_empty() {
+                    return self.end((4429, "too much before it was let in".into()), out);
                 }
+                arrival.room = arrival.room.saturating_sub(size);
+                arrival.early.push(said);
             }
             State::Open { channel, json } => match payload(said, *json) {
                 Some(payload) => {

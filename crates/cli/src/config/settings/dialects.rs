@@ -25,7 +25,8 @@ pub(crate) struct Plain {
     pub(crate) enabled: bool,
     /// Channels that a client may name in its URL; past it: status 400.
     pub(crate) channels_max: usize,
-    /// Bytes that a client may send before it is let in, each message counted with 40 more; past it: close code 4429.
+    /// Bytes that a client may send before it is let in, each message counted with 40 more, and one message in any case;
+    /// past it: close code 4429.
     pub(crate) early_max: Size,
     /// Whether the path /echo sends each message back instead of naming a channel.
     pub(crate) echo: bool,
