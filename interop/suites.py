@@ -18,6 +18,11 @@ OF_A_KIND = (
 ).split()
 OF_EVENTS = "hears several resume several-resume in-mid-flow gap last refused restart ends-well".split()
 OF_CURL = "curl-events curl-lines curl-polls curl-refused".split()
+OF_PYTHON = (
+    "publish history presence join-leave recovery gap delta filter tokens calls no-answer sent-away ends-well"
+).split()
+OF_STORMS = "nothing-lost honest-gaps ends-well".split()
+OF_SLOW = "slow-disconnect slow-drop-oldest slow-keep-latest slow-pause slow-memory ends-well".split()
 MEMBERS = ["plain", "events", "objects"] + KINDS
 
 
@@ -45,11 +50,17 @@ SUITES = (
         tuple(f"{kind}/{check}" for kind in KINDS for check in OF_A_KIND), 240,
     ),
     Suite(
+        "centrifuge/python/", NPM + ("py:centrifuge",), (NODE, "centrifuge/python.mjs"),
+        tuple(f"{form}/{check}" for form in ("json", "protobuf") for check in OF_PYTHON), 120,
+    ),
+    Suite(
         "eventsource/node/", NPM + ("curl",), (NODE, "eventsource/node.mjs"), tuple(OF_CURL + OF_EVENTS), 180,
     ),
     Suite(
         "eventsource/chromium/", NPM + ("/usr/bin/chromium",), (NODE, "eventsource/chromium.mjs"), tuple(OF_EVENTS), 240,
     ),
+    Suite("crowd/storm/", NPM, (NODE, "crowd/storm.mjs"), tuple(OF_STORMS), 300),
+    Suite("crowd/slow/", NPM, (NODE, "crowd/slow.mjs"), tuple(OF_SLOW), 300),
     Suite(
         "together/", NPM + ("curl", "/usr/bin/chromium", "/usr/bin/firefox-esr", "py:centrifuge"),
         (NODE, "together/run.mjs"),
