@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{Channel, Client, Connect, Disconnect, Payload, Publish, Refusal, User};
+use crate::{Channel, Client, Connect, Disconnect, Payload, Publish, Refusal, Secret, User};
 
 /// Decides who may connect, subscribe and publish, and answers calls: built-in rules, Rust closures, HTTP webhooks.
 ///
@@ -42,7 +42,7 @@ pub enum Question {
         /// The session.
         who: Arc<Client>,
         /// The client's fresh token; without one the server asks by itself.
-        token: Option<Arc<str>>,
+        token: Option<Secret>,
     },
     /// May it hear this channel? Answered with [`Answer::Authorization`].
     Subscribe {
@@ -51,7 +51,7 @@ pub enum Question {
         /// Which channel.
         channel: Channel,
         /// The client's token for the channel.
-        token: Option<Arc<str>>,
+        token: Option<Secret>,
         /// What the client says about it.
         data: Option<Payload>,
     },

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Channel, Delivery, Link, Member, Pattern, Payload, Position, Publication, ResumeKey, SessionId,
-    Tags, User,
+    Channel, Delivery, Link, Member, Pattern, Payload, Position, Publication, ResumeKey, Secret,
+    SessionId, Tags, User,
 };
 
 /// What a client wants of the hub.
@@ -14,11 +14,11 @@ pub enum Command {
     /// Say who this link is: the first command of every link. Answered with [`Reply::Connected`].
     Connect(Link, Box<Connect>),
     /// Show a fresh token. Answered with [`Reply::Connected`].
-    Refresh(Link, Arc<str>),
+    Refresh(Link, Secret),
     /// Hear what is said in a channel. Answered with [`Reply::Subscribed`].
     Subscribe(Link, Box<Subscribe>),
     /// Show a fresh token for a subscription. Answered with [`Reply::Expires`].
-    RefreshSubscription(Link, Channel, Arc<str>),
+    RefreshSubscription(Link, Channel, Secret),
     /// Hear it no longer. Answered with [`Reply::Done`].
     Unsubscribe(Link, Target),
     /// Say something to everyone in a channel. Answered with [`Reply::Published`].
@@ -46,7 +46,7 @@ pub enum Command {
 #[derive(Clone, Debug, Default)]
 pub struct Connect {
     /// A token that the app can check.
-    pub token: Option<Arc<str>>,
+    pub token: Option<Secret>,
     /// What the client says to the app besides; its meaning is the app's business.
     pub data: Option<Payload>,
     /// Name and version that the client gives itself.
@@ -89,7 +89,7 @@ pub struct Subscribe {
     /// How a publication is to arrive at a subscriber who has the one before it. Without it all arrive whole.
     pub delta: Option<Delivery>,
     /// A token that the app gave for this channel.
-    pub token: Option<Arc<str>>,
+    pub token: Option<Secret>,
     /// What the client says to the app about it.
     pub data: Option<Payload>,
     /// Begin behind this position, if the history still has it.

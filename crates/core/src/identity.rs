@@ -70,6 +70,30 @@ impl FromStr for SessionId {
     }
 }
 
+/// Something that proves who one is, such as a token. It is never shown by `Debug`, so that no log has it.
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub struct Secret(Arc<str>);
+
+impl std::ops::Deref for Secret {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Secret {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
 /// Takes a session up again. As secret as a token: who has it has the session.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct ResumeKey {
@@ -150,6 +174,7 @@ mod tests {
         let key = ResumeKey { session: id, secret: 5 };
         assert_eq!(key.to_string().parse(), Ok(key));
         assert!(!format!("{key:?}").contains("00005"), "secrets are not logged");
+        assert_eq!(format!("{:?}", Some(Secret::from("letmein"))), "Some(Secret(…))");
         for text in ["", "3", "+0000000000000000000000000000003", &"f".repeat(33)] {
             assert_eq!(text.parse::<SessionId>(), Err(()), "{text:?}");
         }

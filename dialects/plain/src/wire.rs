@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
-use taiwa_core::{Channel, Disconnect, Knock, Refusal, RefusalKind, Unsubscribed};
+use taiwa_core::{Channel, Disconnect, Knock, Refusal, RefusalKind, Secret, Unsubscribed};
 
 use crate::Settings;
 
@@ -16,7 +16,7 @@ pub(crate) struct Wish {
     pub(crate) echo: bool,
     /// Whether it first hears the last value of each channel.
     pub(crate) last: bool,
-    pub(crate) token: Option<Arc<str>>,
+    pub(crate) token: Option<Secret>,
 }
 
 /// Reads a request.
@@ -65,7 +65,7 @@ fn bad(text: &str) -> Refusal {
 
 /// Finds the token: in the header, where programs put it; among the subprotocols, where pages can; or in the query,
 /// where logs of proxies may show it.
-fn token(knock: &Knock<'_>) -> Option<Arc<str>> {
+fn token(knock: &Knock<'_>) -> Option<Secret> {
     // RFC 9110 §11.1: "It uses a case-insensitive token to identify the authentication scheme"
     let bearer = knock.request.header("authorization").and_then(|it| {
         let (scheme, token) = it.split_once(' ')?;
@@ -78,7 +78,10 @@ fn token(knock: &Knock<'_>) -> Option<Arc<str>> {
         all.find_map(|it| it.trim().strip_prefix("bearer."))
     };
     let token = bearer.or_else(offered).map(Arc::from);
-    token.or_else(|| knock.query("token").map(Arc::from)).filter(|it: &Arc<str>| !it.is_empty())
+    token
+        .or_else(|| knock.query("token").map(Arc::from))
+        .filter(|it: &Arc<str>| !it.is_empty())
+        .map(Secret::from)
 }
 
 /// Tells whether a text is one JSON text (RFC 8259).

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use taiwa_core::{Channel, Disconnect, Knock, Refusal, RefusalKind, Response, Unsubscribed};
+use taiwa_core::{
+    Channel, Disconnect, Knock, Refusal, RefusalKind, Response, Secret, Unsubscribed,
+};
 
 use crate::{Settings, cursor::Cursor, encode::Shape};
 
@@ -13,7 +15,7 @@ pub(crate) struct Wish {
     pub(crate) cursor: Cursor,
     /// Whether it first hears the last value of each channel.
     pub(crate) last: bool,
-    pub(crate) token: Option<Arc<str>>,
+    pub(crate) token: Option<Secret>,
     pub(crate) shape: Shape,
     /// Whether it is answered once.
     pub(crate) poll: bool,
@@ -87,7 +89,7 @@ fn bad(text: &str) -> Refusal {
 
 /// Finds the token: in the header, where programs put it; in the cookie of the settings; or in the query, where logs of
 /// proxies may show it.
-fn token(knock: &Knock<'_>, settings: &Settings) -> Option<Arc<str>> {
+fn token(knock: &Knock<'_>, settings: &Settings) -> Option<Secret> {
     // RFC 9110 §11.1: "It uses a case-insensitive token to identify the authentication scheme"
     let bearer = knock.request.header("authorization").and_then(|it| {
         let (scheme, token) = it.split_once(' ')?;
@@ -102,7 +104,10 @@ fn token(knock: &Knock<'_>, settings: &Settings) -> Option<Arc<str>> {
         })
     };
     let token = bearer.or_else(cookie).map(Arc::from);
-    token.or_else(|| knock.query("token").map(Arc::from)).filter(|it: &Arc<str>| !it.is_empty())
+    token
+        .or_else(|| knock.query("token").map(Arc::from))
+        .filter(|it: &Arc<str>| !it.is_empty())
+        .map(Secret::from)
 }
 
 /// Returns the status that says no before anything else was said.

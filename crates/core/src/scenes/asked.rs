@@ -1,7 +1,5 @@
 //! Commands as the lines of a transcript that go to the hub.
 
-use std::sync::Arc;
-
 use super::fields::{shown_payload, shown_quoted, shown_time, shown_word};
 use crate::{
     Command, Connect, Delivery, Filter, Link, Payload, Position, Publish, Refusal, Subscribe,
@@ -62,7 +60,7 @@ pub(super) fn shown_refusal(refusal: &Refusal) -> String {
 
 fn connect(connect: &Connect) -> String {
     let mut text = "connect".to_owned();
-    text += &maybe("token", connect.token.as_ref());
+    text += &maybe("token", connect.token.as_deref());
     if let Some((name, version)) = &connect.client {
         text += &field("client", &format!("{name}/{version}"));
     }
@@ -94,15 +92,15 @@ fn subscribe(wish: &Subscribe) -> String {
         }
     }
     text += &wish.filter.as_ref().map(|it| field("filter", &filter(it))).unwrap_or_default();
-    text += &maybe("token", wish.token.as_ref());
+    text += &maybe("token", wish.token.as_deref());
     text + &wish.data.as_ref().map(shown_payload).unwrap_or_default()
 }
 
 fn publish(wish: &Publish) -> String {
     let mut text = format!("publish {}", shown_word(wish.channel.as_str()));
-    text += &maybe("event", wish.event.as_ref());
-    text += &maybe("id", wish.id.as_ref());
-    text += &maybe("key", wish.key.as_ref());
+    text += &maybe("event", wish.event.as_deref());
+    text += &maybe("id", wish.id.as_deref());
+    text += &maybe("key", wish.key.as_deref());
     for (name, value) in wish.tags.iter() {
         text += &field("tag", &format!("{name}:{value}"));
     }
@@ -147,7 +145,7 @@ fn field(name: &str, value: &str) -> String {
     format!(" {name}={}", shown_word(value))
 }
 
-fn maybe(name: &str, value: Option<&Arc<str>>) -> String {
+fn maybe(name: &str, value: Option<&str>) -> String {
     value.map(|it| field(name, it)).unwrap_or_default()
 }
 

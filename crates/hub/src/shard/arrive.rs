@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use taiwa_core::{
     Admission, Answer, Client, Connect, Connected, Delivery, Disconnect, Event, Link, Question,
-    Refusal, RefusalKind, Reply, Resumed, SessionId, User,
+    Refusal, RefusalKind, Reply, Resumed, Secret, SessionId, User,
 };
 
 use super::{
@@ -323,7 +323,7 @@ impl Shard {
         &mut self,
         asker: Asker,
         link: Link,
-        fresh: Arc<str>,
+        fresh: Secret,
         now: Now,
         out: &mut dyn Outlet,
     ) -> Answered {

@@ -1,9 +1,9 @@
 //! The end of a subscription's rights, unless they are refreshed.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use taiwa_core::{
-    Answer, Channel, Link, Question, Refusal, RefusalKind, Reply, Target, Unsubscribed,
+    Answer, Channel, Link, Question, Refusal, RefusalKind, Reply, Secret, Target, Unsubscribed,
 };
 
 use super::{
@@ -25,7 +25,7 @@ impl Shard {
         asker: Asker,
         link: Link,
         channel: &Channel,
-        fresh: Arc<str>,
+        fresh: Secret,
         now: Now,
         out: &mut dyn Outlet,
     ) -> Answered {

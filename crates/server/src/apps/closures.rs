@@ -12,7 +12,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use taiwa_core::{
     Admission, Answer, App, Asked, Authorization, Channel, Client, Connect, Disconnect, Payload,
-    Publish, Question, Refusal, RefusalKind,
+    Publish, Question, Refusal, RefusalKind, Secret,
 };
 use tracing::error;
 
@@ -51,7 +51,7 @@ pub use shapes::{Heard, Later, Now, Said, Subscribing};
 #[derive(Clone)]
 pub struct Closures {
     connect: Option<Closure<Connect>>,
-    refresh: Option<Closure<Option<Arc<str>>>>,
+    refresh: Option<Closure<Option<Secret>>>,
     subscribe: Option<Closure<Subscribing>>,
     publish: Option<Closure<Publish>>,
     calls: HashMap<Box<str>, Closure<Payload>>,
@@ -154,7 +154,7 @@ impl Closures {
     #[must_use]
     pub fn on_refresh<F, A, M>(mut self, closure: F) -> Self
     where
-        F: Fn(Arc<Client>, Option<Arc<str>>) -> A + Send + Sync + 'static,
+        F: Fn(Arc<Client>, Option<Secret>) -> A + Send + Sync + 'static,
         A: Said<Admission, M>,
     {
         self.refresh = Some(closed(closure, admitted));

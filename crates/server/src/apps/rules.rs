@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use taiwa_core::{
     Admission, Answer, App, Asked, Authorization, Channel, Client, Payload, Question, Refusal,
-    RefusalKind, SessionId, User,
+    RefusalKind, Secret, SessionId, User,
 };
 use tracing::debug;
 
@@ -139,7 +139,7 @@ impl Rules {
         }
     }
 
-    fn connect(&self, session: SessionId, token: Option<Arc<str>>) -> Asked {
+    fn connect(&self, session: SessionId, token: Option<Secret>) -> Asked {
         let verifier = match (token.is_some(), &self.inner.connections) {
             (false, _) if self.inner.anonymous => {
                 return Asked::Now(Ok(Answer::Admission(Box::default())));
@@ -149,7 +149,7 @@ impl Rules {
             (true, Some(verifier)) => verifier.clone(),
         };
         let rules = self.clone();
-        let token = token.unwrap_or_default();
+        let token = token.unwrap_or_else(|| "".into());
         verified(verifier, token, move |verifier, grant, now| {
             let until = grant.expires_at;
             rules.inner.bearers.remember(session, &grant.stamp, until, seconds(now));
@@ -164,7 +164,7 @@ impl Rules {
         })
     }
 
-    fn refresh(&self, who: &Arc<Client>, token: Option<Arc<str>>) -> Asked {
+    fn refresh(&self, who: &Arc<Client>, token: Option<Secret>) -> Asked {
         let Some(token) = token else {
             return refuse(RefusalKind::Expired, "a fresh token is needed");
         };
@@ -182,7 +182,7 @@ impl Rules {
         })
     }
 
-    fn subscribe(&self, who: &Arc<Client>, channel: Channel, token: Option<Arc<str>>) -> Asked {
+    fn subscribe(&self, who: &Arc<Client>, channel: Channel, token: Option<Secret>) -> Asked {
         let Some(token) = token else {
             return refuse(RefusalKind::Forbidden, "a token for the channel is needed");
         };
@@ -232,7 +232,7 @@ impl App for Rules {
 /// Verifies a connection's token, at once if that can be.
 fn verified(
     verifier: Verifier,
-    token: Arc<str>,
+    token: Secret,
     granted: impl FnOnce(&Verifier, Grant, SystemTime) -> Result<Answer, Refusal> + Send + 'static,
 ) -> Asked {
     let now = SystemTime::now();

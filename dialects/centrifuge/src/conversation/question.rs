@@ -1,6 +1,6 @@
 //! What a client wants, as questions to the hub.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::num::NonZeroU32;
 
 use taiwa_core::{
     self as core, Action, Actions, Channel, Connect, Delivery, Page, Pattern, Position, Publish,
@@ -183,7 +183,7 @@ fn since(it: &StreamPosition) -> Position {
     it.position().unwrap_or(Position { epoch: 0, offset: it.offset })
 }
 
-fn some(text: &str) -> Option<Arc<str>> {
+fn some(text: &str) -> Option<core::Secret> {
     (!text.is_empty()).then(|| text.into())
 }
 

@@ -3,11 +3,10 @@
 use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     task::Poll,
 };
 
-use taiwa_core::{Answer, Asked, Channel, Payload, Refusal};
+use taiwa_core::{Answer, Asked, Channel, Payload, Refusal, Secret};
 
 use super::panicked;
 
@@ -17,7 +16,7 @@ pub struct Subscribing {
     /// Which one.
     pub channel: Channel,
     /// The token that the client shows for it.
-    pub token: Option<Arc<str>>,
+    pub token: Option<Secret>,
     /// What the client says about it.
     pub data: Option<Payload>,
 }
