@@ -67,7 +67,7 @@ impl Conversation for Talk {
         match input {
             Input::Joined(_) => {
                 let token = self.user.clone().map(Arc::from);
-                let connect = Connect { token, ..Connect::default() };
+                let connect = Connect { token: token.map(Into::into), ..Connect::default() };
                 out.push(Action::Ask(0, Command::Connect(Link(0), Box::new(connect))));
             }
             Input::Left(_) => out.push(Action::End(1000, "".into())),
@@ -138,7 +138,7 @@ impl App for Names {
     fn ask(&self, question: Question) -> Asked {
         Asked::Now(Ok(match question {
             Question::Connect { connect, .. } => Answer::Admission(Box::new(Admission {
-                user: connect.token.map(taiwa_core::User),
+                user: connect.token.map(|it| (*it).into()),
                 info: Some("{\"seen\":true}".into()),
                 meta: Some("{\"secret\":1}".into()),
                 ..Admission::default()
