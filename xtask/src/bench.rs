@@ -10,7 +10,7 @@ use crate::{
 
 const INSTALL_MAX: Duration = Duration::from_secs(10 * 60);
 const BUILD_MAX: Duration = Duration::from_secs(30 * 60);
-/// Seven rounds take about a quarter of an hour.
+/// Five rounds take about a quarter of an hour.
 const RUN_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Installs and builds all servers and the load generator, and hands the rest of the command line to the latter.

@@ -7,16 +7,16 @@ use crate::rows::{ROWS, Row};
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask bench [--rounds N] [--quick] [--only ROW].. [--server NAME].. [--wait-quiet SECONDS]
 
-  --rounds N     visit every server N times in each row; 7 unless told
+  --rounds N     visit every server N times in each row, in most rows three times at most; 5 unless told
   --quick        one round of short visits: proves that all works, measures nothing
-  --only ROW     only this row: echo-16, echo-16k, echo-1m, handshakes, idle, fan-out, fan-out-deflate, take-1g,
+  --only ROW     only this row, in every round: echo-16, echo-16k, echo-1m, handshakes, idle, fan-out, fan-out-deflate, take-1g,
                  give-1g, publish-1k, publish-1k-x16, publish-10k, publish-10k-x16, resume, sessions, newcomers
   --server NAME  only this server; more may be named
   --wait-quiet S wait at most S seconds until others leave the machine alone; 60 unless told
 
 Only a run of all rows and servers that is not quick is written into bench/results/.";
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 const QUIET_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -83,7 +83,8 @@ impl Options {
                 "--only" => {
                     let name = value()?;
                     let row = ROWS.iter().find(|it| it.name == name);
-                    options.rows.push(*row.ok_or(format!("there is no row {name}"))?);
+                    let row = row.ok_or(format!("there is no row {name}"))?;
+                    options.rows.push(row.in_every_round());
                     options.command += &format!(" --only {name}");
                 }
                 "--server" => {

@@ -155,8 +155,8 @@ impl Report<'_> {
         page += "\nEach figure is the median of its rounds, with the least and the greatest. Less is better, save for the \
                  rate.\nThe ratio is paired: the figure divided by the best rival's in the same round. \
                  Ratios between 0.9 and 1.1 are a tie.\nGrowth is the peak of the resident memory, less what was \
-                 resident when a small message had gone through; the worst round. Rows with thousands of clients are measured in three of \
-                 the rounds.\n\n\
+                 resident when a small message had gone through; the worst round. Most rows are measured in three of \
+                 the rounds: those with long visits, and those whose figures lie close together.\n\n\
                  | row | server | figure | ratio to the best rival | per second | p50 µs | p99 µs | beside |\n\
                  |---|---|--:|--:|--:|--:|--:|--:|\n";
         for (at, row) in self.options.rows.iter().enumerate() {
