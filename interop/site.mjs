@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +16,7 @@ const STOP_MS = 15_000;
 
 /** The secret of the tokens that `token` makes; a site takes them if its TOML has `[auth.jwt]` with it. */
 export const TOKEN_SECRET = 'a secret of at least thirty-two bytes';
-export const API_KEY = 'a key of the checks';
+export const API_KEY = 'a-key-of-the-checks-and-of-nobody-else';
 
 const scratch = mkdtempSync(join(tmpdir(), 'taiwa-site-'));
 const sites = new Set();
@@ -30,13 +31,16 @@ export class Site {
   #program;
   #flags;
   #lines = [];
+  #admin;
 
   /** Starts with a file of `toml`, and resolves once it listens. */
   static async start(taiwa, toml = '', flags = []) {
     files += 1;
     const file = join(scratch, `${files}.toml`);
     writeFileSync(file, toml);
-    const site = new Site(taiwa, [...flags, '--config', file, '--log', 'warn']);
+    const admin = join(scratch, `${files}.sock`);
+    const site = new Site(taiwa, [...flags, '--config', file, '--log', 'warn', '--admin-listen', `unix:${admin}`]);
+    site.#admin = admin;
     await site.#begin('127.0.0.1:0');
     return site;
   }
@@ -97,12 +101,23 @@ export class Site {
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))[1]);
   }
 
-  /** Asks the HTTP API, and resolves to its answer. */
+  /** Resolves to the measurements of the admin listener, each number by its name and labels. */
+  async metrics() {
+    const response = await new Promise((resolve, reject) => {
+      http.get({ socketPath: this.#admin, path: '/metrics' }, resolve).on('error', reject);
+    });
+    let text = '';
+    for await (const it of response.setEncoding('utf8')) text += it;
+    const lines = text.split('\n').filter((it) => it && !it.startsWith('#'));
+    return Object.fromEntries(lines.map((it) => [it.slice(0, it.lastIndexOf(' ')), Number(it.slice(it.lastIndexOf(' ') + 1))]));
+  }
+
+  /** Asks the HTTP API, with a value or with a text of JSON, and resolves to its answer. */
   async api(method, body) {
-    const response = await fetch(`${this.http}/api/${method}`, {
+    const response = await fetch(`${this.http}/api/v1/${method}`, {
       method: 'POST',
       headers: { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' },
-      body: JSON.stringify(body),
+      body: typeof body === 'string' ? body : JSON.stringify(body),
       signal: AbortSignal.timeout(5_000),
     });
     const text = await response.text();
@@ -169,6 +184,20 @@ export class Proxy {
     this.cut();
     this.#server.close();
   }
+}
+
+/** What checks may do to a server and to the lines through its proxy, by name: from within pages, too. */
+export function controls(site, proxy, more = {}) {
+  const all = {
+    cut: () => proxy.cut(),
+    shut: () => proxy.shut(),
+    open: () => proxy.open(),
+    restart: () => site.restart(),
+    token: (...given) => token(...given),
+    api: (method, body) => site.api(method, body),
+    ...more,
+  };
+  return async (name, ...given) => all[name](...given);
 }
 
 /** Makes a JSON Web Token (RFC 7519) signed with HS256. */

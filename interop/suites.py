@@ -10,19 +10,19 @@ NODE = shutil.which("node") or "node"
 NPM = ("node_modules/centrifuge", "node_modules/eventsource")
 
 KINDS = "json-websocket json-stream json-sse protobuf-websocket protobuf-stream".split()
-# What a client of each kind proves; interop/centrifuge/checks.mjs and admitted.mjs have them.
+# What a client of each kind proves; interop/centrifuge/checks.mjs and admitted.mjs and ordered.mjs have them.
 OF_A_KIND = (
     "connect publish many-at-once history presence join-leave no-answer recovery positioned in-mid-flow gap cache delta "
     "token wrong-token expired-token refresh sub-refresh sub-token server-side rpc send filter sent-away "
-    "pings restart ends-well"
+    "api-publish api-unsubscribe api-subscribe api-tell api-disconnect pings restart ends-well"
 ).split()
-OF_EVENTS = "hears several resume several-resume in-mid-flow gap last refused restart ends-well".split()
+OF_EVENTS = "hears named several resume several-resume in-mid-flow gap last refused restart ends-well".split()
 OF_CURL = "curl-events curl-lines curl-polls curl-refused".split()
 OF_PYTHON = (
     "publish history presence join-leave recovery gap delta filter tokens calls no-answer sent-away ends-well"
 ).split()
 OF_STORMS = "nothing-lost honest-gaps ends-well".split()
-OF_SLOW = "slow-disconnect slow-drop-oldest slow-keep-latest slow-pause slow-memory ends-well".split()
+OF_SLOW = "slow-disconnect slow-drop-oldest slow-keep-latest slow-pause slow-memory slow-counted ends-well".split()
 MEMBERS = ["plain", "events", "objects"] + KINDS
 
 

@@ -2,6 +2,7 @@
 import { fails, holds, same, until } from '../words.mjs';
 import { admitted, refreshed } from './admitted.mjs';
 import { Clients } from './clients.mjs';
+import { ordered } from './ordered.mjs';
 
 /** Publications with all that JSON has, and characters of every length. */
 const VALUES = [
@@ -291,6 +292,7 @@ export async function checksOf({ kind, packages, environment, near, far, control
     ...meeting(clients, given),
     ...returning(clients, given),
     ...admitted(clients, given),
+    ...ordered(clients, given),
     ...enduring(clients, given),
   };
   const tidied = Object.entries(checks).map(([name, check]) => [

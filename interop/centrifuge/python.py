@@ -112,11 +112,16 @@ class Room:
             await client.disconnect()
 
 
+asking = asyncio.Lock()
+
+
 async def control(name, *given):
     """Has something done to the server or the proxy."""
-    print("do " + json.dumps({"name": name, "given": given}), flush=True)
-    line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    return json.loads(line).get("result")
+    # Two may be wanted at the same time, and answers have no names.
+    async with asking:
+        print("do " + json.dumps({"name": name, "given": given}), flush=True)
+        line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+        return json.loads(line).get("result")
 
 
 async def away(client, meanwhile):
@@ -231,7 +236,7 @@ async def check_tokens(room):
 
     async def fresh(word, claims):
         calls[word] += 1
-        return await token({**claims, "exp": int(time.time()) + 2})
+        return await control("token", {**claims, "exp": int(time.time()) + 2})
 
     client = await room.ready(FAR, get_token=lambda *_: fresh("connection", {"sub": "ada", "channels": ["news:py"]}))
     served = [ctx.channel for ctx in client.story.all("subscribed")]
@@ -244,15 +249,6 @@ async def check_tokens(room):
     other = await room.connect(NEAR, token=await control("token", {"sub": "ada"}, "another secret of thirty-two bytes!"))
     await until("it is sent away", lambda: other.story.all("disconnected"))
     same(other.story.all("disconnected")[0].code, 3500)
-
-
-asking = asyncio.Lock()
-
-
-async def token(claims):
-    # Two may be wanted at the same time, and answers have no names.
-    async with asking:
-        return await control("token", claims)
 
 
 async def check_calls(room):

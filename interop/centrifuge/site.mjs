@@ -1,5 +1,5 @@
 // The servers of the Centrifuge checks, one for each kind of client, and what the checks may do to them.
-import { Proxy, Site, TOKEN_SECRET, token } from '../site.mjs';
+import { API_KEY, Proxy, Site, TOKEN_SECRET, controls } from '../site.mjs';
 import { ADMITTED_NAMESPACES } from './admitted.mjs';
 import { startBackend } from './backend.mjs';
 import { NAMESPACES } from './checks.mjs';
@@ -12,6 +12,9 @@ export async function openAll(taiwa, flags = [], kinds = Object.keys(KINDS)) {
 [auth.jwt]
 secrets = ["${TOKEN_SECRET}"]
 
+[api]
+keys = ["${API_KEY}"]
+
 [times]
 expiry_grace = "10s"
 
@@ -22,22 +25,9 @@ ${backend.toml}${NAMESPACES}${ADMITTED_NAMESPACES}`;
   const open = async (kind) => {
     const site = await Site.start(taiwa, toml, flags);
     const proxy = await Proxy.before(site);
-    return { kind, site, proxy, control: controls(site, proxy, backend) };
+    return { kind, site, proxy, control: controls(site, proxy, { told: () => backend.told }) };
   };
   return Promise.all(kinds.map(open));
-}
-
-function controls(site, proxy, backend) {
-  const all = {
-    cut: () => proxy.cut(),
-    shut: () => proxy.shut(),
-    open: () => proxy.open(),
-    restart: () => site.restart(),
-    token: (...given) => token(...given),
-    told: () => backend.told,
-    api: (method, body) => site.api(method, body),
-  };
-  return async (name, ...given) => all[name](...given);
 }
 
 /** Prints under the name of a kind. */

@@ -182,6 +182,13 @@ await runAll({
     const boundKib = (COUNT * BYTES) / 1024 + 4 * 3 * READERS * (2 * QUEUE_KIB + BYTES / 1024) + 64 * 1024;
     holds(peakKib < boundKib, `${peakKib} KiB at the worst, ${boundKib} were to do`);
   },
+  async 'slow-counted'() {
+    const measured = await site.metrics();
+    for (const action of ['disconnect', 'drop', 'replace', 'pause']) {
+      const name = `taiwa_slow_consumers_total{action="${action}"}`;
+      holds(measured[name] >= READERS, `${name} is ${measured[name]}`);
+    }
+  },
   'ends-well': () => site.finish(),
 }, console.log, 150_000);
 console.log(`peak ${peakKib} KiB`);

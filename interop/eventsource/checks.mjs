@@ -4,6 +4,9 @@ import { Listener, Speaker } from './clients.mjs';
 
 /** What holds of the channels, the site is told in TOML. */
 export const SETTINGS = `
+[api]
+keys = ["a-key-of-the-checks-and-of-nobody-else"]
+
 [dialects.sse]
 retry = "100ms"
 
@@ -57,6 +60,15 @@ export function checksOf({ EventSource, WebSocket, near, far, control }) {
       same(listener.all('message'), ['こんにちは 𠮷', 'two\nlines', '', ' blank in front', '{"a": 1}']);
       same(listener.all('base64'), ['AP8Q']);
       same(listener.source.readyState, 1);
+    },
+    async named() {
+      const listener = await listen('/named');
+      await control('api', 'publish', { channel: 'named', event: 'greeting', text: 'こんにちは' });
+      await control('api', 'publish', { channel: 'named', event: 'greeting', base64: 'AP8Q' });
+      await control('api', 'publish', { channel: 'named', data: { plain: [1] } });
+      await listener.heard(1);
+      const [greeting, bytes, plain] = ['greeting', 'greeting;base64', 'message'].map((name) => listener.all(name));
+      same([greeting, bytes, plain], [['こんにちは'], ['AP8Q'], ['{"plain":[1]}']]);
     },
     async several() {
       const listener = await listen('?channel=a&channel=b%20c&format=json');

@@ -1,7 +1,7 @@
 // `EventSource` and `new WebSocket` as the checks use them, in Node and in pages alike.
 import { until } from '../words.mjs';
 
-const NAMES = ['message', 'base64', 'greeting', 'taiwa:here', 'taiwa:gap', 'taiwa:disconnect', 'taiwa:unsubscribed'];
+const NAMES = ['message', 'base64', 'greeting', 'greeting;base64', 'taiwa:here', 'taiwa:gap', 'taiwa:disconnect', 'taiwa:unsubscribed'];
 
 /** An `EventSource` that remembers what it was told. */
 export class Listener {

@@ -6,15 +6,14 @@
 import { EventSource } from 'eventsource';
 import { WebSocket } from 'undici';
 
-import { Proxy, Site } from '../site.mjs';
+import { Proxy, Site, controls } from '../site.mjs';
 import { runAll } from '../words.mjs';
 import { SETTINGS, checksOf } from './checks.mjs';
 import { curlChecks } from './curl.mjs';
 
 const site = await Site.start(process.argv[2], SETTINGS);
 const proxy = await Proxy.before(site);
-const controls = { cut: () => proxy.cut(), shut: () => proxy.shut(), open: () => proxy.open(), restart: () => site.restart() };
-const control = async (name) => controls[name]();
+const control = controls(site, proxy);
 await runAll({
   ...curlChecks(site, WebSocket),
   ...checksOf({ EventSource, WebSocket, near: proxy.http, far: site.http, control }),

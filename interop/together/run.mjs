@@ -1,4 +1,4 @@
-// Clients of all kinds in ONE channel of a `taiwa serve` without configuration: text, JSON and binary said by many of
+// Clients of all kinds in ONE channel of a `taiwa serve` with no configuration but a key: text, JSON and binary said by many of
 // them, and what each hears compared with the table in ARCHITECTURE.md.
 //
 //   node together/run.mjs TAIWA PYTHON
@@ -13,7 +13,7 @@ import { WebSocket } from 'ws';
 import { launch as launchChromium } from '../chromium/launch.mjs';
 import { launch as launchFirefox } from '../firefox/launch.mjs';
 import { servePages } from '../pages.mjs';
-import { Site } from '../site.mjs';
+import { API_KEY, Site } from '../site.mjs';
 import { runAll, same, until } from '../words.mjs';
 import { join } from './members.mjs';
 import { curl, python, readEvents, readLines, readObjects } from './programs.mjs';
@@ -57,6 +57,9 @@ const SAID = [
   ['python-json', jsonText('{"python": "\\u5bfe\\u8a71"}')],
   ['python-protobuf', jsonText('{"python": "bytes"}')],
   ['python-protobuf', binary(0, 1, 0)],
+  ['api', text('テキスト "a"\n')],
+  ['api', jsonText('{ "as": ["it", 1.50] }')],
+  ['api', binary(254, 0)],
   ['node-plain', text('the last')],
 ];
 
@@ -83,7 +86,7 @@ async function joinInPage(word, page, origin, site) {
     return window.crowd.join(it);
   }, { http: site.http, channel: CHANNEL });
   let heard = {};
-  const listen = async () => (heard = await page.evaluate(() => window.crowd.heard()));
+  const listen = async () => (heard = JSON.parse(await page.evaluate(() => window.crowd.heard())));
   const members = names.map((name) => [
     name,
     { listen, heard: () => heard[name] ?? [], say: (payload) => page.evaluate((it) => window.crowd.say(it), { name, payload }) },
@@ -102,12 +105,25 @@ async function joinAsPrograms(site) {
   };
 }
 
+/** Who speaks through the HTTP API, and hears nothing. */
+function speakByApi(site) {
+  const forms = {
+    Text: ({ text: it }) => ({ text: it }),
+    Binary: ({ bytes }) => ({ base64: Buffer.from(bytes).toString('base64') }),
+  };
+  return async (payload) => {
+    // JSON is written as it stands: its text is to arrive.
+    const form = payload.kind === 'Json' ? `{"data":${payload.text}}` : JSON.stringify(forms[payload.kind](payload));
+    await site.api('publish', form.replace('{', `{"channel":"${CHANNEL}",`));
+  };
+}
+
 function prefixed(word, members) {
   return Object.fromEntries(Object.entries(members).map(([name, it]) => [`${word}-${name}`, it]));
 }
 
 const pages = await servePages();
-const site = await Site.start(taiwa, '', ['--origin', pages.origin]);
+const site = await Site.start(taiwa, `[api]\nkeys = ["${API_KEY}"]`, ['--origin', pages.origin]);
 const [chromium, firefox] = await Promise.all([launchChromium(), launchFirefox()]);
 const all = await Promise.all([
   joinInNode(site),
@@ -116,12 +132,14 @@ const all = await Promise.all([
   joinAsPrograms(site),
 ]);
 const members = Object.assign({}, ...all);
-for (const [who, payload] of SAID) await members[who].say(payload);
+const api = speakByApi(site);
+for (const [who, payload] of SAID) await (who === 'api' ? api(payload) : members[who].say(payload));
 
 let means;
 const check = (name) => async () => {
   const { heard, listen } = members[name];
   await until(`${SAID.length} publications, ${heard().length} now`, async () => {
+    if (heard().length >= SAID.length) return true;
     await listen?.();
     return heard().length >= SAID.length;
   });

@@ -36,6 +36,7 @@ const PUBLISHED = {
   plain: 'text as `Text`, or as `Json` in namespaces that take JSON alone, if it is that; binary as `Binary`',
   'centrifuge, JSON': '`Json`',
   'centrifuge, Protocol Buffers': '`Json` if it reads as JSON, otherwise `Binary`',
+  'the HTTP API': '`data` as `Json`, `text` as `Text`, `base64` as `Binary`',
 };
 
 /** Reads the table whose head begins with `head` as rows of cells. */
