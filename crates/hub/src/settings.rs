@@ -81,7 +81,8 @@ pub struct Namespace {
     pub force_join_leave: bool,
     /// Whether deltas are made for subscribers who take them.
     pub delta: bool,
-    /// Whether publications arrive at subscribers of patterns.
+    /// Whether publications arrive at subscribers of patterns, if [`Namespace::subscribe`] lets those in, too: it is
+    /// [`Rule::All`], or [`Rule::Users`] and so is [`Settings::patterns`].
     pub patterns: bool,
     /// Within which time a publication with the same identifier is not said again; zero turns this off.
     pub idempotency: Duration,
@@ -152,7 +153,7 @@ pub enum Rule {
     Subscribers,
     /// Users whose name stands in the channel's behind `#`, separated by commas: `dialogue#ada,bob`.
     Named,
-    /// Who shows a token for the channel.
+    /// Who shows a token for the channel. For what is not subscribing: who is subscribed, where one subscribes by a token.
     Token,
     /// Whom the app lets.
     App,
@@ -174,6 +175,17 @@ pub enum Slow {
 }
 
 impl Namespace {
+    /// Tells whether publications arrive at subscribers of patterns whom this rule let in: only where those might subscribe
+    /// to the channel itself, too.
+    pub(crate) fn is_open_to(&self, patterns: &Rule) -> bool {
+        self.patterns
+            && match self.subscribe {
+                Rule::All => true,
+                Rule::Users => *patterns == Rule::Users,
+                _ => false,
+            }
+    }
+
     /// Returns what holds where anyone may do anything, with a short history.
     pub fn open() -> Self {
         Self {

@@ -48,7 +48,10 @@ impl Shard {
             count += self.hear_in(key, said, &mut writer, now, out);
         }
         if !self.patterns.is_empty()
-            && self.settings.namespace(channel).is_some_and(|it| it.patterns)
+            && self
+                .settings
+                .namespace(channel)
+                .is_some_and(|it| it.is_open_to(&self.settings.patterns))
         {
             let mut keys = vec![];
             self.matching.find(channel.as_str(), &mut keys);

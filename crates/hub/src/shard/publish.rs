@@ -134,7 +134,12 @@ impl Shard {
             Rule::All | Rule::App => true,
             Rule::Users => user.is_some(),
             Rule::Named => is_named(channel, user),
-            Rule::Subscribers | Rule::Token => is_subscribed(),
+            Rule::Subscribers => is_subscribed(),
+            // Who is subscribed has shown a token only if nobody subscribes without.
+            Rule::Token => {
+                let namespace = self.settings.namespace(channel);
+                namespace.is_some_and(|it| it.subscribe == Rule::Token) && is_subscribed()
+            }
         };
         if allowed {
             return Ok(());

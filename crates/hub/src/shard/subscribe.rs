@@ -129,6 +129,9 @@ impl Shard {
         let mut wish = Subscribe::new(Target::Channel(channel.clone()), delivery);
         wish.delta = connect.delta;
         wish.since = connect.positions.iter().find(|(it, _)| it == channel).map(|(_, at)| *at);
+        // Nobody else asks for the value of such a channel.
+        let namespace = self.settings.namespace(channel);
+        wish.last = namespace.is_some_and(|it| it.recovery == settings::Recovery::Last);
         wish
     }
 

@@ -73,6 +73,28 @@ fn patterns_bring_only_what_their_namespace_lets_out_and_have_a_rule() {
 }
 
 #[test]
+fn patterns_bring_nothing_that_one_might_not_subscribe_to() {
+    for (subscribe, patterns, expected) in [
+        (Rule::All, Rule::All, 1),
+        (Rule::Users, Rule::All, 0),
+        (Rule::Users, Rule::Users, 1),
+        (Rule::Named, Rule::All, 0),
+        (Rule::Token, Rule::All, 0),
+        (Rule::App, Rule::All, 0),
+        (Rule::Nobody, Rule::All, 0),
+    ] {
+        let mut settings = open(|it| it.subscribe = subscribe.clone());
+        settings.patterns = patterns.clone();
+        let mut house = House::new(2, settings, 1);
+        let (ada, bob) = (house.join(0, "ada"), house.join(1, "bob"));
+        house.subscribe(ada, pattern("d:*", Syntax::Words));
+        house.say(bob, "d:secret", "x");
+        assert_eq!(house.heard(ada).len(), expected, "{subscribe:?} {patterns:?}");
+        house.empty();
+    }
+}
+
+#[test]
 fn patterns_know_filters_echo_and_shared_encodings() {
     let mut house = House::new(2, quiet(), 4);
     let (ada, bob) = (house.join(0, ""), house.join(1, ""));

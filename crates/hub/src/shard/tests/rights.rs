@@ -53,7 +53,8 @@ fn speaking_reading_and_looking_have_rules_of_their_own() {
         (Rule::Users, no, None, None),
         (Rule::Named, no, no, no),
         (Rule::Subscribers, no, no, None),
-        (Rule::Token, no, no, None),
+        // Here one subscribes without a token.
+        (Rule::Token, no, no, no),
     ] {
         let settings = open(|it| {
             (it.publish, it.history_rule, it.presence_rule) =
