@@ -89,8 +89,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     // Among the connections that it begins: from the main thread each of them would cost two wake-ups of a thread.
     let served = tokio::spawn(serving.into_future()).await;
     served.map_err(io::Error::from).flatten().map_err(|it| Failure::new(Exit::Inside, it))?;
-    let failed = running.shut_down(SHUT_DOWN_WITHIN).await;
-    failed.map_err(|it| Failure::new(Exit::Inside, it))?;
+    running.shut_down(SHUT_DOWN_WITHIN).await.map_err(|it| Failure::new(Exit::Inside, it))?;
     match deciders.drained(SHUT_DOWN_WITHIN).await {
         0 => {}
         left => warn!(left, "webhooks were not told all"),
