@@ -10,7 +10,7 @@ use std::{
 };
 
 use taiwa::{Addr, Certificates, Server};
-use taiwa_server::{Site, apps::Deciders};
+use taiwa_server::{Running, Site, apps::Deciders};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     for stranger in &loaded.strangers {
         warn!("{stranger}");
     }
-    let mut signals = Signals::new().map_err(|it| Failure::new(Exit::Inside, it))?;
+    let signals = Signals::new().map_err(|it| Failure::new(Exit::Inside, it))?;
     let mut server = server(&settings).await?;
     let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
     let deciders = deciders(&settings, &addrs)?;
@@ -68,20 +68,8 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
         beside::serve_api(&settings, api, &running, certificates).await?;
     }
     beside::serve_admin(&settings, &running, &deciders).await?;
-    let shutting = running.clone();
-    let serving = running.serve(server, |_| async { None }).with_shutdown(async move {
-        tokio::select! {
-            signal = signals.next() => info!("{signal:?}: closing all connections"),
-            // A channel without its owner would fall silent, and nobody would know.
-            _ = shutting.ended() => {}
-        }
-        // While the listeners' connections end: bodies that go on end with their conversations.
-        tokio::spawn(async move { shutting.shut_down(SHUT_DOWN_WITHIN).await });
-        tokio::spawn(async move {
-            while signals.next().await != Signal::Interrupt {}
-            process::exit(Exit::Interrupted as i32);
-        });
-    });
+    let end = end(signals, running.clone());
+    let serving = running.serve(server, |_| async { None }).with_shutdown(end);
     for addr in &addrs {
         info!(%addr, "listening");
     }
@@ -95,6 +83,21 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
         left => warn!(left, "webhooks were not told all"),
     }
     Ok(Exit::Good)
+}
+
+/// Waits until the server has to end, and begins with it.
+async fn end(mut signals: Signals, running: Running) {
+    tokio::select! {
+        signal = signals.next() => info!("{signal:?}: closing all connections"),
+        // A channel without its owner would fall silent, and nobody would know.
+        _ = running.ended() => {}
+    }
+    // While the listeners' connections end: bodies that go on end with their conversations.
+    tokio::spawn(async move { running.shut_down(SHUT_DOWN_WITHIN).await });
+    tokio::spawn(async move {
+        while signals.next().await != Signal::Interrupt {}
+        process::exit(Exit::Interrupted as i32);
+    });
 }
 
 /// Returns who decides. A server to which nobody could connect does not start.
