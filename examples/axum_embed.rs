@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .on_connect(|_client, connect| async move {
             // Ask a database, say.
             let name = connect.token.ok_or(Refusal::new(RefusalKind::Unauthorized, "who?"))?;
-            Ok(Admission { user: Some(User(name)), ..Admission::default() })
+            Ok(Admission { user: Some(User(name[..].into())), ..Admission::default() })
         })
         .on_publish(|client, publish: Publish| match client.user.as_ref().map(User::as_str) {
             Some("ann") => Ok(publish),

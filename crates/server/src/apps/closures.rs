@@ -38,7 +38,7 @@ pub use shapes::{Heard, Later, Now, Said, Subscribing};
 ///     .on_connect(|_client, connect| async move {
 ///         // Ask a database, say.
 ///         let name = connect.token.ok_or(Refusal::new(RefusalKind::Unauthorized, "who?"))?;
-///         Ok(Admission { user: Some(taiwa_core::User(name)), ..Admission::default() })
+///         Ok(Admission { user: Some(taiwa_core::User(name[..].into())), ..Admission::default() })
 ///     })
 ///     .on_publish(|client, publish: Publish| match client.user {
 ///         Some(_) => Ok(publish),
