@@ -1,4 +1,7 @@
-//! What `taiwa serve` serves beside its clients: the HTTP API, also on addresses of its own, and the admin listener.
+//! What `taiwa serve` does beside serving its clients: the HTTP API, also on addresses of its own, the admin listener, and
+//! whoever came with a token that was revoked sent away.
+
+use std::time::Duration;
 
 use taiwa::{Addr, Certificates, Serving};
 use taiwa_server::{
@@ -6,7 +9,8 @@ use taiwa_server::{
     admin::Admin,
     api::{Api, Key, Limits},
     apps::{Deciders, webhooks::Kind},
-    hub,
+    core::{Disconnect, RefusalKind, SessionId},
+    hub::{self, Order, Whom},
 };
 use tracing::{error, info};
 
@@ -17,7 +21,11 @@ use crate::{
 };
 
 /// Returns the API, if there are keys for it.
-pub(crate) fn api(settings: &Settings, hub: &hub::Limits) -> Result<Option<Api>, Failure> {
+pub(crate) fn api(
+    settings: &Settings,
+    hub: &hub::Limits,
+    deciders: &Deciders,
+) -> Result<Option<Api>, Failure> {
     let usage = |key: &str, why: &dyn std::fmt::Display| {
         Failure::new(Exit::Usage, format_args!("{key}: {why}"))
     };
@@ -30,17 +38,57 @@ pub(crate) fn api(settings: &Settings, hub: &hub::Limits) -> Result<Option<Api>,
         return Ok(None);
     }
     let path = settings.api.path.trim_end_matches('/');
-    let api = Api::new(keys, Limits::of(hub)).path(path);
-    api.map(Some).map_err(|it| usage("api.path", &it))
+    let api = Api::new(keys, Limits::of(hub)).path(path).map_err(|it| usage("api.path", &it))?;
+    Ok(Some(match deciders.rules().verifier() {
+        Some(verifier) => api.verifier(verifier.clone()),
+        None => api,
+    }))
 }
+
+/// Sends those away whose token is revoked, as long as the server runs.
+pub(crate) fn send_revoked_away(running: &Running, deciders: &Deciders) {
+    let Some(mut revoked) = deciders.rules().revoked_sessions() else { return };
+    let running = running.clone();
+    tokio::spawn(async move {
+        let sending = async {
+            loop {
+                for session in revoked.next().await {
+                    send_away(&running, session).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = sending => {}
+            _ = running.ended() => {}
+        }
+    });
+}
+
+/// Sends a session away, whatever else the server has to do: that would be no reason to let it stay.
+async fn send_away(running: &Running, session: SessionId) {
+    loop {
+        let order = Order::Disconnect { whom: Whom::Session(session), why: Disconnect::Revoked };
+        match running.control().order(order).await {
+            Ok(_) => return info!(%session, "its token is revoked"),
+            Err(refusal) if refusal.kind == RefusalKind::Unavailable => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            Err(refusal) => return error!(%session, "not sent away: {}", refusal.text),
+        }
+    }
+}
+
+/// How long a busy server is left alone.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Serves the API on addresses of its own, if there are any; over TLS if clients are.
 pub(crate) async fn serve_api(
     settings: &Settings,
-    api: Api,
+    api: Option<Api>,
     running: &Running,
     certificates: Option<Certificates>,
 ) -> Result<(), Failure> {
+    let Some(api) = api else { return Ok(()) };
     let Some(mut server) = serve::open(&settings.api.listen, settings.unix_mode).await? else {
         return Ok(());
     };

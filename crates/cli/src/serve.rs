@@ -51,7 +51,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let mut hub = settings.hub();
     let told = deciders.told();
     (hub.tell_disconnected, hub.tell_occupied) = (told.disconnected, told.occupied);
-    let api = beside::api(&settings, &hub.limits)?;
+    let api = beside::api(&settings, &hub.limits, &deciders)?;
     let mut site = Site::new(hub, Arc::new(deciders.clone()))
         .dialects(rooms::rooms(&settings))
         .shards(settings.shards())
@@ -64,9 +64,8 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
         site = site.api(api);
     }
     let running = site.start().map_err(|it| Failure::new(Exit::Inside, it))?;
-    if let Some(api) = api {
-        beside::serve_api(&settings, api, &running, certificates).await?;
-    }
+    beside::send_revoked_away(&running, &deciders);
+    beside::serve_api(&settings, api, &running, certificates).await?;
     beside::serve_admin(&settings, &running, &deciders).await?;
     let end = end(signals, running.clone());
     let serving = running.serve(server, |_| async { None }).with_shutdown(end);

@@ -18,6 +18,10 @@ fn one_whom(schema: &mut Schema) {
     one_of(schema, &["session", "user", "all"]);
 }
 
+fn one_revoked(schema: &mut Schema) {
+    one_of(schema, &["user", "token_id"]);
+}
+
 fn one_of(schema: &mut Schema, fields: &[&str]) {
     let cases = fields.iter().map(|it| serde_json::json!({ "required": [it] }));
     schema.insert("oneOf".into(), cases.collect());
@@ -299,6 +303,30 @@ pub(super) struct Refresh {
     #[serde(default, deserialize_with = "perhaps_whole")]
     #[schemars(range(max = SECONDS_MAX))]
     pub(super) expires_after_s: Option<u64>,
+}
+
+/// Revokes tokens before their time. The sessions that came with them are sent away, and none comes in with them. It is
+/// remembered in memory, to the end of the server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = one_revoked)]
+pub(super) struct Revoke {
+    /// Whose: the older tokens of this user (`sub`).
+    #[serde(default, deserialize_with = "there")]
+    #[schemars(length(min = 1))]
+    pub(super) user: Option<String>,
+    /// Which: the token with this `jti`.
+    #[serde(default, deserialize_with = "there")]
+    #[schemars(length(min = 1))]
+    pub(super) token_id: Option<String>,
+    /// With `user`: which are older, in seconds since 1970: those whose `iat` is less, and those without `iat`. Without
+    /// it all that were issued up to and in this second.
+    #[serde(default, deserialize_with = "perhaps_whole")]
+    pub(super) issued_before: Option<u64>,
+    /// When the last of them expires (`exp`), in seconds since 1970: then they are no good anyway, and are forgotten here.
+    /// Without it they are remembered to the end of the server.
+    #[serde(default, deserialize_with = "perhaps_whole")]
+    pub(super) until: Option<u64>,
 }
 
 /// Calls a client, and answers with what it answers.

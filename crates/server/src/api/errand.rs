@@ -1,19 +1,25 @@
-//! [`Errand`]: what the hub has to do for a command, and how its answer is made of what was done.
+//! [`Errand`]: what has to be done for a command, and how its answer is made of what was done.
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use taiwa_core::Refusal;
 use taiwa_hub::{Done, Order};
 
-use super::problem::{Code, Problem};
+use super::{
+    problem::{Code, Problem},
+    revoke::Revoking,
+};
 
-/// What the hub has to do for a command, and how its answer is made of what was done.
-pub(super) struct Errand {
-    pub(super) orders: Vec<Order>,
-    pub(super) report: Report,
+/// What has to be done for a command.
+pub(super) enum Errand {
+    /// What the hub has to do, and how the answer is made of what was done.
+    Orders(Vec<Order>, Report),
+    /// What is no business of the hub.
+    Revoke(Revoking),
 }
 
-type Report = Box<dyn FnOnce(Vec<Result<Done, Refusal>>) -> Result<Box<RawValue>, Problem> + Send>;
+pub(super) type Report =
+    Box<dyn FnOnce(Vec<Result<Done, Refusal>>) -> Result<Box<RawValue>, Problem> + Send>;
 
 impl Errand {
     /// Orders one thing.
@@ -26,12 +32,15 @@ impl Errand {
             let done = done.into_iter().next().ok_or_else(nothing)??;
             Ok(written(&answer(done).ok_or_else(nothing)?))
         };
-        Self { orders: vec![order], report: Box::new(report) }
+        Self::Orders(vec![order], Box::new(report))
     }
 
     /// Names the channels that it is about, or their beginning; `None` if it is about none.
     pub(super) fn channels(&self) -> Option<Vec<&str>> {
-        self.orders.iter().map(channel_of).collect()
+        match self {
+            Self::Orders(orders, _) => orders.iter().map(channel_of).collect(),
+            Self::Revoke(_) => None,
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 mod keys;
 mod verbs;
 mod errand;
+mod revoke;
 mod ask;
 mod answer;
 mod values;
@@ -36,6 +37,8 @@ use tower_service::Service;
 
 pub use keys::{KEY_BYTES_MAX, Key, KeyError};
 pub use openapi::document;
+
+use crate::auth::Verifier;
 
 /// Bounds of the API. Each has one consequence.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -105,6 +108,7 @@ pub struct Api {
     keys: Vec<Key>,
     path: String,
     limits: Limits,
+    verifier: Option<Verifier>,
 }
 
 /// A path below which there can be no API.
@@ -123,7 +127,7 @@ impl std::error::Error for PathError {}
 impl Api {
     /// Makes an API below `/api`, for who shows one of the keys. Without keys nobody may use it.
     pub fn new(keys: Vec<Key>, limits: Limits) -> Self {
-        Self { keys, path: "/api".into(), limits }
+        Self { keys, path: "/api".into(), limits, verifier: None }
     }
 
     /// Sets the path below which it is; an empty one means the root.
@@ -145,19 +149,28 @@ impl Api {
         Ok(self)
     }
 
+    /// Lets `revoke` revoke tokens that this verifier, and those that share its revocations, would take. Without one the
+    /// command is answered with 409. Who holds sessions must end those that came with such a token: see
+    /// [`Rules::revoked_sessions`](crate::apps::rules::Rules::revoked_sessions).
+    pub fn verifier(mut self, verifier: Verifier) -> Self {
+        self.verifier = Some(verifier);
+        self
+    }
+
     /// Opens it: from now on `order` does what is asked of it; see [`Control::order`](crate::Control::order).
     pub fn open<F, D>(self, order: F) -> Desk
     where
         F: Fn(Order) -> D + Send + Sync + 'static,
         D: Future<Output = Result<Done, Refusal>> + Send + 'static,
     {
-        let Self { keys, path, limits } = self;
+        let Self { keys, path, limits, verifier } = self;
         let office = Office {
             order: Box::new(move |it| Box::pin(order(it))),
             requests: Semaphore::new(limits.requests_max.min(Semaphore::MAX_PERMITS)),
             document: document(&path, &limits),
             keys,
             limits,
+            verifier,
             tally: Tally::default(),
         };
         let tally = office.tally.clone();
@@ -170,6 +183,7 @@ struct Office {
     order: Box<dyn Fn(Order) -> Doing + Send + Sync>,
     keys: Vec<Key>,
     limits: Limits,
+    verifier: Option<Verifier>,
     requests: Semaphore,
     document: String,
     tally: Tally,

@@ -51,7 +51,7 @@ pub(super) enum Code {
     MethodNotAllowed,
     /// 408: the body took too long to arrive.
     TooSlow,
-    /// 409: the channel's namespace does not offer this.
+    /// 409: the channel's namespace, or this server, does not offer this.
     NotAvailable,
     /// 409: the position is no longer in the history.
     Unrecoverable,

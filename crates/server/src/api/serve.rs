@@ -1,6 +1,6 @@
 //! From a request to a response: key, body, fields, rights, orders, answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     Router,
@@ -23,7 +23,8 @@ use tracing::debug;
 
 use super::{
     Key, Office,
-    errand::Errand,
+    answer::Nothing,
+    errand::{Errand, written},
     json_response, keys,
     problem::{Code, Problem},
     respond,
@@ -236,7 +237,13 @@ impl Office {
     }
 
     async fn run(&self, errand: Errand) -> Result<Box<RawValue>, Problem> {
-        let Errand { orders, report } = errand;
+        let (orders, report) = match errand {
+            Errand::Orders(orders, report) => (orders, report),
+            Errand::Revoke(revoking) => {
+                revoking.run(self.verifier.as_ref(), SystemTime::now())?;
+                return Ok(written(&Nothing {}));
+            }
+        };
         let doing = stream::iter(orders).map(|it| (self.order)(it));
         let done = doing.buffered(self.limits.side_by_side_max.max(1)).collect().await;
         report(done)

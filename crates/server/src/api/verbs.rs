@@ -28,7 +28,7 @@ pub(super) trait Verb: DeserializeOwned + JsonSchema + Send + 'static {
         let wrong = "this command takes no Idempotency-Key; publish and broadcast do";
         Err(Problem::invalid("Idempotency-Key", wrong))
     }
-    /// Returns what the hub has to do for it.
+    /// Returns what has to be done for it.
     ///
     /// # Errors
     /// What is wrong with it by itself, whatever the hub holds.
@@ -97,6 +97,7 @@ verbs! {
     "unsubscribe" Unsubscribe => Affected,
     "disconnect" Disconnect => Affected,
     "refresh" Refresh => Affected,
+    "revoke" Revoke => Nothing,
     "call" Call => Content,
     "tell" Tell => Affected,
     "info" Info => ServerInfo,
@@ -262,7 +263,7 @@ impl Verb for ask::Broadcast {
             });
             Ok(written(&answer::Broadcasted { results: results.collect() }))
         };
-        Ok(Errand { orders, report: Box::new(report) })
+        Ok(Errand::Orders(orders, Box::new(report)))
     }
 }
 

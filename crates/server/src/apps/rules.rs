@@ -104,6 +104,11 @@ impl Rules {
         self.inner.connections.is_some()
     }
 
+    /// Returns what checks the tokens of connections, to revoke some; its clones share them.
+    pub fn verifier(&self) -> Option<&Verifier> {
+        self.inner.connections.as_ref()
+    }
+
     /// Returns whether there are keys for the tokens of subscriptions.
     pub fn verifies_subscriptions(&self) -> bool {
         self.inner.subscriptions.is_some()

@@ -50,6 +50,10 @@ impl Rules {
         }
     }
 
+    pub(super) fn leeway(&self) -> u64 {
+        self.leeway
+    }
+
     /// Reads the claims of a token for a connection at a time in seconds since 1970.
     pub(super) fn connection(&self, json: &[u8], now: u64) -> Result<Grant, Refusal> {
         let claims: wire::ConnectionClaims<'_> =

@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{
@@ -177,6 +177,11 @@ impl Verifier {
     /// Returns what the URLs with keys have done so far, in the order of the settings.
     pub fn jwks_counts(&self) -> Vec<JwksCounts> {
         self.inner.fetched.iter().map(|source| source.counts()).collect()
+    }
+
+    /// Returns how much longer than its `exp` says a token is good, in whole seconds.
+    pub fn leeway(&self) -> Duration {
+        Duration::from_secs(self.inner.rules.leeway())
     }
 
     /// Returns the tokens that are no good before their time, to add some and to hear of them.

@@ -58,6 +58,7 @@ async fn a_key_may_do_what_it_allows() {
         ("channels", json!({ "prefix": "new" })),
         ("disconnect", json!({ "all": true })),
         ("info", json!({})),
+        ("revoke", json!({ "user": "ada" })),
         ("call", json!({ "session": "0".repeat(32), "method": "m", "data": 1 })),
     ] {
         assert_eq!(
@@ -165,6 +166,24 @@ async fn a_wrong_field_is_named() {
         let answer = refused(&site, command, KEY, body.to_string()).await;
         assert_eq!(answer, said(422, "invalid", field), "{command} {body}");
     }
+}
+
+#[tokio::test]
+async fn what_is_to_be_revoked_is_said_in_one_way() {
+    let site = site(Limits::default());
+    for (body, field) in [
+        (json!({}), "user"),
+        (json!({ "user": "ada", "token_id": "1" }), "user"),
+        (json!({ "user": "" }), "user"),
+        (json!({ "token_id": "" }), "token_id"),
+        (json!({ "token_id": "1", "issued_before": 1 }), "issued_before"),
+        (json!({ "token_id": "1", "until": -1 }), "until"),
+    ] {
+        let answer = refused(&site, "revoke", KEY, body.to_string()).await;
+        assert_eq!(answer, said(422, "invalid", field), "{body}");
+    }
+    let answer = refused(&site, "revoke", KEY, r#"{"user": "ada"}"#).await;
+    assert_eq!(answer, said(409, "not_available", ""), "there are no tokens here");
 }
 
 #[tokio::test]
