@@ -7,7 +7,7 @@ use taiwa::{Addr, Certificates, Serving};
 use taiwa_server::{
     Running,
     admin::Admin,
-    api::{Api, Key, Limits},
+    api::{Api, Limits},
     apps::{Deciders, webhooks::Kind},
     core::{Disconnect, RefusalKind, SessionId},
     hub::{self, Order, Whom},
@@ -29,11 +29,7 @@ pub(crate) fn api(
     let usage = |key: &str, why: &dyn std::fmt::Display| {
         Failure::new(Exit::Usage, format_args!("{key}: {why}"))
     };
-    let mut keys = Vec::new();
-    for (index, secret) in settings.api.keys.iter().enumerate() {
-        let key = Key::new(&(index + 1).to_string(), secret.reveal());
-        keys.push(key.map_err(|it| usage("api.keys", &it))?);
-    }
+    let keys = settings.api_keys().map_err(|(key, text)| usage(&key, &text))?;
     if keys.is_empty() {
         return Ok(None);
     }

@@ -202,6 +202,20 @@ impl Section {
         }
     }
 
+    /// Finds what must not be shown at a path such as `auth.jwt.secrets[1]`: a secret, or a table that has one, also in
+    /// lists.
+    pub(crate) fn hiding(&self, path: &str) -> Option<Found<'_>> {
+        let mut section = self;
+        for step in path.split('.') {
+            let name = step.split('[').next().unwrap_or(step);
+            match section.section(name) {
+                Some(below) => section = below,
+                None => return section.key(name).filter(|it| it.secret).map(Found::Key),
+            }
+        }
+        section.keys.iter().any(|it| it.secret).then_some(Found::Section(section))
+    }
+
     /// Returns the key to which a path leads.
     ///
     /// # Panics

@@ -311,12 +311,10 @@ fn innermost(
 
 /// Says it in words for those who write no Rust. Of a secret nothing is told but that it is wrong.
 fn readable(path: &str, message: &str) -> String {
-    let is_secret = match keys::all().find(path.split('[').next().unwrap_or(path)) {
-        Some(Found::Key(key)) => key.secret,
-        _ => false,
-    };
-    if is_secret {
-        return "this must be text, and not empty".into();
+    match keys::all().hiding(path) {
+        Some(Found::Key(_)) => return "this must be text, and not empty".into(),
+        Some(Found::Section(_)) => return "this must be a table".into(),
+        None => {}
     }
     let mut text = message.to_owned();
     for (rust, words) in [

@@ -146,8 +146,12 @@ impl Checking<'_> {
         if !settings.api.path.starts_with('/') {
             self.blame("api.path", "a path begins with /");
         }
-        if !settings.api.listen.is_empty() && settings.api.keys.is_empty() {
-            self.blame("api.listen", "without api.keys there is no API");
+        match settings.api_keys() {
+            Err((key, text)) => self.blame(&key, text),
+            Ok(keys) if keys.is_empty() && !settings.api.listen.is_empty() => {
+                self.blame("api.listen", "without api.keys there is no API");
+            }
+            Ok(_) => {}
         }
     }
 }

@@ -186,7 +186,10 @@ pub(crate) fn environment() -> String {
             }
             Found::Section(section) => {
                 prose(&mut text, &section.doc);
-                "[{ name = \"news\", history_size = 100 }]".to_owned()
+                match path.as_str() {
+                    "api.key" => API_KEY.to_owned(),
+                    _ => "[{ name = \"news\", history_size = 100 }]".to_owned(),
+                }
             }
         };
         let is_example = matches!(found, Found::Key(Key { default: None, .. }) | Found::Section(_));
@@ -198,6 +201,9 @@ pub(crate) fn environment() -> String {
     }
     text
 }
+
+const API_KEY: &str =
+    "[{ secret = \"a-long-random-text\", commands = [\"publish\"], channels = [\"news:*\"] }]";
 
 fn as_variable(value: &Value) -> String {
     match value {

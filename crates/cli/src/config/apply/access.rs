@@ -1,8 +1,9 @@
 //! From the settings to whoever checks tokens and makes requests.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use taiwa_server::{
+    api,
     apps::{
         Deciders, DecidersSettings,
         rules::RulesSettings,
@@ -15,7 +16,7 @@ use taiwa_server::{
 use super::Fault;
 use crate::{
     config::{
-        settings::{Jwt, Settings},
+        settings::{ApiKey, Jwt, Settings},
         values::Url,
     },
     connect::NEVER,
@@ -72,6 +73,71 @@ impl Settings {
         let pem = fs::read(path)
             .map_err(|error| (key(), format!("can't read {}: {error}", path.display())))?;
         Trust::from_pem(&pem).map_err(|error| (key(), error.to_string()))
+    }
+}
+
+/// Who may use the HTTP API.
+impl Settings {
+    /// Returns the keys of the API. It reads the files with secrets.
+    ///
+    /// # Errors
+    /// A file can't be read, a key is none, or two have the same secret: which rights it has would be a matter of luck.
+    pub(crate) fn api_keys(&self) -> Result<Vec<api::Key>, Fault> {
+        let mut seen = BTreeSet::new();
+        let mut first = |secret: &str| seen.insert(secret.to_owned());
+        let mut keys = Vec::new();
+        for (number, secret) in self.api.keys.iter().enumerate() {
+            let path = format!("api.keys[{number}]");
+            keys.push(api::Key::new(&path, secret.reveal()).map_err(at(&path))?);
+            // Twice in this list it has the same rights.
+            first(secret.reveal());
+        }
+        for (number, key) in self.api.key.iter().enumerate() {
+            let path = format!("api.key[{number}]");
+            let (field, secret) = key.secret(&path)?;
+            let made = api::Key::new(&path, &secret).map_err(at(&field))?;
+            if !first(&secret) {
+                return Err((field, "another key has the same secret".into()));
+            }
+            keys.push(key.limited(made, &path)?);
+        }
+        Ok(keys)
+    }
+}
+
+impl ApiKey {
+    /// Returns its secret, and the path of the setting that has it.
+    fn secret(&self, path: &str) -> Result<(String, String), Fault> {
+        match (&self.secret, &self.secret_file) {
+            (Some(secret), None) => Ok((format!("{path}.secret"), secret.reveal().to_owned())),
+            (None, Some(file)) => {
+                let field = format!("{path}.secret_file");
+                match fs::read_to_string(file) {
+                    Ok(text) => Ok((field, text.trim_end_matches(['\r', '\n']).to_owned())),
+                    Err(error) => Err((field, format!("can't read {}: {error}", file.display()))),
+                }
+            }
+            _ => Err((path.to_owned(), "a key has either a secret or a secret_file".into())),
+        }
+    }
+
+    /// Gives a key these rights.
+    fn limited(&self, mut key: api::Key, path: &str) -> Result<api::Key, Fault> {
+        if !self.commands.is_empty() {
+            let names = self.commands.iter().map(String::as_str);
+            key = key.commands(names).map_err(at(&format!("{path}.commands")))?;
+        }
+        let mut prefixes = Vec::new();
+        for (number, channel) in self.channels.iter().enumerate() {
+            prefixes.push(channel.strip_suffix('*').ok_or_else(|| {
+                let field = format!("{path}.channels[{number}]");
+                (field, "channels are written as the beginning of a name and *".to_owned())
+            })?);
+        }
+        match prefixes.is_empty() {
+            true => Ok(key),
+            false => key.channels(prefixes).map_err(at(path)),
+        }
     }
 }
 

@@ -260,3 +260,25 @@ fn every_key_of_webhooks_arrives() {
         assert!(url.ends_with(&format!("/{}", kind.name())), "{url} for {}", kind.name());
     }
 }
+
+#[test]
+fn keys_of_the_api_arrive_with_their_rights() {
+    let file = std::env::temp_dir().join(format!("taiwa-test-api-key-{}", std::process::id()));
+    std::fs::write(&file, "of-a-file\r\n").unwrap();
+    let text = format!(
+        "[api]\nkeys = [\"a\"]\n[[api.key]]\nsecret_file = '{}'\n[[api.key]]\nsecret = \"b\"\n\
+         commands = [\"publish\"]\nchannels = [\"news:*\"]\n",
+        file.display()
+    );
+    let keys = read(&text).api_keys().unwrap();
+    let _ = std::fs::remove_file(file);
+    let shown: Vec<_> = keys.iter().map(|it| format!("{it:?}")).collect();
+    assert_eq!(
+        shown,
+        [
+            "Key { name: \"api.keys[0]\", commands: None, channels: None, .. }",
+            "Key { name: \"api.key[0]\", commands: None, channels: None, .. }",
+            "Key { name: \"api.key[1]\", commands: Some({\"publish\"}), channels: Some([\"news:\"]), .. }",
+        ]
+    );
+}

@@ -295,6 +295,23 @@ fn what_makes_no_sense_together_is_told_with_its_place() {
         "[api]\nlisten = [\"a:1\"]",
         &["t.toml:2:10: api.listen: without api.keys there is no API"],
     );
+    for (text, expected) in [
+        ("", "t.toml:1:1: api.key[0]: a key has either a secret or a secret_file"),
+        (
+            "secret = \"a b\"",
+            "t.toml:2:10: api.key[0].secret: a key has 1 to 512 visible ASCII characters",
+        ),
+        (
+            "secret = \"a\"\nchannels = [\"x*\", \"news\"]",
+            "t.toml:3:19: api.key[0].channels[1]: channels are written as the beginning of a name and *",
+        ),
+        (
+            "secret = \"a\"\n[[api.key]]\nsecret = \"a\"",
+            "t.toml:4:10: api.key[1].secret: another key has the same secret",
+        ),
+    ] {
+        bad(&format!("[[api.key]]\n{text}"), &[expected]);
+    }
 }
 
 #[test]
@@ -310,6 +327,12 @@ fn no_problem_tells_a_secret() {
         ("[api]\nkeys = \"\\opensesame\"", &[]),
         ("[api]\nkeys = opensesame = 3", &[]),
         ("[webhooks]\nsecrets = opensesame", &[]),
+        ("[[api.key]]\nsecret = [\"opensesame\"]", &[]),
+        ("[[api.key]]\nsecret = \"open sesame\"", &[]),
+        ("[api]\nkey = [\"opensesame\"]", &[]),
+        ("[api]\nkey = \"opensesame\"", &[]),
+        ("[api]\nkeys = [\"opensesame\"]\n[[api.key]]\nsecret = \"opensesame\"", &[]),
+        ("", &[("TAIWA_API__KEY", "opensesame")]),
         ("", &[("TAIWA_API__KEYS", "[\"opensesame\", {opensesame")]),
         ("", &[("TAIWA_AUTH__JWT__SECRETS", "opensesame")]),
         ("", &[("TAIWA_AUTH__JWT__SECRTE", "opensesame")]),

@@ -120,19 +120,40 @@ pub(crate) struct WebhookUrls {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Api {
-    /// Keys of which a request must show one; without any there is no API.
+    /// Keys of which a request must show one, and which may do all; without any key there is no API.
     pub(crate) keys: Vec<Secret>,
     /// Path below which the API is.
     #[schemars(regex(pattern = "^/"))]
     pub(crate) path: String,
     /// Where the API is, instead of where clients connect.
     pub(crate) listen: Vec<Listen>,
+    /// A further key, which may not do all. Its secret stands here or in a file.
+    pub(crate) key: Vec<ApiKey>,
 }
 
 impl Default for Api {
     fn default() -> Self {
-        Self { keys: Vec::new(), path: "/api".into(), listen: Vec::new() }
+        Self { keys: Vec::new(), path: "/api".into(), listen: Vec::new(), key: Vec::new() }
     }
+}
+
+/// A key of the HTTP API with rights of its own.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ApiKey {
+    /// What a request shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"a-long-random-text")]
+    pub(crate) secret: Option<Secret>,
+    /// File that holds the secret alone; a line end behind it does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/etc/taiwa/api.key")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// The commands that it may give, such as `publish`; if empty, all.
+    pub(crate) commands: Vec<String>,
+    /// The channels that it may use, each written as the beginning of a name and `*`: `news:*`; if empty, all. Commands
+    /// about no channel, such as `disconnect`, are then only for a key whose `commands` name them.
+    pub(crate) channels: Vec<String>,
 }
 
 /// Measurements and health.

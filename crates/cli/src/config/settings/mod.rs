@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) use access::{Auth, Jwt};
-pub(crate) use asked::{Admin, Api, Broker, Webhooks};
+pub(crate) use asked::{Admin, Api, ApiKey, Broker, Webhooks};
 pub(crate) use dialects::Dialects;
 pub(crate) use limits::{Limits, Times};
 pub(crate) use namespace::{Namespace, Payloads, Recovery, Rights, SlowReaders, Who};

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::{
     load::Layers,
-    settings::Settings,
+    settings::{ApiKey, Namespace, Settings},
     tree::File,
     values::{MASK, Secret},
 };
@@ -30,16 +30,18 @@ fn uncommented(text: &str, also: impl Fn(&str) -> bool) -> String {
 
 /// A file of the example is not there.
 fn is_file(key: &str) -> bool {
-    ["ca =", "cert =", "key ="].iter().any(|it| key.starts_with(it))
+    ["ca =", "cert =", "key =", "secret_file ="].iter().any(|it| key.starts_with(it))
 }
 
 #[test]
 fn the_example_is_read_as_the_defaults() {
     assert_eq!(load(example()).settings, Settings::default());
-    // Also when every default stands in it, and with a namespace of defaults.
-    let said = load(uncommented(&example(), |_| false)).settings;
-    let namespace = crate::config::settings::Namespace::default();
-    assert_eq!(said, Settings { namespace: vec![namespace], ..Settings::default() });
+    // Also when every default stands in it, and with a namespace and a key of defaults.
+    let said = load(uncommented(&example(), |it| it.starts_with("secret ="))).settings;
+    let mut expected = Settings { namespace: vec![Namespace::default()], ..Settings::default() };
+    let secret = Some(Secret::from("a-long-random-text"));
+    expected.api.key = vec![ApiKey { secret, ..ApiKey::default() }];
+    assert_eq!(said, expected);
 }
 
 #[test]
@@ -53,7 +55,9 @@ fn every_key_of_the_example_may_be_said() {
 
 #[test]
 fn what_holds_is_written_as_it_is_read() {
-    let settings = load(uncommented(&example(), |key| !is_file(key) && !key.starts_with("secret")));
+    let text = uncommented(&example(), |key| !is_file(key));
+    // A secret is not written.
+    let settings = load(text.replace("a-long-random-text", MASK));
     let again = load(effective(&settings, true));
     assert_eq!(again.settings, settings.settings);
     assert_eq!(effective(&again, false), effective(&settings, false));
@@ -80,11 +84,11 @@ fn what_holds_is_told_with_its_origin() {
 #[test]
 fn secrets_are_masked() {
     let text = "[auth.jwt]\nsecrets = [\"opensesame-opensesame-opensesame\"]\n[api]\nkeys = [\"opensesame\"]\n\
-                [webhooks]\nsecrets = [\"opensesame-opensesame-opensesame\"]\n";
+                [[api.key]]\nsecret = \"open-sesame\"\n[webhooks]\nsecrets = [\"opensesame-opensesame-opensesame\"]\n";
     let loaded = load(text.into());
     let shown = effective(&loaded, true);
     assert!(!shown.contains("sesame"), "{shown}");
-    assert_eq!(shown.matches(MASK).count(), 3, "{shown}");
+    assert_eq!(shown.matches(MASK).count(), 4, "{shown}");
     assert!(!format!("{:?}", loaded.settings).contains("sesame"));
     assert_eq!(loaded.settings.api.keys, [Secret::from("opensesame")]);
 }

@@ -1,4 +1,4 @@
-//! Tokens that are revoked over the HTTP API: whoever came with one goes, and stays out.
+//! The HTTP API of `taiwa serve`: who has which key, and tokens that are revoked.
 
 mod support;
 
@@ -43,8 +43,12 @@ fn url(server: &Server, path: &str, token: &str) -> String {
 
 /// Has a command of the API done, and returns the whole response.
 fn order(server: &Server, command: &str, body: &str) -> String {
+    order_with("open-sesame", server, command, body)
+}
+
+fn order_with(key: &str, server: &Server, command: &str, body: &str) -> String {
     server.raw(&format!(
-        "POST /api/v1/{command} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-API-Key: open-sesame\r\n\
+        "POST /api/v1/{command} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-API-Key: {key}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     ))
@@ -131,4 +135,26 @@ fn a_server_without_tokens_has_none_to_revoke() {
     let answer = order(&server, "revoke", r#"{"user": "ada"}"#);
     assert!(answer.starts_with("HTTP/1.1 409 ") && answer.contains("not_available"), "{answer}");
     run(&["connect", &server.ws("/echo"), "-m", "x", "-1"], "").expect(0);
+}
+
+#[test]
+fn a_key_with_rights_of_its_own_may_do_no_more() {
+    let key =
+        r#"api.key=[{ secret = "few", commands = ["publish", "info"], channels = ["news:*"] }]"#;
+    let server = Server::start(&["--set", "api.keys=open-sesame", "--set", key]);
+    for (key, command, body, status) in [
+        ("few", "publish", r#"{"channel": "news:a", "data": 1}"#, 200),
+        ("few", "publish", r#"{"channel": "sport", "data": 1}"#, 403),
+        ("few", "history", r#"{"channel": "news:a"}"#, 403),
+        ("few", "info", "{}", 200),
+        ("few", "disconnect", r#"{"all": true}"#, 403),
+        ("open-sesame", "publish", r#"{"channel": "sport", "data": 1}"#, 200),
+        ("other", "info", "{}", 401),
+    ] {
+        let response = order_with(key, &server, command, body);
+        assert!(
+            response.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{key} {command}: {response}"
+        );
+    }
 }
