@@ -109,7 +109,8 @@ pub(crate) async fn serve_admin(
     };
     let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
     let (waiting, done) = (deciders.clone(), deciders.clone());
-    let admin = Admin::of(running)
+    let verifier = deciders.rules().verifier().cloned();
+    let mut admin = Admin::of(running)
         .gauge(
             "webhook_events_waiting",
             "Events that wait to be told, or are being told",
@@ -118,6 +119,11 @@ pub(crate) async fn serve_admin(
         .counters("webhook_requests", "What became of questions and events", "result", move || {
             webhook_results(&done)
         });
+    if let Some(verifier) = verifier {
+        admin = admin.counters("auth", "What became of tokens", "result", move || {
+            verifier.counts().fields().to_vec()
+        });
+    }
     begin("the admin listener", &addrs, admin.serve(server));
     Ok(())
 }

@@ -2,7 +2,10 @@
 
 mod support;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    io::{Read, Write},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use support::{Outcome, Running, Server, connect, run, taiwa};
 
@@ -156,5 +159,25 @@ fn a_key_with_rights_of_its_own_may_do_no_more() {
             response.starts_with(&format!("HTTP/1.1 {status} ")),
             "{key} {command}: {response}"
         );
+    }
+}
+
+#[test]
+fn what_becomes_of_tokens_is_measured() {
+    let server = serve(&["--admin-listen", "127.0.0.1:0"]);
+    let line = server.await_log("the admin listener listens");
+    let admin = line.split("addr=").nth(1).expect(&line).split_whitespace().next().unwrap();
+    let bad = token("ada", &["jti=lost"]);
+    check_comes_in(&server, "/a", &bad);
+    revoke(&server, r#"{"token_id": "lost"}"#);
+    check_stays_out(&server, "/a", &bad);
+    let mut stream = std::net::TcpStream::connect(admin).unwrap();
+    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut metrics = String::new();
+    stream.read_to_string(&mut metrics).unwrap();
+    for (result, count) in [("granted", 1), ("revoked", 1), ("invalid", 0), ("unavailable", 0)] {
+        let line = format!("taiwa_auth_total{{result=\"{result}\"}} {count}\n");
+        assert!(metrics.contains(&line), "no {line} in {metrics}");
     }
 }

@@ -30,12 +30,14 @@ mod verifier;
 mod grant;
 mod refusal;
 mod revocation;
+mod counts;
 mod jwks;
 mod keys;
 mod token;
 mod claims;
 mod wire;
 
+pub use counts::AuthCounts;
 pub use grant::{Grant, Info, Overrides, ServerSide, Stamp, SubscriptionGrant};
 pub use jwks::JwksCounts;
 pub use refusal::{Flaw, Refusal};

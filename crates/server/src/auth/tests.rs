@@ -435,6 +435,25 @@ fn claims_that_are_nonsense_do_not_panic_behind_a_good_signature() {
     assert!(granted > 100 && refused > 100, "both happen: {granted}, {refused}");
 }
 
+#[tokio::test]
+async fn each_token_counts_once_by_what_became_of_it() {
+    let verifier = knowing(vec![KeySource::secret(SECRET)]);
+    let good = signed(r#"{"sub":"ann","jti":"k"}"#);
+    let us = Subscriber { user: "ann", client: "c", channel: "news" };
+    verifier.verify_connection(&good, now());
+    verifier.fetching_connection(&good, now()).await.unwrap();
+    verifier.verify_connection(&signed(r#"{"sub":"ann","exp":1}"#), now());
+    verifier.verify_connection("nonsense", now());
+    let other = signed(r#"{"sub":"ann","channel":"other"}"#);
+    verifier.verify_subscription(&other, &us, now());
+    assert_eq!(verifier.fetching_subscription(&other, &us, now()).await, Err(Refusal::Foreign));
+    verifier.revocations().revoke_token("k", None, 0).unwrap();
+    verifier.verify_connection(&good, now());
+    let counts =
+        AuthCounts { granted: 2, expired: 1, invalid: 1, revoked: 1, foreign: 2, unavailable: 0 };
+    assert_eq!(verifier.counts(), counts);
+}
+
 #[test]
 fn deep_nesting_costs_no_stack() {
     let verifier = knowing(vec![KeySource::secret(SECRET)]);

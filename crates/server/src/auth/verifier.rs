@@ -12,6 +12,7 @@ use tokio::{
 
 use super::{
     claims::Rules,
+    counts::{AuthCounts, Counters},
     grant::{Grant, Stamp, SubscriptionGrant},
     jwks::{Answer, Asked, JwksCounts, JwksUrl},
     keys::{Checked, Key, KeySet, Secrets},
@@ -62,6 +63,7 @@ struct Inner {
     tries_max: usize,
     waiting: Semaphore,
     revocations: Revocations,
+    counters: Counters,
 }
 
 impl Verifier {
@@ -100,13 +102,14 @@ impl Verifier {
             tries_max: limits.tries_max,
             waiting: Semaphore::new(limits.waiting_max.min(Semaphore::MAX_PERMITS)),
             revocations: Revocations::new(limits),
+            counters: Counters::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Verifies a connection's token with the keys that are here. It never waits.
     pub fn verify_connection(&self, token: &str, now: SystemTime) -> Verdict<Grant> {
-        self.inner.connection(token, now, Asked::First)
+        self.inner.counted(self.inner.connection(token, now, Asked::First))
     }
 
     /// Verifies a subscription's token with the keys that are here. It never waits.
@@ -116,7 +119,7 @@ impl Verifier {
         subscriber: &Subscriber<'_>,
         now: SystemTime,
     ) -> Verdict<SubscriptionGrant> {
-        self.inner.subscription(token, subscriber, now, Asked::First)
+        self.inner.counted(self.inner.subscription(token, subscriber, now, Asked::First))
     }
 
     /// Verifies a connection's token, and fetches keys first if it must. It runs on tokio.
@@ -131,14 +134,7 @@ impl Verifier {
         token: &str,
         now: SystemTime,
     ) -> Result<Grant, Refusal> {
-        let begun = Instant::now();
-        if let Some(decided) = decided(self.inner.connection(token, now, Asked::First)) {
-            return decided;
-        }
-        self.inner.fetch().await?;
-        let now = now.checked_add(begun.elapsed()).unwrap_or(now);
-        let verdict = self.inner.connection(token, now, Asked::Again(begun));
-        decided(verdict).unwrap_or(Err(Refusal::Unavailable))
+        self.fetching(now, |now, asked| self.inner.connection(token, now, asked)).await
     }
 
     /// Verifies a subscription's token, and fetches keys first if it must. It runs on tokio.
@@ -154,14 +150,30 @@ impl Verifier {
         subscriber: &Subscriber<'_>,
         now: SystemTime,
     ) -> Result<SubscriptionGrant, Refusal> {
+        let verify = |now, asked| self.inner.subscription(token, subscriber, now, asked);
+        self.fetching(now, verify).await
+    }
+
+    /// Verifies, and if it must, once more with fetched keys. Only the end of it is counted.
+    async fn fetching<T>(
+        &self,
+        now: SystemTime,
+        verify: impl Fn(SystemTime, Asked) -> Verdict<T>,
+    ) -> Result<T, Refusal> {
         let begun = Instant::now();
-        if let Some(decided) = decided(self.verify_subscription(token, subscriber, now)) {
-            return decided;
+        let mut verdict = verify(now, Asked::First);
+        if matches!(verdict, Verdict::Undecided) {
+            verdict = match self.inner.fetch().await {
+                Ok(()) => {
+                    let now = now.checked_add(begun.elapsed()).unwrap_or(now);
+                    verify(now, Asked::Again(begun))
+                }
+                Err(refusal) => Verdict::Refused(refusal),
+            };
         }
-        self.inner.fetch().await?;
-        let now = now.checked_add(begun.elapsed()).unwrap_or(now);
-        let verdict = self.inner.subscription(token, subscriber, now, Asked::Again(begun));
-        decided(verdict).unwrap_or(Err(Refusal::Unavailable))
+        let decided = decided(verdict).unwrap_or(Err(Refusal::Unavailable));
+        self.inner.counters.count(decided.as_ref().map_err(|it| *it));
+        decided
     }
 
     /// Fetches the keys of all URLs that may be fetched now, so that the first token needs not wait, and returns what
@@ -177,6 +189,11 @@ impl Verifier {
     /// Returns what the URLs with keys have done so far, in the order of the settings.
     pub fn jwks_counts(&self) -> Vec<JwksCounts> {
         self.inner.fetched.iter().map(|source| source.counts()).collect()
+    }
+
+    /// Returns how many tokens were taken and refused so far.
+    pub fn counts(&self) -> AuthCounts {
+        self.inner.counters.read()
     }
 
     /// Returns how much longer than its `exp` says a token is good, in whole seconds.
@@ -211,6 +228,15 @@ impl Inner {
             self.unless_revoked(&grant.stamp, now)?;
             Ok(grant)
         })
+    }
+
+    fn counted<T>(&self, verdict: Verdict<T>) -> Verdict<T> {
+        match &verdict {
+            Verdict::Granted(grant) => self.counters.count(Ok(grant)),
+            Verdict::Refused(refusal) => self.counters.count::<T>(Err(*refusal)),
+            Verdict::Undecided => {}
+        }
+        verdict
     }
 
     fn subscription(

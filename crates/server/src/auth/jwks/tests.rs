@@ -213,6 +213,7 @@ async fn unknown_kids_lead_to_one_fetch_in_a_while() {
     assert_eq!(at_once(&verifier, &signer.token(Some("a"))), Some(Ok(())));
     assert_eq!(endpoint.requests(), 1);
     assert_eq!(verifier.jwks_counts()[0].unavailable, 20);
+    assert_eq!(verifier.counts().unavailable, 20);
 }
 
 #[tokio::test]
