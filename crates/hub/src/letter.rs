@@ -32,6 +32,12 @@ pub(crate) enum Text {
     Published(Ticket, Box<Result<Published, Refusal>>),
     /// From the owner to every shard with a subscriber.
     Said(Said),
+    /// To the shard that counts a user's sessions: this one has come.
+    UserIn(SessionId, User),
+    /// To it: one has gone.
+    UserOut(User),
+    /// Back: this one is one too many.
+    UserFull(SessionId),
     /// To the shard of a publisher: somebody here can't take in more for the moment.
     Hold(SessionId),
     /// Back to the owner: it was delivered to so many here.

@@ -243,7 +243,7 @@ impl Default for Namespace {
 pub struct Limits {
     /// Sessions on one shard; one more is sent away.
     pub sessions_max: u32,
-    /// Sessions of one user on one shard; one more is sent away.
+    /// Sessions of one user; one more is sent away.
     pub user_sessions_max: usize,
     /// Subscriptions of one session; one more is refused.
     pub subscriptions_max: usize,

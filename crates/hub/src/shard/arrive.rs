@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     few::Few,
+    letter::Text,
     outlet::{Arrival, Outlet, Seat},
     rate::Bucket,
     slab::Key,
@@ -186,7 +187,7 @@ impl Shard {
             self.reply(asker, Ok(Reply::Connected(Box::new(connected))), out);
             return self.replay(taken, resume.read, out);
         }
-        if !self.list_user(asker.seat, admission.user.as_ref()) {
+        if !self.list_user(asker.seat, admission.user.as_ref(), out) {
             self.counters.refused_connections += 1;
             let full = Disconnect::Limit("sessions of a user");
             return self.send_away(asker.seat, full, now, out);
@@ -263,8 +264,9 @@ impl Shard {
     }
 
     /// Lists a session under its user; returns false if the user has too many sessions.
-    fn list_user(&mut self, seat: Seat, user: Option<&User>) -> bool {
+    fn list_user(&mut self, seat: Seat, user: Option<&User>, out: &mut dyn Outlet) -> bool {
         let Some(user) = user else { return true };
+        let id = self.sessions.get(seat).map(|it| it.id());
         let seats = self.users.entry(user.clone()).or_default();
         if !seats.contains(&seat) {
             if seats.len() >= self.settings.limits.user_sessions_max {
@@ -274,6 +276,10 @@ impl Shard {
                 return false;
             }
             seats.push(seat);
+            if let Some(id) = id {
+                // One shard counts those of all shards, and may say that this is one too many.
+                self.post(self.counter_of(user), Text::UserIn(id, user.clone()), out);
+            }
         }
         true
     }
@@ -297,15 +303,14 @@ impl Shard {
         mine.iter().find(|it| it.audience == key && it.link == link)
     }
 
-    fn forget_user(&mut self, seat: Seat, user: &User) {
-        if let Some(seats) = self.users.get_mut(user) {
-            if let Some(at) = seats.iter().position(|it| *it == seat) {
-                seats.swap_remove(at);
-            }
-            if seats.is_empty() {
-                self.users.remove(user);
-            }
+    fn forget_user(&mut self, seat: Seat, user: &User, out: &mut dyn Outlet) {
+        let Some(seats) = self.users.get_mut(user) else { return };
+        let Some(at) = seats.iter().position(|it| *it == seat) else { return };
+        seats.swap_remove(at);
+        if seats.is_empty() {
+            self.users.remove(user);
         }
+        self.post(self.counter_of(user), Text::UserOut(user.clone()), out);
     }
 
     pub(super) fn set_expiry(&mut self, seat: Seat, link: Link, admission: &Admission, now: Now) {
@@ -436,7 +441,7 @@ impl Shard {
         let links = self.sessions.get(seat).map(|it| &it.links[..]).unwrap_or_default();
         let others = links.iter().any(|it| it.client.user == state.client.user);
         if let Some(user) = state.client.user.as_ref().filter(|_| !others) {
-            self.forget_user(seat, user);
+            self.forget_user(seat, user, out);
         }
         if state.admitted && self.settings.tell_disconnected {
             let question = Question::Disconnected { who: state.client, why };

@@ -12,6 +12,7 @@ mod publish;
 mod audience;
 mod slow;
 mod hold;
+mod users;
 mod owner;
 mod calls;
 mod orders;
@@ -81,6 +82,8 @@ pub struct Shard {
     hasher: Seeded,
     sessions: Slab<Session>,
     users: SeededMap<User, Vec<Seat>>,
+    /// How many sessions users have on all shards, of those that are counted here.
+    user_counts: SeededMap<User, usize>,
     /// Sessions that are kept without a line, the one that waits longest first.
     away: BTreeMap<u64, Seat>,
     went_away: u64,
@@ -132,6 +135,7 @@ impl Shard {
             hasher: hasher.clone(),
             sessions: Slab::new(limits.sessions_max),
             users: SeededMap::with_hasher(hasher.clone()),
+            user_counts: SeededMap::with_hasher(hasher.clone()),
             away: BTreeMap::new(),
             went_away: 0,
             subscriptions: 0,
@@ -279,6 +283,9 @@ impl Shard {
             Text::Publish(to_say) => self.say(*to_say, now, out),
             Text::Published(ticket, answer) => self.published(ticket, *answer, out),
             Text::Said(said) => self.hear(&said, now, out),
+            Text::UserIn(session, user) => self.user_in(session, user, out),
+            Text::UserOut(user) => self.user_out(user),
+            Text::UserFull(session) => self.user_full(session, now, out),
             Text::Hold(session) => self.hold(session, now, out),
             Text::Delivered(ticket, count) => self.delivered(ticket, count, out),
             Text::Changed(change, joined) => self.hear_change(&change, joined, now, out),
@@ -344,6 +351,7 @@ impl Shard {
         let all = [
             ("sessions", self.sessions.len()),
             ("users", self.users.len()),
+            ("counted users", self.user_counts.len()),
             ("away", self.away.len()),
             ("subscriptions", self.subscriptions),
             ("audiences", self.audiences.len()),

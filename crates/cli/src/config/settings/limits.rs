@@ -127,7 +127,7 @@ impl Default for SessionLimits {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct UserLimits {
-    /// Sessions of a user at the same time, on each shard; past it the next one is disconnected.
+    /// Sessions of a user at the same time; past it the next one is disconnected.
     pub(crate) sessions_max: usize,
 }
 

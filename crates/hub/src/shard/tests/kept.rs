@@ -240,6 +240,25 @@ fn a_user_with_as_many_sessions_as_may_be_can_still_come_back() {
 }
 
 #[test]
+fn the_sessions_of_a_user_are_counted_on_all_shards_together() {
+    let mut settings = quiet();
+    settings.limits = Limits::default().with(|it| it.user_sessions_max = 2);
+    for seed in 0..50 {
+        let mut house = House::new(4, settings.clone(), seed);
+        let all = [0, 1, 2, 3].map(|shard| house.join(shard, "ada"));
+        let other = house.join(0, "bob");
+        house.run();
+        let sent_away = |house: &mut House, who| {
+            house.heard(who).contains(&"disconnect Limit(\"sessions of a user\")".to_owned())
+        };
+        let count = all.into_iter().filter(|it| sent_away(&mut house, *it)).count();
+        assert_eq!(count, 2, "of four, with room for two");
+        assert!(!sent_away(&mut house, other));
+        house.empty();
+    }
+}
+
+#[test]
 fn an_order_that_an_absent_client_could_not_learn_of_ends_its_session() {
     let (mut house, _, bob, key) = house(quiet(), 10);
     assert!(house.lose_line(bob));
