@@ -33,8 +33,12 @@ pub(crate) enum Note {
     Look(Box<Looking>),
     /// A test does something within a turn.
     #[cfg(test)]
-    Do(Box<dyn FnOnce(&mut super::Host, &mut crate::shard::Lines) + Send>),
+    Do(Deed),
 }
+
+/// What a test does.
+#[cfg(test)]
+type Deed = Box<dyn FnOnce(&mut super::Host, &mut crate::shard::Lines) + Send>;
 
 /// An order and who waits for what becomes of it.
 pub(crate) struct Ordered {

@@ -142,9 +142,8 @@ impl Stage {
         if let Some(Carrier::Socket(_)) | None = talk.lines.get(line) {
             return false;
         }
-        match talk.lines.remove(line) {
-            Some(Carrier::Poll(poll)) => self.put_back(key, poll.said),
-            Some(_) | None => {}
+        if let Some(Carrier::Poll(poll)) = talk.lines.remove(line) {
+            self.put_back(key, poll.said);
         }
         true
     }

@@ -29,9 +29,9 @@ async fn a_client_that_comes_back_to_another_shard_goes_on_while_it_talks() {
         stage.hears(&format!("b{round}: connect: connected Whole")).await;
         second.send(format!("say news {round}")).await.unwrap();
         assert_eq!(said(&mut second).await, format!("own: {round}"));
+        stage.hears(&format!("b{round}: say: published")).await;
         second.send("end 4000 done").await.unwrap();
         assert_eq!(closed(&mut second).await, (4000, "done".into()));
-        stage.hears(&format!("b{round}: say: published")).await;
     }
     stage.is_empty().await;
 }
