@@ -15,6 +15,8 @@ pub(crate) fn source_of(package: &str) -> PathBuf {
     let metadata = METADATA.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["metadata", "--format-version=1", "--offline", "--all-features"]);
+        // Packages for other platforms need not be here.
+        cargo.args(["--filter-platform", &host()]);
         let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("JSON")
@@ -23,6 +25,14 @@ pub(crate) fn source_of(package: &str) -> PathBuf {
     let found = packages.iter().find(|it| it["name"] == package && !it["source"].is_null());
     let manifest = found.expect("a dependency")["manifest_path"].as_str().expect("a path");
     Path::new(manifest).parent().expect("it is in a folder").to_owned()
+}
+
+/// The platform of this machine, as rustc calls it.
+fn host() -> String {
+    let output = Command::new("rustc").arg("-vV").output().expect("rustc runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let line = text.lines().find_map(|it| it.strip_prefix("host: "));
+    line.expect("rustc names its host").to_owned()
 }
 
 /// A crate below the target folder that depends on ours.
