@@ -21,13 +21,15 @@ fn one_whom(schema: &mut Schema) {
 fn one_revoked(schema: &mut Schema) {
     one_of(schema, &["user", "token_id"]);
     // When a token was issued says nothing where its `jti` names it.
-    let alone = serde_json::json!({
-        "required": ["token_id"], "properties": { "issued_before": { "type": "null" } }
-    });
-    if let Some(cases) = schema.get_mut("oneOf").and_then(|it| it.as_array_mut()) {
-        cases.pop();
-        cases.push(alone);
-    }
+    let cases = serde_json::json!([
+        { "required": ["user"], "not": { "required": ["token_id"] } },
+        {
+            "required": ["token_id"],
+            "not": { "required": ["user"] },
+            "properties": { "issued_before": { "type": "null" } }
+        }
+    ]);
+    schema.insert("oneOf".into(), cases);
 }
 
 fn one_of(schema: &mut Schema, fields: &[&str]) {
