@@ -386,10 +386,6 @@ impl Outlet for Street {
         panic!("there is one shard");
     }
 
-    fn drop_conversation(&mut self, _: Seat) {
-        panic!("no session is kept here");
-    }
-
     /// The same in each run, as far apart as random ones.
     fn random(&mut self) -> u128 {
         self.drawn = self

@@ -326,10 +326,6 @@ impl Outlet for Hall {
         self.moves.push((seat, shard, token, command));
     }
 
-    fn drop_conversation(&mut self, seat: Seat) {
-        self.seats.remove(&seat);
-    }
-
     /// The same in each run, as far apart as random ones.
     fn random(&mut self) -> u128 {
         self.drawn = self

@@ -20,8 +20,6 @@
 #[derive(Clone, Debug)]
 pub struct Dense<T> {
     items: Vec<T>,
-    /// How many were put somewhere since the last [`Dense::arrange`].
-    disorder: usize,
 }
 
 /// What [`Dense::remove`] did.
@@ -45,7 +43,7 @@ impl<T> Default for Dense<T> {
 impl<T> Dense<T> {
     /// Makes an empty list, which owns no memory.
     pub fn new() -> Self {
-        Self { items: Vec::new(), disorder: 0 }
+        Self { items: Vec::new() }
     }
 
     /// Adds an item at the end and returns its place. There are 2³² places at most: more is the caller's
@@ -54,7 +52,6 @@ impl<T> Dense<T> {
     pub fn push(&mut self, item: T) -> u32 {
         let place = u32::try_from(self.items.len()).expect("fewer than 2³² items");
         self.items.push(item);
-        self.disorder += 1;
         place
     }
 
@@ -65,35 +62,10 @@ impl<T> Dense<T> {
             return None;
         }
         let item = self.items.swap_remove(index);
-        self.disorder += 1;
         if self.items.len() * 4 < self.items.capacity() && self.items.capacity() > SHRINK_FROM {
             self.items.shrink_to((self.items.len() * 2).max(SHRINK_FROM));
         }
         Some(Removed { item, moved: self.items.get(index) })
-    }
-
-    /// Sorts the items when more than a quarter moved or came since the last time, and tells of every
-    /// item whose place it changed. Returns whether it sorted.
-    ///
-    /// A fan-out that visits sessions in the order in which they lie in memory waits less for it. Called
-    /// before each fan-out, this costs O(log n) for each subscriber that came or went.
-    pub fn arrange<K: Ord>(
-        &mut self,
-        mut key: impl FnMut(&T) -> K,
-        mut moved: impl FnMut(&T, u32),
-    ) -> bool {
-        if self.disorder * 4 <= self.items.len() {
-            return false;
-        }
-        self.disorder = 0;
-        if self.items.is_sorted_by_key(&mut key) {
-            return true;
-        }
-        self.items.sort_by_key(key);
-        for (place, item) in (0_u32..).zip(&self.items) {
-            moved(item, place);
-        }
-        true
     }
 
     /// Returns the item at a place.
@@ -157,10 +129,6 @@ mod tests {
                 } else {
                     places.insert(item, list.push(item));
                 }
-                if dice.one_in(10) {
-                    let sorted = list.arrange(|it| *it, |it, place| _ = places.insert(*it, place));
-                    assert!(!sorted || list.as_slice().is_sorted(), "seed {seed}");
-                }
                 assert_eq!(list.len(), places.len(), "seed {seed}");
                 for (item, place) in &places {
                     assert_eq!(list.get(*place), Some(item), "seed {seed}");
@@ -185,22 +153,6 @@ mod tests {
         list.push('a');
         let last = list.push('b');
         assert_eq!(list.remove(last), Some(Removed { item: 'b', moved: None }));
-    }
-
-    #[test]
-    fn few_changes_do_not_pay_for_a_sort() {
-        let mut list = Dense::new();
-        for item in 0..100 {
-            list.push(item);
-        }
-        assert!(list.arrange(|it| *it, |_, _| panic!("nothing moves")));
-        for place in 0..25 {
-            list.remove(place);
-        }
-        assert!(list.arrange(|it| *it, |_, _| {}));
-        assert!(list.as_slice().is_sorted());
-        list.remove(0);
-        assert!(!list.arrange(|it| *it, |_, _| {}));
     }
 
     #[test]

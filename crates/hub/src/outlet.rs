@@ -47,8 +47,6 @@ pub trait Outlet {
     fn reseat(&mut self, fresh: Seat, taken: Seat);
     /// Takes a conversation that was not let in yet to another shard, where it asks again. Its seat here is no more.
     fn migrate(&mut self, seat: Seat, shard: u16, token: Token, command: Command);
-    /// Ends the conversation of a seat that is no more, without a word.
-    fn drop_conversation(&mut self, seat: Seat);
     /// Returns random bits that nobody can guess.
     fn random(&mut self) -> u128;
 }

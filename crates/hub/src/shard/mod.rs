@@ -35,7 +35,7 @@ use taiwa_core::{
 };
 
 use crate::{
-    letter::{Letter, Text},
+    letter::{Letter, Text, What},
     order::{Counters, Info},
     outlet::{Outlet, Seat},
     rate::{Bucket, Rate},
@@ -199,9 +199,15 @@ impl Shard {
                 Ok(Some(Reply::Done))
             }
             Command::Publish(link, publish) => self.publish(asker, link, *publish, now, out),
-            Command::Presence(link, channel) => self.presence(asker, link, channel, out),
-            Command::Counts(link, channel) => self.counts(asker, link, channel, out),
-            Command::History(link, channel, page) => self.history(asker, link, channel, page, out),
+            Command::Presence(link, channel) => {
+                self.ask_about(asker, link, channel, What::Presence, out)
+            }
+            Command::Counts(link, channel) => {
+                self.ask_about(asker, link, channel, What::Counts, out)
+            }
+            Command::History(link, channel, page) => {
+                self.ask_about(asker, link, channel, What::History(page), out)
+            }
             Command::Call(link, method, payload) => {
                 self.call(asker, link, method, payload, now, out)
             }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use taiwa_core::{
-    Channel, Link, Member, Page, Payload, Publish, Published, Question, Refusal, RefusalKind,
-    Reply, Target, User,
+    Channel, Link, Member, Payload, Publish, Published, Question, Refusal, RefusalKind, Reply,
+    Target, User,
 };
 
 use super::{
@@ -203,52 +203,25 @@ impl Shard {
         }
     }
 
-    pub(super) fn presence(
+    /// Has a channel's owner tell a client something, if the namespace lets it know.
+    pub(super) fn ask_about(
         &mut self,
         asker: Asker,
         link: Link,
         channel: Channel,
-        out: &mut dyn Outlet,
-    ) -> Answered {
-        let rule = self.namespace(&channel)?.presence_rule.clone();
-        self.ask_about(asker, link, channel, &rule, What::Presence, out)
-    }
-
-    pub(super) fn counts(
-        &mut self,
-        asker: Asker,
-        link: Link,
-        channel: Channel,
-        out: &mut dyn Outlet,
-    ) -> Answered {
-        let rule = self.namespace(&channel)?.presence_rule.clone();
-        self.ask_about(asker, link, channel, &rule, What::Counts, out)
-    }
-
-    pub(super) fn history(
-        &mut self,
-        asker: Asker,
-        link: Link,
-        channel: Channel,
-        page: Page,
-        out: &mut dyn Outlet,
-    ) -> Answered {
-        let rule = self.namespace(&channel)?.history_rule.clone();
-        self.ask_about(asker, link, channel, &rule, What::History(page), out)
-    }
-
-    fn ask_about(
-        &mut self,
-        asker: Asker,
-        link: Link,
-        channel: Channel,
-        rule: &Rule,
         what: What,
         out: &mut dyn Outlet,
     ) -> Answered {
+        let namespace = self.namespace(&channel)?;
+        let rule = match what {
+            What::History(_) => namespace.history_rule.clone(),
+            What::Presence | What::Counts => namespace.presence_rule.clone(),
+            // The server's own API alone forgets.
+            What::Forget => Rule::Nobody,
+        };
+        let rule = if rule == Rule::App { Rule::Subscribers } else { rule };
         let who = self.admitted_client(asker.seat, link)?;
-        let rule = if *rule == Rule::App { &Rule::Subscribers } else { rule };
-        self.permits(asker.seat, link, rule, &channel, &who.user)?;
+        self.permits(asker.seat, link, &rule, &channel, &who.user)?;
         self.ask_channel(Waiting::Ask(asker), channel, what, out)?;
         Ok(None)
     }

@@ -150,7 +150,6 @@ impl Host {
                 Pending::Left(key, line) => self.line_left(key, line, lines),
                 Pending::Over(key) => self.end_without_line(key, lines),
                 Pending::Anew(key, token, command) => self.begin_anew(key, token, command, lines),
-                Pending::Dropped(key) => self.end(key, 1000, "", lines),
             }
         }
         self.stage.shrink();

@@ -124,15 +124,6 @@ impl Outlet for Way<'_> {
         }
     }
 
-    fn drop_conversation(&mut self, seat: Seat) {
-        let Some(key) = self.stage.talk_at(seat) else { return };
-        self.stage.unseat(seat);
-        if let Some(talk) = self.stage.talks.get_mut(key) {
-            talk.seat = None;
-            self.stage.queue.push_back(Pending::Dropped(key));
-        }
-    }
-
     fn random(&mut self) -> u128 {
         crate::random::bits()
     }

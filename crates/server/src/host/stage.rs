@@ -72,8 +72,6 @@ pub(super) enum Pending {
     Over(TalkKey),
     /// It can't go to the shard of its earlier session, and asks this here, as a new one.
     Anew(TalkKey, Token, Command),
-    /// Nobody wants to hear of it any more.
-    Dropped(TalkKey),
 }
 
 /// A message that was encoded for all.

@@ -685,10 +685,6 @@ impl Outlet for Record {
         self.moves.push((seat, shard, token, command));
     }
 
-    fn drop_conversation(&mut self, seat: Seat) {
-        self.by_seat.remove(&seat);
-    }
-
     fn random(&mut self) -> u128 {
         u128::from(self.dice.roll()) << 64 | u128::from(self.dice.roll())
     }
