@@ -13,11 +13,16 @@ mod conversation;
 mod dialect;
 mod refusal;
 mod app;
+mod cluster;
 #[cfg(feature = "scenes")]
 pub mod scenes;
 
 pub use app::{Admission, Answer, App, Asked, Authorization, Later, Question};
 pub use channel::{CHANNEL_BYTES_MAX, Channel, Pattern, Syntax};
+pub use cluster::{
+    Accepted, Broker, Cluster, Ears, Entry, Heard, Keep, Log, Look, NodeId, NodeRegistry,
+    PresenceStore, SessionStore, State, Statement, Then,
+};
 pub use command::{
     Command, Connect, Connected, Filter, History, Page, Publish, Published, Recovered, Reply,
     Resume, Resumed, Subscribe, Subscribed, Target, Unsubscribed,
