@@ -62,6 +62,11 @@ impl<K: Clone + Eq + Hash, T> Answers<K, T> {
         Self { memory, known, order: VecDeque::new(), next: 0 }
     }
 
+    /// Sets how long and how many answers are remembered from now on.
+    pub fn set_memory(&mut self, memory: Memory) {
+        self.memory = memory;
+    }
+
     /// Returns what was answered, unless it is too old or was forgotten.
     pub fn find(&mut self, key: &K, now: Instant) -> Option<&T> {
         self.expire(now);

@@ -60,7 +60,7 @@ impl Settings {
 }
 
 /// What holds for the channels of a namespace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Namespace {
     /// How many publications of a channel are kept; 0 keeps none. An older one goes when a newer comes.
     pub history_size: usize,

@@ -142,6 +142,11 @@ impl<T> Slab<T> {
         Self { chunks: Vec::new(), open: Vec::new(), first_open: 0, spare: None, len: 0, items_max }
     }
 
+    /// Sets how many items there may be. Those that are there stay, also if they are more.
+    pub fn set_items_max(&mut self, items_max: u32) {
+        self.items_max = items_max;
+    }
+
     /// Adds an item.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ mod calls;
 mod orders;
 mod timers;
 mod waiting;
+mod adopt;
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,7 @@ use crate::{
     outlet::{Outlet, Seat},
     rate::{Bucket, Rate},
     seeded::{Seeded, SeededMap},
-    settings::Settings,
+    settings::{Limits, Settings},
     slab::{Key, Slab},
     tags::Filters,
     wildcard::Wildcards,
@@ -115,6 +116,18 @@ struct Rates {
     publications: Option<Rate>,
 }
 
+impl Rates {
+    fn of(limits: &Limits) -> Self {
+        let rate = |per_second: u32| {
+            Rate::new(per_second, Duration::from_secs(1), per_second.saturating_mul(2))
+        };
+        Self {
+            commands: rate(limits.commands_per_second),
+            publications: rate(limits.publications_per_second),
+        }
+    }
+}
+
 /// The largest number of shards: a set of them is one word.
 pub const SHARDS_MAX: u16 = 64;
 
@@ -125,9 +138,6 @@ impl Shard {
     pub fn new(index: u16, shards: u16, settings: Arc<Settings>, key: [u8; 16]) -> Self {
         assert!(index < shards && shards <= SHARDS_MAX, "{index} of {shards} shards");
         let hasher = Seeded::new(key);
-        let rate = |per_second: u32| {
-            Rate::new(per_second, Duration::from_secs(1), per_second.saturating_mul(2))
-        };
         let limits = &settings.limits;
         Self {
             index,
@@ -152,10 +162,7 @@ impl Shard {
             calls: 0,
             fan_outs: 0,
             own: VecDeque::new(),
-            rates: Rates {
-                commands: rate(limits.commands_per_second),
-                publications: rate(limits.publications_per_second),
-            },
+            rates: Rates::of(limits),
             counters: Counters::default(),
             settings,
         }

@@ -71,6 +71,26 @@ impl Owned {
         }
     }
 
+    /// Lets something else hold for the channel.
+    pub(super) fn set_namespace(&mut self, namespace: Arc<Namespace>, answers_max: usize) {
+        if !namespace.delta {
+            // A delta to something older than what clients got last would be a wrong one.
+            self.newest = None;
+        }
+        if !namespace.presence && !namespace.join_leave {
+            self.crowd = None;
+        }
+        if namespace.history_size == 0 {
+            self.forget();
+        }
+        match (&mut self.ids, namespace.idempotency) {
+            (ids, age_max) if age_max.is_zero() => *ids = None,
+            (Some(ids), age_max) => ids.set_memory(Memory { answers_max, age_max }),
+            (None, _) => {}
+        }
+        self.namespace = namespace;
+    }
+
     fn retention(&self, limits: &Limits) -> Retention {
         Retention {
             items_max: self.namespace.history_size,

@@ -15,3 +15,4 @@ mod orders;
 mod limits;
 mod memory;
 mod model;
+mod adopt;
