@@ -244,8 +244,8 @@ pub use reconnect::{
 pub use server::{Addr, Credentials, Listener, LocalAddr, Network, SubprotocolPolicy};
 #[cfg(not(target_family = "wasm"))]
 pub use server::{
-    Handover, Outcome, Rejection, RequestBody, Server, Serving, Sockets, SocketsBuilder, Upgrade,
-    UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
+    Handover, Outcome, Rejection, RequestBody, Server, Serving, Sockets, SocketsBuilder, Tuner,
+    Tuning, Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
 };
 #[doc(hidden)]
 #[cfg(not(target_family = "wasm"))]

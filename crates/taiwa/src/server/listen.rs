@@ -129,6 +129,7 @@ impl Server {
             clients: None,
             connections_max: 10_000,
             http: None,
+            tuner: None,
         }
     }
 

@@ -15,6 +15,7 @@ mod serving;
 mod sockets;
 mod subprotocols;
 mod terms;
+mod tuner;
 #[cfg(unix)]
 mod unix;
 mod upgrade;
@@ -41,14 +42,16 @@ pub use sockets::{Sockets, SocketsBuilder};
 pub use subprotocols::SubprotocolPolicy;
 use subprotocols::Subprotocols;
 use terms::Terms;
+pub use tuner::{Tuner, Tuning};
 pub use upgrade::{
     Handover, Outcome, RawConnection, RawIo, RawSeat, RawSocket, RawTransport, Rejection, Upgrade,
     UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
 };
 
-type Answer = Box<dyn Fn(Upgrade) -> attend::Running + Send + Sync>;
+type Answer = Arc<dyn Fn(Upgrade) -> attend::Running + Send + Sync>;
 
 /// What all connections of a server share.
+#[derive(Clone)]
 struct Shared {
     terms: Arc<Terms>,
     /// From whom connections are taken, each with a PROXY header.
@@ -59,6 +62,7 @@ struct Shared {
     connections_max: usize,
     http: Option<plain::Answer>,
     answer: Answer,
+    tuner: Option<Tuner>,
 }
 
 /// Listens for connections and hands each opening handshake to a closure.
@@ -100,6 +104,7 @@ pub struct Server {
     clients: Option<Arc<dyn ClientCertVerifier>>,
     connections_max: usize,
     http: Option<plain::Answer>,
+    tuner: Option<Tuner>,
 }
 
 impl Server {
@@ -190,6 +195,14 @@ impl Server {
         self
     }
 
+    /// Lets a [`Tuner`] set limits, deadlines, origins and the number of connections while the server runs. Until it does,
+    /// what was set here holds.
+    #[must_use]
+    pub fn tuned_by(mut self, tuner: &Tuner) -> Self {
+        self.tuner = Some(tuner.clone());
+        self
+    }
+
     /// Answers requests that are not opening handshakes. Default: status 426. The peer's [`Addr`] is among
     /// the request's extensions, over TCP also as a [`SocketAddr`](std::net::SocketAddr).
     ///
@@ -222,7 +235,7 @@ impl Server {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.http = Some(Box::new(move |request| {
+        self.http = Some(Arc::new(move |request| {
             let answering = answer(request);
             Box::pin(
                 async move { answering.await.map(|body| body.map_err(Into::into).boxed_unsync()) },
@@ -254,7 +267,8 @@ impl Server {
             certificates: self.certificates,
             connections_max: self.connections_max,
             http: self.http,
-            answer: Box::new(move |upgrade| {
+            tuner: self.tuner,
+            answer: Arc::new(move |upgrade| {
                 let answer = Arc::clone(&answer);
                 // Called inside, so that a panic of the closure itself is caught, too.
                 Box::pin(async move { answer(upgrade).await.map_err(|error| error.to_string()) })

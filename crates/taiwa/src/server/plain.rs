@@ -28,7 +28,7 @@ use crate::{io::BoxIo, rewind::Rewind};
 /// The body of a response, of whatever type.
 pub(super) type ResponseBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 /// What answers ordinary requests.
-pub(super) type Answer = Box<
+pub(super) type Answer = Arc<
     dyn Fn(Request<RequestBody>) -> Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>
         + Send
         + Sync,

@@ -16,7 +16,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Addr, Listener, Shared, connection, listener::Stream};
+use super::{
+    Addr, Listener, Shared, connection,
+    listener::Stream,
+    tuner::{self, Tuner},
+};
 use crate::{io::BoxIo, tls::Certificates};
 
 /// A server at work. Await it; dropping it drops all its connections.
@@ -77,7 +81,7 @@ impl Serving {
         listen: impl Fn(Option<&Addr>, &dyn Display) + Send + Sync + 'static,
     ) -> Self {
         let terms = Arc::get_mut(&mut self.shared.terms).expect("nothing shares them yet");
-        terms.on_error = Box::new(listen);
+        terms.on_error = Arc::new(listen);
         self
     }
 
@@ -87,17 +91,19 @@ impl Serving {
             let why = "client certificates are asked for without TLS";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
-        let shared = Arc::new(shared);
+        let mut shared = Arc::new(shared);
         let mut signal = signal.unwrap_or_else(|| Box::pin(pending()));
         let mut connections = JoinSet::new();
         let looked_after = Arc::clone(&shared);
         let mut looked_after = pin!(looked_after.look_after_certificates());
         let mut turned_away = JoinSet::new();
+        let mut tuned = shared.tuner.as_ref().map(Tuner::subscribe);
         let mut turn = 0;
         loop {
             tokio::select! {
                 () = &mut signal => break,
                 () = &mut looked_after => {}
+                tuning = tuner::changed(&mut tuned) => shared = Arc::new(shared.tuned(tuning)),
                 Some(ended) = connections.join_next() => shared.hear_panic(ended),
                 Some(_) = turned_away.join_next() => {}
                 accepted = accept(&listeners, &mut turn) => match accepted {

@@ -82,7 +82,7 @@ impl Sockets {
             origins: Origins::default(),
             subprotocols: Subprotocols::default(),
             sockets_max: 10_000,
-            on_error: Box::new(|_, _| ()),
+            on_error: Arc::new(|_, _| ()),
         }
     }
 
@@ -246,7 +246,7 @@ impl SocketsBuilder {
         mut self,
         listen: impl Fn(Option<&Addr>, &dyn Display) + Send + Sync + 'static,
     ) -> Self {
-        self.on_error = Box::new(listen);
+        self.on_error = Arc::new(listen);
         self
     }
 

@@ -13,7 +13,7 @@ use super::{Addr, subprotocols::Subprotocols};
 use crate::websocket::GoingAway;
 
 /// What hears of errors.
-pub(super) type OnError = Box<dyn Fn(Option<&Addr>, &dyn Display) + Send + Sync>;
+pub(super) type OnError = Arc<dyn Fn(Option<&Addr>, &dyn Display) + Send + Sync>;
 
 /// What closures run under.
 pub(super) struct Terms {
@@ -23,15 +23,27 @@ pub(super) struct Terms {
     pub(super) on_error: OnError,
     pub(super) going_away: Arc<GoingAway>,
     /// Connections that were handed out in pieces and have not ended.
-    pub(super) apart: AtomicUsize,
+    pub(super) apart: Arc<AtomicUsize>,
 }
 
 impl Terms {
     pub(super) fn new(config: Config, origins: Origins, subprotocols: Subprotocols) -> Self {
         let config = Arc::new(config);
-        let on_error: OnError = Box::new(|_, _| ());
+        let on_error: OnError = Arc::new(|_, _| ());
         let (going_away, apart) = Default::default();
         Self { config, origins, subprotocols, on_error, going_away, apart }
+    }
+
+    /// Returns the same with other settings.
+    pub(super) fn tuned(&self, config: Config, origins: Origins) -> Self {
+        Self {
+            config: Arc::new(config),
+            origins,
+            subprotocols: self.subprotocols.clone(),
+            on_error: Arc::clone(&self.on_error),
+            going_away: Arc::clone(&self.going_away),
+            apart: Arc::clone(&self.apart),
+        }
     }
 
     /// Ends when the server goes away and what was not done by itself has to be ended.

@@ -71,8 +71,8 @@ struct Shown {
 }
 
 struct Files {
-    certificates: PathBuf,
-    key: PathBuf,
+    /// Of certificates and key.
+    paths: Mutex<(PathBuf, PathBuf)>,
     seen: Mutex<Seen>,
 }
 
@@ -104,9 +104,8 @@ impl Certificates {
         certificates: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
     ) -> Result<Self, Error> {
-        let (certificates, key) = (certificates.into(), key.into());
-        let seen = Mutex::default();
-        let files = Files { certificates, key, seen };
+        let paths = Mutex::new((certificates.into(), key.into()));
+        let files = Files { paths, seen: Mutex::default() };
         let texts = files.read()?;
         let default = pair(&texts.0, &texts.1)?;
         lock(&files.seen).shown = hash(&texts);
@@ -146,6 +145,24 @@ impl Certificates {
     pub fn reload(&self) -> Result<bool, Error> {
         let Some(files) = &self.held.files else { return Ok(false) };
         self.held.show(files, &files.read()?)
+    }
+
+    /// Reads other files from now on, and shows what is in them. Returns whether that is something else than before;
+    /// `false`, with nothing done, for a handle that was not made from files. It blocks as [`reload`](Self::reload) does.
+    ///
+    /// # Errors
+    /// As [`from_files`](Self::from_files); then nothing is changed, and the files are those from before.
+    pub fn reload_from(
+        &self,
+        certificates: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Result<bool, Error> {
+        let Some(files) = &self.held.files else { return Ok(false) };
+        let paths = (certificates.into(), key.into());
+        let others = Files { paths: Mutex::new(paths.clone()), seen: Mutex::default() };
+        let has_changed = self.held.show(files, &others.read()?)?;
+        *lock(&files.paths) = paths;
+        Ok(has_changed)
     }
 
     /// Shows a certificate of its own to clients that ask for `name` (SNI, RFC 6066 §3), in place of what was
@@ -206,7 +223,7 @@ impl fmt::Debug for Certificates {
         let files = self.held.files.as_ref();
         f.debug_struct("Certificates")
             .field("names", &self.held.read().by_name.keys().collect::<Vec<_>>())
-            .field("files", &files.map(|it| (&it.certificates, &it.key)))
+            .field("files", &files.map(Files::paths))
             .field("check_every", &self.check_every)
             .finish_non_exhaustive()
     }
@@ -267,7 +284,12 @@ impl Files {
                 Error::Io(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
             })
         };
-        Ok((read(&self.certificates)?, read(&self.key)?))
+        let (certificates, key) = self.paths();
+        Ok((read(&certificates)?, read(&key)?))
+    }
+
+    fn paths(&self) -> (PathBuf, PathBuf) {
+        lock(&self.paths).clone()
     }
 }
 

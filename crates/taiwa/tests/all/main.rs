@@ -38,6 +38,7 @@ mod unix;
 mod unix_server;
 mod tools;
 mod tower;
+mod tuner;
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 

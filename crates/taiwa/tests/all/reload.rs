@@ -114,6 +114,13 @@ async fn files_are_read_again_when_asked_to() {
     assert!(shows(addr, &new).await);
     assert!(matches!(Certificates::from_files(&chain, &key), Err(Error::Io(_))));
     assert!(!first.certificates().reload().unwrap(), "from no files");
+    // Other files.
+    let other = folder.write("other.pem", &format!("{}{}", first.chain, first.key));
+    assert!(certificates.reload_from(&chain, &other).is_err(), "they don't fit each other");
+    assert!(shows(addr, &new).await);
+    assert!(certificates.reload_from(&other, &other).unwrap());
+    assert!(shows(addr, &old).await);
+    assert!(!certificates.reload().unwrap(), "of the other files");
     // Both in one file.
     let both = folder.write("both.pem", &format!("{}{}", first.chain, first.key));
     Certificates::from_files(&both, &both).unwrap();
