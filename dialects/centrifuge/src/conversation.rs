@@ -249,8 +249,13 @@ impl Conversation for Client {
             Event::Joined(_, it) => self.push(it.channel.as_str(), Push::Join(&it.member), out),
             Event::Left(_, it) => self.push(it.channel.as_str(), Push::Leave(&it.member), out),
             Event::Subscribed(_, channel, subscribed) => {
-                let push = Push::Subscribe(answer::subscribed(&subscribed, Shape::Plain));
-                self.push(channel.as_str(), push, out);
+                let told = answer::subscribed(&subscribed, Shape::Plain);
+                let recovered = told.publications;
+                self.push(channel.as_str(), Push::Subscribe(told), out);
+                // This push has no place for them: it says the position before them, and they follow.
+                for it in recovered {
+                    self.push(channel.as_str(), Push::Publication(it, Shape::Plain), out);
+                }
                 self.served.push(channel);
             }
             Event::Unsubscribed(_, target, why) => self.unsubscribed(&target, &why, out),

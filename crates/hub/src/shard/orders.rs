@@ -218,6 +218,7 @@ impl Shard {
                 if self.subscription(seat, link, &target).is_none() {
                     let mut wish = Subscribe::new(target, session.delivery);
                     wish.since = *since;
+                    wish.last = self.is_value(channel);
                     if let Some(Waiting::Deed { left, .. }) = self.waiting.get_mut(ticket) {
                         *left += 1;
                     }

@@ -129,10 +129,14 @@ impl Shard {
         let mut wish = Subscribe::new(Target::Channel(channel.clone()), delivery);
         wish.delta = connect.delta;
         wish.since = connect.positions.iter().find(|(it, _)| it == channel).map(|(_, at)| *at);
-        // Nobody else asks for the value of such a channel.
-        let namespace = self.settings.namespace(channel);
-        wish.last = namespace.is_some_and(|it| it.recovery == settings::Recovery::Last);
+        wish.last = self.is_value(channel);
         wish
+    }
+
+    /// Tells whether a channel is a value that changes: whom the server subscribes to it gets that, since nobody else asks.
+    pub(super) fn is_value(&self, channel: &Channel) -> bool {
+        let namespace = self.settings.namespace(channel);
+        namespace.is_some_and(|it| it.recovery == settings::Recovery::Last)
     }
 
     /// Begins a subscription that is allowed: asks the owner of the channel, or tells all shards of the pattern.

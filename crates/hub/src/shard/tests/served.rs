@@ -5,7 +5,7 @@ use taiwa_core::{
 };
 
 use super::house::{House, Who, channel, friendly, open, recovered, saying};
-use crate::{Done, Limits, Order, Whom};
+use crate::{Done, Limits, Order, Whom, settings::Recovery};
 
 /// Whoever comes is subscribed to these channels.
 fn serving(channels: &'static [&'static str]) -> impl Fn(&Question) -> super::house::Said {
@@ -152,5 +152,22 @@ fn an_order_subscribes_and_unsubscribes_whom_it_names() {
     }
     let nobody = Whom::User("zoe".into());
     assert_eq!(affected(house.order(1, subscribe(nobody, None))), 0);
+    house.empty();
+}
+
+#[test]
+fn whom_an_order_subscribes_to_a_value_gets_it_first() {
+    let settings = open(|it| (it.recovery, it.join_leave) = (Recovery::Last, false));
+    let mut house = House::new(2, settings, 5);
+    let (ada, bob) = (house.join(0, "ada"), house.join(1, "bob"));
+    house.say(ada, "a", "1");
+    house.say(ada, "a", "2");
+    for name in ["a", "b"] {
+        let (whom, channel) = (Whom::User("bob".into()), channel(name));
+        let order = Order::Subscribe { whom, channel, authorization: Box::default(), since: None };
+        house.order(0, order).unwrap();
+    }
+    house.say(ada, "a", "3");
+    assert_eq!(house.heard(bob), ["subscribed a whole 2", "subscribed b whole", "said a@3 3"]);
     house.empty();
 }
