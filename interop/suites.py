@@ -23,6 +23,7 @@ OF_PYTHON = (
 ).split()
 OF_STORMS = "nothing-lost honest-gaps ends-well".split()
 OF_SLOW = "slow-disconnect slow-drop-oldest slow-keep-latest slow-pause slow-memory slow-counted ends-well".split()
+OF_CHAT = "come-in presence talk refused history cut-and-resume honest-about-a-gap leaving ends-well".split()
 MEMBERS = ["plain", "events", "objects"] + KINDS
 
 
@@ -70,6 +71,10 @@ SUITES = (
     Suite(
         "openapi/", ("py:openapi_spec_validator", "py:schemathesis", "py:prometheus_client"),
         ("PYTHON", "openapi/check.py"), ("valid", "served", "schemathesis", "metrics", "alive"), 240,
+    ),
+    Suite(
+        "examples/chat/", ("../examples/chat/node_modules/centrifuge", "/usr/bin/chromium"),
+        (NODE, "../examples/chat/test.mjs"), tuple(OF_CHAT), 120,
     ),
 )
 

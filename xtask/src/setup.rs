@@ -29,6 +29,9 @@ const DEBIAN: &[(&str, &str)] = &[
     ("tinyproxy-bin", "an HTTP proxy between client and server"),
 ];
 
+/// The folders with packages from npm.
+const NPM: &[&str] = &["interop", "examples/chat"];
+
 /// What the conformance suites need from PyPI; interop/requirements.txt adds its own.
 const AUTOBAHN: &str = "conformance/autobahn/requirements.txt";
 
@@ -81,16 +84,14 @@ fn is_installed(workspace: &Workspace, package: &str) -> bool {
 
 /// The folders with a lock file of npm.
 fn npm(workspace: &Workspace) -> Result<(), String> {
-    let folder = workspace.root.join("interop");
-    let lock = folder.join("package-lock.json");
-    if !lock.exists() {
-        return Ok(());
-    }
-    let stamp = folder.join("node_modules/.lock-installed");
-    once(&[lock], &stamp, || {
-        let mut npm = workspace.command("npm");
-        npm.current_dir(&folder).args(["ci", "--no-audit", "--no-fund"]);
-        process::run(&mut npm, INSTALL_MAX)
+    NPM.iter().try_for_each(|it| {
+        let folder = workspace.root.join(it);
+        let stamp = folder.join("node_modules/.lock-installed");
+        once(&[folder.join("package-lock.json")], &stamp, || {
+            let mut npm = workspace.command("npm");
+            npm.current_dir(&folder).args(["ci", "--no-audit", "--no-fund"]);
+            process::run(&mut npm, INSTALL_MAX)
+        })
     })
 }
 

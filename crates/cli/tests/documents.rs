@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use support::run;
+use support::{Running, run, taiwa};
 
 /// A block of TOML and where it begins.
 struct Block {
@@ -56,6 +56,23 @@ fn documents() -> Vec<PathBuf> {
             .filter(|it| it.extension().is_some_and(|it| it == "md")),
     );
     found
+}
+
+#[test]
+fn the_configuration_of_each_example_is_accepted() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let all = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path().join("taiwa.toml"));
+    let all: Vec<_> = all.filter(|it| it.exists()).collect();
+    assert!(!all.is_empty(), "the examples are gone");
+    for file in all {
+        let mut check = taiwa(&["config", "check", file.to_str().unwrap()]);
+        // What users put into the environment, too.
+        check.env("TAIWA_AUTH__JWT__SECRETS", "a secret of at least thirty-two bytes");
+        check.env("TAIWA_WEBHOOKS__SECRETS", "a secret of at least twenty-four bytes");
+        check.env("TAIWA_API__KEYS", "a key of the program with news");
+        let checked = Running::start(check).finish();
+        assert_eq!(checked.code, Some(0), "{}: {}", file.display(), checked.stderr);
+    }
 }
 
 #[test]
