@@ -22,6 +22,16 @@ export async function until(what, probe, ms = STEP_MS) {
   }
 }
 
+/** Resolves once `probe` gives what is due; complains with what it gave last. */
+export async function becomes(probe, due, what = 'seen', ms = STEP_MS) {
+  let seen;
+  const isDue = async () => canonical((seen = await probe())) === canonical(due);
+  await until(what, isDue, ms).catch((late) => {
+    same(seen, due, what);
+    throw late;
+  });
+}
+
 /** The same text for what is the same, whatever the order of keys. */
 function canonical(value) {
   return JSON.stringify(value, (_, it) => {

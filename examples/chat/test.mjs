@@ -4,7 +4,7 @@
 //
 // prints `ok NAME` or `FAIL NAME: why`, one line a check. `cargo xtask interop examples/chat` runs it.
 import { Example } from '../../interop/examples.mjs';
-import { runAll, same, until } from '../../interop/words.mjs';
+import { becomes, runAll, same, until } from '../../interop/words.mjs';
 
 const [taiwa, python = 'python3'] = process.argv.slice(2);
 const chat = await Example.start('chat', {
@@ -20,9 +20,6 @@ const log = async (page) =>
 const members = (page) => page.locator('#members li').allInnerTexts();
 const shows = (page, selector, text) =>
   until(`"${text}" in ${selector}`, async () => (await page.innerText(selector)).includes(text));
-const list = (page, read, due) =>
-  until(`${due.length} lines`, async () => (await read(page)).length >= due.length).then(async () => same(await read(page), due));
-
 async function comeIn(page, name) {
   await page.fill('#user', name);
   await page.click('#name button');
@@ -45,14 +42,14 @@ await runAll({
     for (const [page, name] of [[ada, 'ada'], [bob, 'bob']]) await shows(page, '#state', `${name}, connected`);
   },
   async presence() {
-    for (const page of [ada, bob]) await list(page, members, ['ada', 'bob']);
+    for (const page of [ada, bob]) await becomes(() => members(page), ['ada', 'bob']);
   },
   async talk() {
     await say(ada, 'こんにちは');
     await shows(bob, '#log', 'こんにちは');
     await say(bob, '<b>hello</b> & goodbye');
     due.push('ada こんにちは', 'bob <b>hello</b> & goodbye');
-    for (const page of [ada, bob]) await list(page, log, due);
+    for (const page of [ada, bob]) await becomes(() => log(page), due);
   },
   async refused() {
     await ada.evaluate(() => document.querySelector('#text').removeAttribute('maxlength'));
@@ -64,12 +61,12 @@ await runAll({
     await shows(bob, '#trouble', 'not for you');
     same(await log(bob), [], 'what bob sees of the staff');
     await bob.click('text=lobby');
-    await list(bob, log, due);
+    await becomes(() => log(bob), due);
   },
   async history() {
     await ada.reload();
     await shows(ada, '#state', 'connected');
-    await list(ada, log, due);
+    await becomes(() => log(ada), due);
   },
   async 'cut-and-resume'() {
     chat.proxy.shut();
@@ -82,7 +79,7 @@ await runAll({
     for (const page of [ada, bob]) await shows(page, '#log', 'meanwhile 150');
     await say(bob, 'what was that?');
     due.push('bob what was that?');
-    for (const page of [ada, bob]) await list(page, log, due);
+    for (const page of [ada, bob]) await becomes(() => log(page), due);
   },
   async 'honest-about-a-gap'() {
     await chat.site.restart();
@@ -94,7 +91,7 @@ await runAll({
   async leaving() {
     await bob.close();
     await shows(ada, '#coming', 'bob has gone');
-    await list(ada, members, ['ada']);
+    await becomes(() => members(ada), ['ada']);
   },
   'ends-well': () => chat.finish(),
 });

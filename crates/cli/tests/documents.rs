@@ -69,7 +69,7 @@ fn the_configuration_of_each_example_is_accepted() {
         // What users put into the environment, too.
         check.env("TAIWA_AUTH__JWT__SECRETS", "a secret of at least thirty-two bytes");
         check.env("TAIWA_WEBHOOKS__SECRETS", "a secret of at least twenty-four bytes");
-        check.env("TAIWA_API__KEYS", "a key of the program with news");
+        check.env("TAIWA_API__KEYS", "key-of-the-program-with-news");
         let checked = Running::start(check).finish();
         assert_eq!(checked.code, Some(0), "{}: {}", file.display(), checked.stderr);
     }
