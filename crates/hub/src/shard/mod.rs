@@ -1,6 +1,7 @@
 //! One shard of the hub: its sessions with their subscriptions, and the channels that it owns.
 
 mod session;
+mod crowd;
 mod owned;
 mod arrive;
 mod resume;

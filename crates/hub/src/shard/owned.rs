@@ -1,24 +1,24 @@
 //! A channel where it is owned: its positions and history, who subscribes on which shard, who is in it.
 
 use std::{
-    collections::hash_map::Entry,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use taiwa_core::{
-    Change, History as Part, Link, Member, Page, Payload, Position, Publication, Recovered,
-    Refusal, RefusalKind, Reply, SessionId, User,
+    Change, History as Part, Page, Payload, Position, Publication, Recovered, Refusal, RefusalKind,
+    Reply,
 };
 
+use super::crowd::Crowd;
 use crate::{
     fossil,
     history::{History, Recovery, Retention},
     idempotency::{Answers, Memory},
     letter::{Attach, Detach},
     rate::{Bucket, Rate},
-    seeded::{Seeded, SeededMap},
+    seeded::Seeded,
     settings::{self, Limits, Namespace},
 };
 
@@ -45,15 +45,6 @@ struct Count {
     all: u32,
     /// Those that want to hear who comes and goes.
     curious: u32,
-}
-
-/// Who is in a channel.
-#[derive(Debug)]
-struct Crowd {
-    /// With how often they are: twice for a moment, if an end and a new beginning overlap.
-    members: SeededMap<(SessionId, Link), (Arc<Member>, u32)>,
-    users: SeededMap<User, u32>,
-    anonymous: usize,
 }
 
 impl Owned {
@@ -158,7 +149,7 @@ impl Owned {
         count.curious -= u32::from(detach.curious);
         let crowd = self.crowd.as_mut()?;
         let gone = crowd.go(detach.link, detach.session);
-        if crowd.members.is_empty() {
+        if crowd.sessions() == 0 {
             self.crowd = None;
         }
         let (member, of_user) = gone?;
@@ -289,16 +280,15 @@ impl Owned {
 
     pub(super) fn presence(&self, limits: &Limits) -> Result<Reply, Refusal> {
         self.has_presence()?;
-        let members = self.crowd.iter().flat_map(|it| it.members.values());
-        let members = members.take(limits.presence_max).map(|(member, _)| member.clone());
-        Ok(Reply::Presence(members.collect()))
+        let members = self.crowd.iter().flat_map(|it| it.members());
+        Ok(Reply::Presence(members.take(limits.presence_max).cloned().collect()))
     }
 
     pub(super) fn counts(&self) -> Result<Reply, Refusal> {
         self.has_presence()?;
-        let Some(crowd) = &self.crowd else { return Ok(Reply::Counts { sessions: 0, users: 0 }) };
-        let users = crowd.users.len() + usize::from(crowd.anonymous > 0);
-        Ok(Reply::Counts { sessions: crowd.members.len(), users })
+        let (sessions, users) =
+            self.crowd.as_ref().map_or((0, 0), |it| (it.sessions(), it.users()));
+        Ok(Reply::Counts { sessions, users })
     }
 
     fn has_presence(&self) -> Result<(), Refusal> {
@@ -334,71 +324,6 @@ impl Owned {
         }
         let again = self.history.deadline(&keep).unwrap_or(now + Duration::from_secs(3600));
         Err(Some(again.max(now + Duration::from_millis(10))))
-    }
-}
-
-impl Crowd {
-    fn new(hasher: &Seeded) -> Self {
-        let members = SeededMap::with_hasher(hasher.clone());
-        Self { members, users: SeededMap::with_hasher(hasher.clone()), anonymous: 0 }
-    }
-
-    /// Counts a member in. Returns whether it is the first of its user, or `None` if it is there already.
-    fn come(&mut self, link: Link, member: &Arc<Member>) -> Option<bool> {
-        let user = member.client.user.as_ref();
-        match self.members.entry((member.client.session, link)) {
-            Entry::Occupied(mut known) => {
-                let (known, times) = known.get_mut();
-                *times += 1;
-                let before = std::mem::replace(known, member.clone());
-                // A link that was left and connected again may be of another user now.
-                self.count_in(user);
-                self.count_out(before.client.user.as_ref());
-                None
-            }
-            Entry::Vacant(place) => {
-                place.insert((member.clone(), 1));
-                Some(self.count_in(user))
-            }
-        }
-    }
-
-    /// Counts a member out. Returns it and whether it was the last of its user, or `None` if it is still there.
-    fn go(&mut self, link: Link, session: SessionId) -> Option<(Arc<Member>, bool)> {
-        let Entry::Occupied(mut known) = self.members.entry((session, link)) else { return None };
-        known.get_mut().1 -= 1;
-        if known.get().1 > 0 {
-            return None;
-        }
-        let (member, _) = known.remove();
-        let is_last = self.count_out(member.client.user.as_ref());
-        Some((member, is_last))
-    }
-
-    /// Returns whether it is the first session of its user. Of the anonymous each is.
-    fn count_in(&mut self, user: Option<&User>) -> bool {
-        let Some(user) = user else {
-            self.anonymous += 1;
-            return true;
-        };
-        let count = self.users.entry(user.clone()).or_default();
-        *count += 1;
-        *count == 1
-    }
-
-    /// Returns whether it was the last session of its user. Of the anonymous each is.
-    fn count_out(&mut self, user: Option<&User>) -> bool {
-        let Some(user) = user else {
-            self.anonymous -= 1;
-            return true;
-        };
-        let Some(count) = self.users.get_mut(user) else { return true };
-        *count -= 1;
-        let is_last = *count == 0;
-        if is_last {
-            self.users.remove(user);
-        }
-        is_last
     }
 }
 
