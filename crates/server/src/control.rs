@@ -59,6 +59,23 @@ impl Control {
         }
     }
 
+    /// Waits until each shard has taken a turn that began after this call, and tells whether all have: one that has ended
+    /// takes none.
+    ///
+    /// Cancel-safe.
+    pub async fn turns_taken(&self) -> bool {
+        let asked = self.posts.iter().map(|post| {
+            let (taken, awaited) = oneshot::channel();
+            post.send(Note::Turn(taken));
+            awaited
+        });
+        let mut all = true;
+        for taken in asked.collect::<Vec<_>>() {
+            all &= taken.await.is_ok();
+        }
+        all
+    }
+
     /// Shows how each shard is, with at most so many of its newest conversations. A shard that has ended is left out.
     ///
     /// Cancel-safe.

@@ -13,6 +13,7 @@
 //! ```
 
 mod site;
+mod drain;
 mod meet;
 mod service;
 mod doors;

@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use taiwa::{Error, Upgrade};
 use taiwa_core::{Addressee, Knock, Transport};
 
 use crate::{
-    doors,
+    doors, drain,
     host::{Guest, Host},
     random, shard,
     site::{FROM_ONE_ADDRESS, Running},
@@ -24,10 +25,13 @@ impl Running {
     /// Why there is no connection.
     pub async fn meet(&self, upgrade: Upgrade) -> Result<(), Error> {
         if upgrade.uri().path() == watch::PATH {
-            return watch::meet(upgrade, &self.0.control).await;
+            return match self.0.exit.get() {
+                None => watch::meet(upgrade, &self.0.control).await,
+                Some(exit) => upgrade.reject_with(drain::unavailable(exit.retry_after())).await,
+            };
         }
         match self.open(&upgrade) {
-            Err((status, why)) => upgrade.reject(status, why).await,
+            Err(shut) => upgrade.reject_with(shut.response()).await,
             Ok(Open { guest, agreed, post }) => {
                 let upgrade = upgrade.subprotocol(agreed);
                 let raw = upgrade.accept_raw().await?;
@@ -36,23 +40,26 @@ impl Running {
         }
     }
 
-    /// Opens the door for a WebSocket, or says with which status it stays shut.
-    pub(crate) fn open(&self, upgrade: &Upgrade) -> Result<Open<'_>, (u16, String)> {
+    /// Opens the door for a WebSocket, or says why it stays shut.
+    pub(crate) fn open(&self, upgrade: &Upgrade) -> Result<Open<'_>, Shut> {
         let path = upgrade.uri().path();
         let offered = upgrade.subprotocols().collect::<Vec<_>>();
         let found = self.0.doors.find(Transport::WebSocket, path, offered.iter().copied());
         let Some((dialect, agreed)) = found else {
-            return Err((404, "there is nothing here\n".into()));
+            return Err(Shut::For(404, "there is nothing here\n".into()));
         };
         let request = doors::request("GET", upgrade.uri(), upgrade.headers(), Bytes::new());
         match dialect.addressee(&request) {
             Addressee::New => {}
-            Addressee::Nobody(status, why) => return Err((status, why.into())),
+            Addressee::Nobody(status, why) => return Err(Shut::For(status, why.into())),
             Addressee::Known(address) => {
-                let none = || (404, "there is no such conversation\n".to_owned());
+                let none = || Shut::For(404, "there is no such conversation\n".into());
                 let (post, talk) = self.known(&address).ok_or_else(none)?;
                 return Ok(Open { guest: Guest::Known(talk, dialect.name()), agreed, post });
             }
+        }
+        if let Some(exit) = self.0.exit.get() {
+            return Err(Shut::GoesAway(exit.retry_after()));
         }
         let knock = Knock {
             transport: Transport::WebSocket,
@@ -63,16 +70,40 @@ impl Running {
         };
         let conversation = dialect.open(&knock, Instant::now());
         let conversation =
-            conversation.map_err(|it| (doors::status(&it), format!("{}\n", it.text)))?;
+            conversation.map_err(|it| Shut::For(doors::status(&it), format!("{}\n", it.text)))?;
         let place = self.0.addresses.enter(upgrade.peer_addr());
         let guest = Guest::New {
             conversation,
             dialect: dialect.name(),
             peer: upgrade.peer_addr().clone(),
-            place: place.map_err(|_| (429, FROM_ONE_ADDRESS.into()))?,
+            place: place.map_err(|_| Shut::For(429, FROM_ONE_ADDRESS.into()))?,
             path: path.into(),
         };
         Ok(Open { guest, agreed, post: self.0.shards.assign() })
+    }
+}
+
+/// A door that stays shut for a WebSocket.
+pub(crate) enum Shut {
+    /// With this status, and a text.
+    For(u16, String),
+    /// The server goes away; another may be there after so many seconds.
+    GoesAway(u64),
+}
+
+impl Shut {
+    pub(crate) fn response(self) -> Response<Bytes> {
+        match self {
+            Self::GoesAway(after) => drain::unavailable(after),
+            Self::For(status, why) => {
+                let mut response = Response::new(Bytes::from(why));
+                *response.status_mut() =
+                    StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
+                let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+                response
+            }
+        }
     }
 }
 

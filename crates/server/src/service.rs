@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use taiwa::{Sockets, Upgrade};
 use taiwa_proto::handshake::is_upgrade;
@@ -78,12 +78,7 @@ impl SiteService {
         };
         match self.site.open(&upgrade) {
             Ok(open) => accept(upgrade, open),
-            Err((status, why)) => {
-                let mut response = Response::new(SiteBody::from(Bytes::from(why)));
-                *response.status_mut() =
-                    StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
-                response
-            }
+            Err(shut) => shut.response().map(SiteBody::from),
         }
     }
 }

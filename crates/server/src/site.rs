@@ -19,6 +19,7 @@ use crate::{
     control::Control,
     cors,
     doors::{self, Doors},
+    drain::Exiting,
     host::{Answered, ForWhom, Host, HostLimits, Note, Shared, Visitor},
     page,
     shard::{self, ShardFailure, Shards},
@@ -158,6 +159,7 @@ impl Site {
             shared,
             api,
             readiness: Readiness::default(),
+            exit: Exiting::new(),
         })))
     }
 }
@@ -176,7 +178,8 @@ pub(crate) struct Inner {
     request_bytes_max: usize,
     shared: Arc<Shared>,
     api: Option<Desk>,
-    readiness: Readiness,
+    pub(crate) readiness: Readiness,
+    pub(crate) exit: Exiting,
 }
 
 impl Running {
@@ -190,7 +193,8 @@ impl Running {
         self.0.api.as_ref()
     }
 
-    /// Returns what tells whether new clients may be sent here: until [`shut_down`](Self::shut_down) is called.
+    /// Returns what tells whether new clients may be sent here: until [`drain`](Self::drain)
+    /// or [`shut_down`](Self::shut_down) is called.
     pub fn readiness(&self) -> &Readiness {
         &self.0.readiness
     }
@@ -330,13 +334,14 @@ impl Running {
             Err(status) => return text(status, "the request's body is too long or broken\n"),
         };
         let asked = doors::request(parts.method.as_str(), &parts.uri, &parts.headers, body);
-        let (post, for_whom) = match dialect.addressee(&asked) {
-            Addressee::New => (self.0.shards.assign(), ForWhom::New(dialect.clone())),
-            Addressee::Nobody(status, why) => {
+        let (post, for_whom) = match (dialect.addressee(&asked), self.0.exit.get()) {
+            (Addressee::New, Some(exit)) => return exit.turn_away(&parts.headers),
+            (Addressee::New, None) => (self.0.shards.assign(), ForWhom::New(dialect.clone())),
+            (Addressee::Nobody(status, why), _) => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
                 return text(status, why);
             }
-            Addressee::Known(address) => match self.known(&address) {
+            (Addressee::Known(address), _) => match self.known(&address) {
                 Some((post, talk)) => (post, ForWhom::Known(talk, dialect.name())),
                 None => return text(StatusCode::NOT_FOUND, "there is no such conversation\n"),
             },

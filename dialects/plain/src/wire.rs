@@ -127,7 +127,9 @@ pub(crate) fn disconnected(why: &Disconnect) -> Ending {
         Disconnect::InsufficientState => (1013, "something was missed"),
         Disconnect::Limit(text) => (1013, *text),
         Disconnect::Rate => (4429, "too much in too short a time"),
-        Disconnect::Shutdown(_) => (1001, "the server goes away"),
+        Disconnect::Shutdown(None) => (1001, "the server goes away"),
+        // IANA's registry of close codes: "Service Restart".
+        Disconnect::Shutdown(Some(_)) => (1012, "the server goes away"),
         Disconnect::Replaced => (4409, "replaced by another connection"),
         Disconnect::App { code: code @ 4000..=4999, reason, .. } => (*code, &**reason),
         Disconnect::App { reason, .. } => (4403, &**reason),

@@ -124,7 +124,12 @@ impl Talk {
     }
 
     fn disconnect(&mut self, why: &Disconnect, out: &mut Actions) {
-        let State::Listening(it) = &self.state else { return self.answer(turned_away(why), out) };
+        let State::Listening(it) = &self.state else {
+            if let Disconnect::Shutdown(_) = why {
+                return self.refuse(&Refusal::new(RefusalKind::Unavailable, reason(why)), out);
+            }
+            return self.answer(turned_away(why), out);
+        };
         let mut object = format!("{{\"reason\":{},", quoted(reason(why)));
         if let Disconnect::App { code, .. } = why {
             object += &format!("\"code\":{code},");

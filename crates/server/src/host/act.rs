@@ -53,6 +53,9 @@ impl Host {
             return None;
         };
         self.stage.remember_socket(socket, key, line);
+        if let Some(leaving) = &mut self.leaving {
+            leaving.one_more(lines.now());
+        }
         Some(key)
     }
 

@@ -135,6 +135,9 @@ impl Host {
                     return;
                 }
                 self.stage.tally.opened += 1;
+                if let Some(leaving) = &mut self.leaving {
+                    leaving.one_more(lines.now());
+                }
                 if self.take_seat(key, lines).is_none() {
                     self.end(key, 1013, "", lines);
                     self.settle(lines);

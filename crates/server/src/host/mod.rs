@@ -10,6 +10,7 @@ mod sockets;
 mod act;
 mod outlet;
 mod exchange;
+mod leaving;
 mod visit;
 
 #[cfg(test)]
@@ -17,7 +18,7 @@ mod tests;
 
 use std::{
     sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use taiwa::{Closed, Kind};
@@ -29,6 +30,7 @@ use tokio::runtime::Handle;
 use crate::shard::{Above, Key as LineKey, Left, Lines, Post};
 
 pub(crate) use exchange::{Answered, Body};
+use leaving::Leaving;
 pub(crate) use note::{ForWhom, Looking};
 pub(crate) use note::{Guest, Note, Ordered, Visitor};
 use outlet::Way;
@@ -81,6 +83,7 @@ pub(crate) struct Host {
     actions: Actions,
     due: Vec<Due<TalkKey>>,
     parting: Parting,
+    leaving: Option<Leaving>,
 }
 
 /// Whether the server goes away.
@@ -90,7 +93,7 @@ enum Parting {
     From(Option<u32>),
 }
 
-/// Conversations without a WebSocket that are said goodbye to in a turn.
+/// Conversations that are said goodbye to in a turn.
 const FAREWELLS_PER_TURN: usize = 512;
 
 impl Host {
@@ -103,7 +106,8 @@ impl Host {
         let (number, count) = (index as u16, posts.len() as u16);
         let hub = taiwa_hub::Shard::new(number, count, shared.settings.clone(), key);
         let stage = Stage::new(index, posts, shared.clone());
-        Self { hub, stage, shared, actions: vec![], due: vec![], parting: Parting::Not }
+        let parting = Parting::Not;
+        Self { hub, stage, shared, actions: vec![], due: vec![], parting, leaving: None }
     }
 
     fn now(lines: &Lines) -> Now {
@@ -233,6 +237,11 @@ impl Above for Host {
                 }
             }
             Note::LineRoom => self.stage.note_room(),
+            Note::Leave(until, gone) => self.leave(until, gone, lines),
+            Note::Turn(taken) => {
+                // Who asked may wait no longer.
+                let _ = taken.send(());
+            }
             Note::Look(ask) => {
                 let snapshot = self.snapshot(ask.rows_max, lines);
                 // Who asked may wait no longer.
@@ -253,12 +262,14 @@ impl Above for Host {
 
     fn deadline(&self) -> Option<Instant> {
         let held = self.stage.held.front().map(|(until, _)| *until);
-        [self.hub.deadline(), self.stage.wheel.next(), held].into_iter().flatten().min()
+        let leaving = self.leaving.as_ref().and_then(Leaving::next_at);
+        [self.hub.deadline(), self.stage.wheel.next(), held, leaving].into_iter().flatten().min()
     }
 
     fn timeout(&mut self, lines: &mut Lines) {
         let limit = self.shared.limits.due_max;
         self.stage.release(lines);
+        self.lead_out(lines);
         self.hub(lines, |hub, now, way| hub.timeout(now, limit, way));
         self.settle(lines);
         let mut due = std::mem::take(&mut self.due);
@@ -286,6 +297,7 @@ impl Above for Host {
             self.drained(talk, lines);
         }
         self.settle(lines);
+        self.tell_when_gone();
     }
 
     fn farewell(&mut self, key: LineKey, lines: &mut Lines) {
@@ -293,7 +305,7 @@ impl Above for Host {
             // It closes already.
             return;
         };
-        self.say_goodbye(talk, lines);
+        self.say_goodbye(talk, None, lines);
     }
 
     fn parting(&mut self, lines: &mut Lines) -> bool {
@@ -307,7 +319,7 @@ impl Above for Host {
             if let Some(key) = key
                 && self.stage.talks.get(key).is_some_and(|it| !it.has_socket())
             {
-                self.say_goodbye(key, lines);
+                self.say_goodbye(key, None, lines);
             }
         }
         false
@@ -315,8 +327,9 @@ impl Above for Host {
 }
 
 impl Host {
-    fn say_goodbye(&mut self, talk: TalkKey, lines: &mut Lines) {
-        let going = Event::Disconnect(taiwa_core::Disconnect::Shutdown(None));
+    /// Tells a conversation that the server goes away, and after which time its client may come back.
+    fn say_goodbye(&mut self, talk: TalkKey, after: Option<Duration>, lines: &mut Lines) {
+        let going = Event::Disconnect(taiwa_core::Disconnect::Shutdown(after));
         let now = lines.now();
         self.with(talk, lines, |it, actions| it.conversation.deliver(going, now, actions));
         self.settle(lines);

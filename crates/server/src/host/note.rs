@@ -1,6 +1,6 @@
 //! What other threads tell a shard.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use taiwa::Addr;
 use taiwa_core::{Answer, Command, Conversation, Dialect, Line, Refusal, Request, Token};
@@ -29,6 +29,10 @@ pub(crate) enum Note {
     LineGone(TalkKey, Line),
     /// A body was read for which somebody waits.
     LineRoom,
+    /// Let all conversations go, spread over the time until then, and tell when none is left.
+    Leave(Instant, oneshot::Sender<()>),
+    /// Somebody wants to know that the shard takes its turns.
+    Turn(oneshot::Sender<()>),
     /// Somebody wants to see how the shard is.
     Look(Box<Looking>),
     /// A test does something within a turn.

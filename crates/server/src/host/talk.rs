@@ -31,6 +31,8 @@ pub(super) struct Talk {
     pub(super) alarm: Alarm,
     /// Too much waited for its client, and it was told so: what is said to all passes it by.
     pub(super) has_overflowed: bool,
+    /// It was told that the server drains.
+    pub(super) is_told: bool,
     pub(super) visit: Visit,
     /// What has no line to go to, and requests without an answer: of few conversations.
     pub(super) aside: Option<Box<Aside>>,
@@ -213,6 +215,7 @@ impl Talk {
             pending: 0,
             alarm: Alarm::default(),
             has_overflowed: false,
+            is_told: false,
             visit,
             aside: None,
         }

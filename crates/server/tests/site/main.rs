@@ -2,6 +2,7 @@
 
 mod crowd;
 mod doors;
+mod drain;
 mod embedded;
 mod ends;
 mod http;
