@@ -70,6 +70,7 @@
 //! | TLS with certificates that are exchanged while it runs, several by name; certificates of clients | [`Server::tls_reloading`], [`Certificates`], [`Server::client_certificates`] |
 //! | unix sockets, and who is at the other end | `Server::bind_unix`, [`Upgrade::peer_credentials`] |
 //! | sockets that others opened; systemd's socket activation | [`Server::from_listener`], `Server::from_activation` |
+//! | a next process that listens on the same port while this one ends | [`Serving::with_successor`], [`Listener::shared`] |
 //! | behind a proxy: HAProxy's PROXY protocol, versions 1 and 2 | [`Server::proxy_protocol`], [`Network`] |
 //! | which pages and which subprotocols come in | [`Server::origins`], [`Server::subprotocols`], [`SubprotocolPolicy`] |
 //! | WebSockets of other HTTP servers: hyper, tower, axum 0.8 | [`Upgrade::from_request`], [`UpgradeLayer`], [`Upgrade`] as an extractor, [`Sockets`] |

@@ -32,7 +32,8 @@ impl Server {
 
 impl Listener {
     /// Takes the sockets that the service manager has opened for this process, each with its name
-    /// (`FileDescriptorName=` in systemd.socket(5), `LISTEN_FDNAMES`), which is `unknown` if it has none. As
+    /// (`FileDescriptorName=` in systemd.socket(5), `LISTEN_FDNAMES`), which is `unknown` if it has none. They are
+    /// [shared](Self::shared). As
     /// [`Server::from_activation`], for servers that tell their sockets apart.
     ///
     /// # Errors
@@ -45,7 +46,7 @@ impl Listener {
         (0..count)
             .map(|at| {
                 let name = names.next().unwrap_or(NAMELESS).to_owned();
-                Ok((name, take(&mut descriptors, at)?))
+                Ok((name, take(&mut descriptors, at)?.shared()))
             })
             .collect()
     }

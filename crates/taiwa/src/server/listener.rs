@@ -38,6 +38,8 @@ use crate::io::BoxIo;
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
+    /// Other processes listen here, too.
+    is_shared: bool,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,7 @@ enum Socket {
 
 impl Listener {
     pub(super) fn tcp(listener: TcpListener) -> Self {
-        Self { socket: Socket::Tcp(listener) }
+        Self { socket: Socket::Tcp(listener), is_shared: false }
     }
 
     /// Listens on a unix socket at `path`, as [`Server::bind_unix`](crate::Server::bind_unix) does.
@@ -83,7 +85,20 @@ impl Listener {
     #[cfg(unix)]
     fn bound((listener, file): (UnixListener, SocketFile)) -> io::Result<Self> {
         let addr = listener.local_addr()?.into();
-        Ok(Self { socket: Socket::Unix { listener, _file: Some(file), addr } })
+        Ok(Self { socket: Socket::Unix { listener, _file: Some(file), addr }, is_shared: false })
+    }
+
+    /// Says that another process listens here, too, or will when this one goes: by the same socket, as that of
+    /// [`from_activation`](Self::from_activation), or by one of its own with `SO_REUSEPORT` (socket(7)). Such a listener
+    /// can be left to it while connections go on, by [`Serving::with_successor`](crate::Serving::with_successor).
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
+    }
+
+    /// Tells whether another process listens here, too: whether it is [shared](Self::shared).
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// Returns the address.
@@ -96,6 +111,22 @@ impl Listener {
             #[cfg(unix)]
             Socket::Unix { addr, .. } => Ok(addr.clone()),
         }
+    }
+
+    /// Ends the listening, and returns connections that were made to this very socket and wait to be accepted: none if
+    /// another process has the socket as well, and so will accept them.
+    pub(super) fn leave(self) -> Vec<Stream> {
+        let Socket::Tcp(listener) = self.socket else { return Vec::new() };
+        let Ok(listener) = listener.into_std() else { return Vec::new() };
+        let mut waiting = Vec::new();
+        while has_queue_of_its_own(&listener)
+            && let Ok((stream, peer)) = listener.accept()
+            && let Ok(()) = stream.set_nonblocking(true)
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            waiting.push(Stream { peer: peer.into(), transport: Transport::Tcp(stream) });
+        }
+        waiting
     }
 
     pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
@@ -188,7 +219,7 @@ impl TryFrom<UnixListener> for Listener {
     fn try_from(listener: UnixListener) -> io::Result<Self> {
         check_listens(&listener)?;
         let addr = listener.local_addr()?.into();
-        Ok(Self { socket: Socket::Unix { listener, _file: None, addr } })
+        Ok(Self { socket: Socket::Unix { listener, _file: None, addr }, is_shared: false })
     }
 }
 
@@ -213,7 +244,40 @@ fn check_listens<'a>(socket: impl Into<socket2::SockRef<'a>>) -> io::Result<()> 
     }
 }
 
+/// Tells whether its connections are lost with it, even if another socket listens on its port.
+fn has_queue_of_its_own(listener: &std::net::TcpListener) -> bool {
+    #[cfg(target_os = "linux")]
+    return socket2::SockRef::from(listener).reuse_port().unwrap_or(false);
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
 /// tokio panics where it can't register a socket.
 fn check_runtime() -> io::Result<()> {
     tokio::runtime::Handle::try_current().map(drop).map_err(io::Error::other)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    async fn left_with(reuse_port: bool) -> usize {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseport(reuse_port).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener: Listener = socket.listen(16).unwrap().try_into().unwrap();
+        let addr = listener.local_addr().unwrap().tcp().unwrap();
+        let _clients =
+            [TcpStream::connect(addr).await.unwrap(), TcpStream::connect(addr).await.unwrap()];
+        listener.shared().leave().len()
+    }
+
+    #[tokio::test]
+    async fn who_waits_at_this_very_socket_is_not_lost_when_it_is_left() {
+        assert_eq!(left_with(true).await, 2);
+        // Another process may have the socket, and will accept them.
+        assert_eq!(left_with(false).await, 0);
+    }
 }

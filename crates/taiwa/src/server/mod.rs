@@ -274,6 +274,6 @@ impl Server {
                 Box::pin(async move { answer(upgrade).await.map_err(|error| error.to_string()) })
             }),
         };
-        Serving { listeners: self.listeners, shared, signal: None, is_open }
+        Serving { listeners: self.listeners, shared, signal: None, successor: None, is_open }
     }
 }

@@ -55,7 +55,9 @@ use crate::{io::BoxIo, tls::Certificates};
 pub struct Serving {
     pub(super) listeners: Vec<Listener>,
     pub(super) shared: Shared,
-    pub(super) signal: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    pub(super) signal: Option<Signal>,
+    /// When to leave shared listeners.
+    pub(super) successor: Option<Signal>,
     /// Clients were to show certificates, and there is no TLS in which they could.
     pub(super) is_open: bool,
 }
@@ -69,6 +71,17 @@ impl Serving {
     /// socket closed with 1001 within the same time again.
     pub fn with_shutdown(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
         self.signal = Some(Box::pin(signal));
+        self
+    }
+
+    /// Leaves the listeners that are [shared](Listener::shared) to another process when `signal` is ready: it gets all
+    /// newcomers from then on. Connections go on, and other listeners, too.
+    ///
+    /// Connections that wait to be accepted on a socket with `SO_REUSEPORT` are accepted here first, since they are bound to
+    /// this very socket. One whose handshake of TCP is under way in that instant is reset by the kernel, unless
+    /// `net.ipv4.tcp_migrate_req` is set (Linux 5.14). Where processes have the same socket, nothing is lost.
+    pub fn with_successor(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.successor = Some(Box::pin(signal));
         self
     }
 
@@ -86,13 +99,14 @@ impl Serving {
     }
 
     async fn run(self) -> io::Result<()> {
-        let Self { listeners, shared, signal, is_open } = self;
+        let Self { mut listeners, shared, signal, successor, is_open } = self;
         if is_open {
             let why = "client certificates are asked for without TLS";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let mut shared = Arc::new(shared);
         let mut signal = signal.unwrap_or_else(|| Box::pin(pending()));
+        let mut successor = successor.unwrap_or_else(|| Box::pin(pending()));
         let mut connections = JoinSet::new();
         let looked_after = Arc::clone(&shared);
         let mut looked_after = pin!(looked_after.look_after_certificates());
@@ -102,6 +116,13 @@ impl Serving {
         loop {
             tokio::select! {
                 () = &mut signal => break,
+                () = &mut successor => {
+                    successor = Box::pin(pending());
+                    let left = listeners.extract_if(.., |it| it.is_shared());
+                    for stream in left.flat_map(Listener::leave) {
+                        connections.spawn(connection::serve(Arc::clone(&shared), stream));
+                    }
+                }
                 () = &mut looked_after => {}
                 tuning = tuner::changed(&mut tuned) => shared = Arc::new(shared.tuned(tuning)),
                 Some(ended) = connections.join_next() => shared.hear_panic(ended),
@@ -189,6 +210,9 @@ const TURNED_AWAY_MAX: usize = 64;
 const REFUSAL_WITHIN: Duration = Duration::from_secs(1);
 /// Bytes of a refused peer that are read and thrown away.
 const REFUSED_BYTES_MAX: u64 = 256 << 10;
+
+/// Something that comes once.
+type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Accepts from all listeners in turn.
 async fn accept(listeners: &[Listener], turn: &mut usize) -> io::Result<Stream> {

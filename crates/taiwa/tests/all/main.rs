@@ -31,6 +31,8 @@ mod shutdown;
 mod split;
 #[cfg(target_os = "linux")]
 mod streamed;
+#[cfg(target_os = "linux")]
+mod successor;
 mod tls;
 #[cfg(unix)]
 mod unix;
