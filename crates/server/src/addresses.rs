@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use taiwa::Addr;
@@ -12,7 +15,7 @@ use taiwa::Addr;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Addresses {
     /// 0 for no limit.
-    max: usize,
+    max: Arc<AtomicUsize>,
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
@@ -29,15 +32,21 @@ pub(crate) struct Full;
 
 impl Addresses {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max, counts: Arc::default() }
+        Self { max: Arc::new(max.into()), counts: Arc::default() }
+    }
+
+    /// Sets another limit; 0 for none. Conversations that began without one are not counted.
+    pub(crate) fn set_max(&self, max: usize) {
+        self.max.store(max, Relaxed);
     }
 
     /// Counts a conversation; nothing is counted without a limit or without an address.
     pub(crate) fn enter(&self, peer: &Addr) -> Result<Option<Box<Place>>, Full> {
-        let Some(ip) = peer.ip().filter(|_| self.max > 0).map(network) else { return Ok(None) };
+        let max = self.max.load(Relaxed);
+        let Some(ip) = peer.ip().filter(|_| max > 0).map(network) else { return Ok(None) };
         let mut counts = lock(&self.counts);
         let count = counts.entry(ip).or_default();
-        if *count >= self.max {
+        if *count >= max {
             return Err(Full);
         }
         *count += 1;

@@ -30,6 +30,7 @@ pub mod admin;
 pub mod outgoing;
 mod anyone;
 mod address;
+mod front;
 mod addresses;
 mod page;
 mod random;

@@ -44,7 +44,8 @@ impl Running {
     pub(crate) fn open(&self, upgrade: &Upgrade) -> Result<Open<'_>, Shut> {
         let path = upgrade.uri().path();
         let offered = upgrade.subprotocols().collect::<Vec<_>>();
-        let found = self.0.doors.find(Transport::WebSocket, path, offered.iter().copied());
+        let front = self.0.front.get();
+        let found = front.doors.find(Transport::WebSocket, path, offered.iter().copied());
         let Some((dialect, agreed)) = found else {
             return Err(Shut::For(404, "there is nothing here\n".into()));
         };

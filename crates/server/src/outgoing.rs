@@ -129,6 +129,11 @@ impl Outgoing {
         Self { client, turns: Arc::new(Semaphore::new(turns)) }
     }
 
+    /// Returns whether the other one is a clone of this.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.turns, &other.turns)
+    }
+
     /// Sends a request and receives its whole answer, whatever its status is. The URI is one that [`parse_url`] made;
     /// `host` and `content-length` are added.
     ///

@@ -57,7 +57,7 @@ impl Running {
     /// Returns a service for an HTTP server that is not ours. Its WebSockets have the settings of
     /// [`Sockets::default`] and the origins of the site.
     pub fn service(&self) -> SiteService {
-        let sockets = Sockets::builder().origins(self.0.origins.clone()).build();
+        let sockets = Sockets::builder().origins(self.0.front.get().origins.clone()).build();
         SiteService { site: self.clone(), sockets }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     cors,
     doors::{self, Doors},
     drain::Exiting,
+    front::{Front, Present},
     host::{Answered, ForWhom, Host, HostLimits, Note, Shared, Visitor},
     page,
     shard::{self, ShardFailure, Shards},
@@ -27,15 +28,15 @@ use crate::{
 
 /// What is to be served: dialects, what the hub allows, who decides.
 pub struct Site {
-    dialects: Vec<Arc<dyn Dialect>>,
-    app: Arc<dyn App>,
-    hub: Settings,
-    limits: HostLimits,
+    pub(crate) dialects: Vec<Arc<dyn Dialect>>,
+    pub(crate) app: Arc<dyn App>,
+    pub(crate) hub: Settings,
+    pub(crate) limits: HostLimits,
     shards: shard::Settings,
-    origins: Origins,
+    pub(crate) origins: Origins,
     scheme: &'static str,
-    request_bytes_max: usize,
-    address_conversations_max: usize,
+    pub(crate) request_bytes_max: usize,
+    pub(crate) address_conversations_max: usize,
     api: Option<Api>,
 }
 
@@ -135,15 +136,15 @@ impl Site {
         let (mut secret, mut key) = ([0; 32], [0; 16]);
         getrandom::fill(&mut secret).map_err(io::Error::other)?;
         getrandom::fill(&mut key).map_err(io::Error::other)?;
+        let runtime = Handle::try_current().map_err(io::Error::other)?;
         let shared = Arc::new(Shared {
             app: self.app,
-            runtime: Handle::try_current().map_err(io::Error::other)?,
+            runtime: runtime.clone(),
             limits: self.limits,
             settings: Arc::new(self.hub),
             secret,
         });
         let shards = Shards::start(&self.shards, {
-            let shared = shared.clone();
             move |index, posts| Host::new(index, posts, shared.clone(), key)
         })?;
         let control = Control::new(shards.posts().clone());
@@ -151,12 +152,15 @@ impl Site {
         Ok(Running(Arc::new(Inner {
             shards,
             control,
-            doors: Doors::new(&self.dialects),
+            front: Present::new(Front {
+                doors: Doors::new(&self.dialects),
+                origins: self.origins,
+                request_bytes_max: self.request_bytes_max,
+            }),
             addresses: Addresses::new(self.address_conversations_max),
-            origins: self.origins,
             scheme: self.scheme,
-            request_bytes_max: self.request_bytes_max,
-            shared,
+            runtime,
+            secret,
             api,
             readiness: Readiness::default(),
             exit: Exiting::new(),
@@ -172,11 +176,11 @@ pub(crate) struct Inner {
     pub(crate) addresses: Addresses,
     pub(crate) shards: Shards<Host>,
     pub(crate) control: Control,
-    pub(crate) doors: Doors,
-    pub(crate) origins: Origins,
+    pub(crate) front: Present,
     scheme: &'static str,
-    request_bytes_max: usize,
-    shared: Arc<Shared>,
+    pub(crate) runtime: Handle,
+    /// Names shards to each other and signs addresses.
+    pub(crate) secret: [u8; 32],
     api: Option<Desk>,
     pub(crate) readiness: Readiness,
     pub(crate) exit: Exiting,
@@ -274,7 +278,7 @@ impl Running {
         F: Fn(Request<Bytes>) -> A,
         A: Future<Output = Option<Response<Bytes>>>,
     {
-        if self.0.doors.has_http(request.uri().path()) {
+        if self.0.front.get().doors.has_http(request.uri().path()) {
             return self.answer(request).await;
         }
         let (parts, body) = request.into_parts();
@@ -302,7 +306,7 @@ impl Running {
         B::Error: std::fmt::Display,
     {
         let local = request.extensions().get::<LocalAddr>().map(|it| it.0.clone());
-        let allowed = match cors::judge(&request, &self.0.origins, local.as_ref()) {
+        let allowed = match cors::judge(&request, &self.0.front.get().origins, local.as_ref()) {
             cors::Verdict::Refused => return cors::refused(),
             cors::Verdict::Pass(headers) => headers,
             cors::Verdict::Preflight(headers) => {
@@ -323,7 +327,8 @@ impl Running {
         B::Error: std::fmt::Display,
     {
         let (parts, body) = request.into_parts();
-        let found = self.0.doors.find(Transport::Http, parts.uri.path(), std::iter::empty());
+        let front = self.0.front.get();
+        let found = front.doors.find(Transport::Http, parts.uri.path(), std::iter::empty());
         let Some((dialect, _)) = found else {
             return text(StatusCode::NOT_FOUND, "there is nothing here\n");
         };
@@ -376,7 +381,7 @@ impl Running {
         &self,
         address: &str,
     ) -> Option<(&shard::Post<Host>, crate::host::TalkKey)> {
-        let (shard, talk) = address::read(&self.0.shared.secret, address)?;
+        let (shard, talk) = address::read(&self.0.secret, address)?;
         Some((self.0.shards.posts().get(usize::from(shard))?, talk))
     }
 
@@ -385,7 +390,7 @@ impl Running {
         B: http_body::Body<Data: Into<Bytes>>,
         B::Error: std::fmt::Display,
     {
-        let limit = self.0.request_bytes_max;
+        let limit = self.0.front.get().request_bytes_max;
         if body.size_hint().lower() > limit as u64 {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }

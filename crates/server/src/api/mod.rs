@@ -8,6 +8,7 @@
 //!      -d '{"channel": "news", "data": {"title": "対話"}}'
 //! ```
 
+mod desk;
 mod keys;
 mod verbs;
 mod errand;
@@ -21,10 +22,8 @@ mod openapi;
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
 use prometheus_client::{
     metrics::{counter::Counter, family::Family},
     registry::Registry,
@@ -33,8 +32,8 @@ use serde::Serialize;
 use taiwa_core::Refusal;
 use taiwa_hub::{Done, Order};
 use tokio::sync::Semaphore;
-use tower_service::Service;
 
+pub use desk::Desk;
 pub use keys::{KEY_BYTES_MAX, Key, KeyError};
 pub use openapi::document;
 
@@ -106,6 +105,7 @@ type Doing = Pin<Box<dyn Future<Output = Result<Done, Refusal>> + Send>>;
 #[derive(Clone, Debug)]
 pub struct Api {
     keys: Vec<Key>,
+    everyone: Option<Key>,
     path: String,
     limits: Limits,
     verifier: Option<Verifier>,
@@ -127,7 +127,13 @@ impl std::error::Error for PathError {}
 impl Api {
     /// Makes an API below `/api`, for who shows one of the keys. Without keys nobody may use it.
     pub fn new(keys: Vec<Key>, limits: Limits) -> Self {
-        Self { keys, path: "/api".into(), limits, verifier: None }
+        Self { keys, everyone: None, path: "/api".into(), limits, verifier: None }
+    }
+
+    /// Makes an API below `/api` that asks for no key: whoever can reach it may do all. It is for listeners that nobody
+    /// else can reach, such as a unix socket in a folder of one's own.
+    pub fn without_keys(limits: Limits) -> Self {
+        Self { everyone: Some(Key::everyone()), ..Self::new(Vec::new(), limits) }
     }
 
     /// Sets the path below which it is; an empty one means the root.
@@ -163,80 +169,31 @@ impl Api {
         F: Fn(Order) -> D + Send + Sync + 'static,
         D: Future<Output = Result<Done, Refusal>> + Send + 'static,
     {
-        let Self { keys, path, limits, verifier } = self;
-        let office = Office {
-            order: Box::new(move |it| Box::pin(order(it))),
-            requests: Semaphore::new(limits.requests_max.min(Semaphore::MAX_PERMITS)),
-            document: document(&path, &limits),
-            keys,
-            limits,
-            verifier,
-            tally: Tally::default(),
-        };
-        let tally = office.tally.clone();
-        Desk { router: serve::router(Arc::new(office), &path), path: path.into(), tally }
+        Desk::new(self, Orders(Arc::new(move |it| Box::pin(order(it)))))
+    }
+}
+
+/// What does orders.
+#[derive(Clone)]
+struct Orders(Arc<dyn Fn(Order) -> Doing + Send + Sync>);
+
+impl fmt::Debug for Orders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Orders")
     }
 }
 
 /// What all requests share.
 struct Office {
-    order: Box<dyn Fn(Order) -> Doing + Send + Sync>,
+    order: Orders,
     keys: Vec<Key>,
+    /// What those may do who show no key.
+    everyone: Option<Key>,
     limits: Limits,
     verifier: Option<Verifier>,
     requests: Semaphore,
     document: String,
     tally: Tally,
-}
-
-/// The HTTP API at work. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Desk {
-    router: Router,
-    path: Arc<str>,
-    tally: Tally,
-}
-
-impl Desk {
-    /// Tells whether a path is the API's, also if there is nothing: what is below its own path.
-    pub fn claims(&self, path: &str) -> bool {
-        path.strip_prefix(&*self.path).is_some_and(|it| it.starts_with('/'))
-    }
-
-    /// Answers a request.
-    ///
-    /// Dropping the future does not undo what was ordered.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Bytes>
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let mut router = self.router.clone();
-        let Ok(response) = router.call(request.map(Body::new)).await;
-        let (head, body) = response.into_parts();
-        // What is answered here is whole already.
-        let body = body.collect().await.map_or_else(|_| Bytes::new(), |it| it.to_bytes());
-        Response::from_parts(head, body)
-    }
-
-    /// Serves it on listeners of its own.
-    pub fn serve(self, server: taiwa::Server) -> taiwa::Serving {
-        let serving = server.http(move |request| {
-            let desk = self.clone();
-            async move { desk.answer(request).await.map(Full::from) }
-        });
-        serving.serve(|upgrade: taiwa::Upgrade| upgrade.reject(404, "there is no WebSocket here\n"))
-    }
-
-    /// Returns the routes, for a program with a router of its own.
-    pub fn into_router(self) -> Router {
-        self.router
-    }
-
-    /// Returns what was counted.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
-    }
 }
 
 /// How many requests came to the API, by command and status. Cheap to clone; clones count together.

@@ -1,6 +1,10 @@
 //! [`Deciders`]: the app of a server that is configured, put together from rules and webhooks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use taiwa_core::{Admission, Answer, App, Asked, Client, Connect, Question, Refusal, RefusalKind};
 use tracing::warn;
@@ -57,8 +61,13 @@ pub struct Told {
 pub struct Deciders {
     rules: Rules,
     webhooks: Arc<Webhooks>,
+    /// Those before, which may have something left to tell; the oldest first.
+    retired: Arc<Mutex<VecDeque<Arc<Webhooks>>>>,
     tokens_first: bool,
 }
+
+/// Webhooks that are kept for what they have left to tell: of more the oldest drop it.
+const RETIRED_MAX: usize = 4;
 
 impl Deciders {
     /// Puts them together. It needs a running tokio only if there is a webhook.
@@ -72,8 +81,51 @@ impl Deciders {
         Ok(Self {
             rules: Rules::new(settings.rules),
             webhooks: Arc::new(Webhooks::new(settings.webhooks, outgoing)?),
+            retired: Arc::default(),
             tokens_first: settings.tokens_first,
         })
+    }
+
+    /// Makes deciders that take the place of these, with other rules and the same webhooks: see [`Rules::renewed`].
+    #[must_use]
+    pub fn renewed(&self, rules: RulesSettings, tokens_first: bool) -> Self {
+        Self { rules: self.rules.renewed(rules), tokens_first, ..self.clone() }
+    }
+
+    /// Exchanges the webhooks. They count on; what those before had to tell they still tell, beside what comes now.
+    ///
+    /// # Errors
+    /// See [`SettingsError`].
+    ///
+    /// # Panics
+    /// As [`Deciders::new`].
+    pub fn with_webhooks(
+        self,
+        settings: WebhookSettings,
+        outgoing: &Outgoing,
+    ) -> Result<Self, SettingsError> {
+        let webhooks = Arc::new(self.webhooks.renewed(settings, outgoing)?);
+        {
+            let mut retired = self.retired();
+            retired.retain(|it| it.waiting() > 0);
+            if retired.len() >= RETIRED_MAX
+                && let Some(oldest) = retired.pop_front()
+            {
+                warn!(left = oldest.waiting(), "webhooks of earlier settings were not told all");
+            }
+            // A shard may still be about to tell it something.
+            retired.push_back(self.webhooks.clone());
+        }
+        Ok(Self { webhooks, ..self })
+    }
+
+    fn retired(&self) -> MutexGuard<'_, VecDeque<Arc<Webhooks>>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how many events wait or are being told.
+    pub fn waiting(&self) -> usize {
+        self.webhooks.waiting() + self.retired().iter().map(|it| it.waiting()).sum::<usize>()
     }
 
     /// Returns the rules, to hear of revocations.
@@ -100,7 +152,13 @@ impl Deciders {
     /// # Cancel safety
     /// Cancel-safe: dropping the future ends the waiting alone.
     pub async fn drained(&self, deadline: Duration) -> usize {
-        self.webhooks.drained(deadline).await
+        let retired: Vec<_> = self.retired().iter().cloned().collect();
+        let until = Instant::now() + deadline.min(Duration::from_secs(24 * 60 * 60));
+        let mut left = 0;
+        for webhooks in retired.iter().chain([&self.webhooks]) {
+            left += webhooks.drained(until.saturating_duration_since(Instant::now())).await;
+        }
+        left
     }
 
     fn by_token(&self, shown: bool, has_keys: bool) -> bool {

@@ -82,19 +82,32 @@ struct Inner {
     subscriptions: Option<Verifier>,
     anonymous: bool,
     personal_prefix: Option<Box<str>>,
-    bearers: Bearers,
+    bearers: Arc<Bearers>,
 }
 
 impl Rules {
     /// Makes rules.
     pub fn new(settings: RulesSettings) -> Self {
+        let bearers = Arc::new(Bearers::new(settings.bearers_max));
+        Self::with(settings, bearers)
+    }
+
+    /// Makes rules that take the place of these: sessions that came with a token are known to them, too. Those who are in
+    /// stay, whatever the new ones say. Verifiers that share what is revoked are made by [`Verifier::renewed`].
+    #[must_use]
+    pub fn renewed(&self, settings: RulesSettings) -> Self {
+        self.inner.bearers.set_sessions_max(settings.bearers_max);
+        Self::with(settings, self.inner.bearers.clone())
+    }
+
+    fn with(settings: RulesSettings, bearers: Arc<Bearers>) -> Self {
         let subscriptions = settings.subscriptions.or_else(|| settings.connections.clone());
         let inner = Inner {
             connections: settings.connections,
             subscriptions,
             anonymous: settings.anonymous,
             personal_prefix: settings.personal_prefix,
-            bearers: Bearers::new(settings.bearers_max),
+            bearers,
         };
         Self { inner: Arc::new(inner) }
     }

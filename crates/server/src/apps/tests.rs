@@ -26,8 +26,13 @@ pub(super) fn token(claims: &str) -> String {
     format!("{message}.{}", BASE64.encode(tag))
 }
 
+/// Where the key of [`token`] is.
+pub(super) fn secret_source() -> KeySource {
+    KeySource::secret(SECRET)
+}
+
 pub(super) fn verifier() -> Verifier {
-    with_keys(vec![KeySource::secret(SECRET)])
+    with_keys(vec![secret_source()])
 }
 
 pub(super) fn with_keys(keys: Vec<KeySource>) -> Verifier {

@@ -123,6 +123,11 @@ impl JwksUrl {
         })
     }
 
+    /// Returns whether it was made of these.
+    pub(super) fn is(&self, settings: &JwksSettings, keys_max: usize, outgoing: &Outgoing) -> bool {
+        self.settings == *settings && self.keys_max == keys_max && self.outgoing.is(outgoing)
+    }
+
     pub(super) fn counts(&self) -> JwksCounts {
         JwksCounts {
             fetched: self.fetched.load(Ordering::Relaxed),

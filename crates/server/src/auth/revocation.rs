@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     error::Error,
     fmt,
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use tokio::sync::broadcast;
@@ -18,8 +21,8 @@ use super::{grant::Stamp, settings::AuthLimits};
 #[derive(Debug)]
 pub struct Revocations {
     tables: RwLock<Tables>,
-    tokens_max: usize,
-    users_max: usize,
+    tokens_max: AtomicUsize,
+    users_max: AtomicUsize,
     bytes_max: usize,
     events: broadcast::Sender<Revocation>,
 }
@@ -102,11 +105,17 @@ impl Revocations {
     pub(super) fn new(limits: &AuthLimits) -> Self {
         Self {
             tables: RwLock::default(),
-            tokens_max: limits.revoked_tokens_max,
-            users_max: limits.revoked_users_max,
+            tokens_max: limits.revoked_tokens_max.into(),
+            users_max: limits.revoked_users_max.into(),
             bytes_max: limits.revoked_bytes_max,
             events: broadcast::Sender::new(limits.revocation_events_max.clamp(1, 1 << 20)),
         }
+    }
+
+    /// Sets how many may be remembered from now on. What is remembered stays, also if it is more.
+    pub(super) fn set_limits(&self, limits: &AuthLimits) {
+        self.tokens_max.store(limits.revoked_tokens_max, Relaxed);
+        self.users_max.store(limits.revoked_users_max, Relaxed);
     }
 
     /// Revokes the token with a `jti`. `until` is its `exp` with the leeway, in seconds since 1970, when it is no good
@@ -122,7 +131,7 @@ impl Revocations {
         now: u64,
     ) -> Result<(), RevocationError> {
         self.fits(id)?;
-        self.write().tokens.put(id, (), until, now, self.tokens_max)?;
+        self.write().tokens.put(id, (), until, now, self.tokens_max.load(Relaxed))?;
         self.tell(Revocation::Token { id: id.to_owned() });
         Ok(())
     }
@@ -145,7 +154,7 @@ impl Revocations {
             let mut tables = self.write();
             let before = tables.users.live(user, now).map_or(0, |(before, _)| *before);
             let later = before.max(issued_before);
-            tables.users.put(user, later, until, now, self.users_max)?;
+            tables.users.put(user, later, until, now, self.users_max.load(Relaxed))?;
         }
         self.tell(Revocation::User { user: user.to_owned(), issued_before });
         Ok(())

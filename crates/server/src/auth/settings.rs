@@ -115,7 +115,7 @@ impl KeySource {
 }
 
 /// A JWK set to fetch, and how often. Secrets (`oct`) in it don't count: what anyone can fetch is none.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct JwksSettings {
     /// Where it is. Its query may hold a secret: `Debug` doesn't show it.
     pub url: String,

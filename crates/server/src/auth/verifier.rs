@@ -62,8 +62,8 @@ struct Inner {
     token_bytes_max: usize,
     tries_max: usize,
     waiting: Semaphore,
-    revocations: Revocations,
-    counters: Counters,
+    revocations: Arc<Revocations>,
+    counters: Arc<Counters>,
 }
 
 impl Verifier {
@@ -72,6 +72,35 @@ impl Verifier {
     /// # Errors
     /// See [`SettingsError`].
     pub fn new(settings: AuthSettings, outgoing: &Outgoing) -> Result<Self, SettingsError> {
+        let revocations = Arc::new(Revocations::new(&settings.limits));
+        Self::with(settings, outgoing, revocations, Arc::default(), &[])
+    }
+
+    /// Makes a verifier that takes the place of this one: what was revoked stays revoked, and counts go on. Sets of keys
+    /// that were fetched from the same URL, in the same way, are not fetched again.
+    ///
+    /// # Errors
+    /// See [`SettingsError`].
+    pub fn renewed(
+        &self,
+        settings: AuthSettings,
+        outgoing: &Outgoing,
+    ) -> Result<Self, SettingsError> {
+        let Inner { revocations, counters, fetched, .. } = &*self.inner;
+        let limits = settings.limits.clone();
+        let (revocations, counters) = (revocations.clone(), counters.clone());
+        let made = Self::with(settings, outgoing, revocations, counters, fetched)?;
+        made.inner.revocations.set_limits(&limits);
+        Ok(made)
+    }
+
+    fn with(
+        settings: AuthSettings,
+        outgoing: &Outgoing,
+        revocations: Arc<Revocations>,
+        counters: Arc<Counters>,
+        known: &[Arc<JwksUrl>],
+    ) -> Result<Self, SettingsError> {
         let limits = &settings.limits;
         let bytes_min = limits.secret_bytes_min;
         let mut local = Vec::new();
@@ -89,8 +118,11 @@ impl Verifier {
                     local.push(set.ok_or(SettingsError::Jwks)?);
                 }
                 KeySource::JwksUrl(url) => {
-                    let url = JwksUrl::new(url.clone(), limits.keys_max, outgoing)?;
-                    fetched.push(Arc::new(url));
+                    let keys_max = limits.keys_max;
+                    fetched.push(match known.iter().find(|it| it.is(url, keys_max, outgoing)) {
+                        Some(known) => known.clone(),
+                        None => Arc::new(JwksUrl::new(url.clone(), keys_max, outgoing)?),
+                    });
                 }
             }
         }
@@ -101,8 +133,8 @@ impl Verifier {
             token_bytes_max: limits.token_bytes_max,
             tries_max: limits.tries_max,
             waiting: Semaphore::new(limits.waiting_max.min(Semaphore::MAX_PERMITS)),
-            revocations: Revocations::new(limits),
-            counters: Counters::default(),
+            revocations,
+            counters,
         };
         Ok(Self { inner: Arc::new(inner) })
     }

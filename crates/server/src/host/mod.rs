@@ -31,8 +31,8 @@ use crate::shard::{Above, Key as LineKey, Left, Lines, Post};
 
 pub(crate) use exchange::{Answered, Body};
 use leaving::Leaving;
+pub(crate) use note::{Adopting, Guest, Note, Ordered, Visitor};
 pub(crate) use note::{ForWhom, Looking};
-pub(crate) use note::{Guest, Note, Ordered, Visitor};
 use outlet::Way;
 use stage::{Pending, Stage};
 use talk::Talk;
@@ -242,6 +242,7 @@ impl Above for Host {
                 // Who asked may wait no longer.
                 let _ = taken.send(());
             }
+            Note::Adopt(adopting) => self.adopt(*adopting),
             Note::Look(ask) => {
                 let snapshot = self.snapshot(ask.rows_max, lines);
                 // Who asked may wait no longer.
@@ -327,6 +328,15 @@ impl Above for Host {
 }
 
 impl Host {
+    fn adopt(&mut self, adopting: Adopting) {
+        let Adopting { shared, done } = adopting;
+        self.hub.set_settings(shared.settings.clone());
+        self.stage.shared = shared.clone();
+        self.shared = shared;
+        // Who asked may wait no longer.
+        let _ = done.send(());
+    }
+
     /// Tells a conversation that the server goes away, and after which time its client may come back.
     fn say_goodbye(&mut self, talk: TalkKey, after: Option<Duration>, lines: &mut Lines) {
         let going = Event::Disconnect(taiwa_core::Disconnect::Shutdown(after));

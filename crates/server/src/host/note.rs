@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::addresses::Place;
 
 use super::{
+    Shared,
     exchange::{Answered, BodyGone},
     talk::{Talk, TalkKey},
     visit::Snapshot,
@@ -33,6 +34,8 @@ pub(crate) enum Note {
     Leave(Instant, oneshot::Sender<()>),
     /// Somebody wants to know that the shard takes its turns.
     Turn(oneshot::Sender<()>),
+    /// What all hosts share is something else now.
+    Adopt(Box<Adopting>),
     /// Somebody wants to see how the shard is.
     Look(Box<Looking>),
     /// A test does something within a turn.
@@ -48,6 +51,12 @@ type Deed = Box<dyn FnOnce(&mut super::Host, &mut crate::shard::Lines) + Send>;
 pub(crate) struct Ordered {
     pub(crate) order: Order,
     pub(crate) answer: oneshot::Sender<Result<Done, Refusal>>,
+}
+
+/// What all hosts share from now on, and who waits for that.
+pub(crate) struct Adopting {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) done: oneshot::Sender<()>,
 }
 
 /// A client that came in by WebSocket.

@@ -8,3 +8,4 @@ mod batches;
 mod admin;
 mod document;
 mod page;
+mod replaced;

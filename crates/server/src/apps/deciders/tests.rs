@@ -6,12 +6,15 @@ use taiwa_core::{Channel, Payload, Publish, User};
 use super::{
     super::{
         example_client,
-        tests::{answer, now, outgoing, token, verifier},
+        tests::{answer, now, outgoing, secret_source, token, verifier},
         webhooks::WebhookUrls,
     },
     *,
 };
-use crate::outgoing::peer::{self, Peer};
+use crate::{
+    auth::{AuthSettings, KeySource, Verifier},
+    outgoing::peer::{self, Peer},
+};
 
 /// A program that answers all questions alike.
 async fn program(result: Value) -> Peer {
@@ -167,4 +170,50 @@ async fn the_end_of_a_session_is_told_to_the_rules_and_the_webhook() {
     assert_eq!(deciders.drained(Duration::from_secs(20)).await, 0);
     assert_eq!(data(&peer)["client"]["user"], "ada");
     assert_eq!(deciders.told(), Told { disconnected: true, occupied: true });
+}
+
+#[tokio::test]
+async fn what_was_revoked_and_who_came_is_known_to_those_that_take_the_place() {
+    let old = Deciders::new(DecidersSettings::default(), &outgoing()).unwrap();
+    let first = verifier();
+    let with =
+        |it: &Verifier| RulesSettings { connections: Some(it.clone()), ..RulesSettings::default() };
+    let old = old.renewed(with(&first), true);
+    let mut revoked = old.rules().revoked_sessions().unwrap();
+    let claims = format!(r#"{{"sub":"ada","jti":"lost","exp":{}}}"#, now() + 60);
+    admitted(&old, connect(Some(token(&claims)))).await;
+
+    let settings = AuthSettings {
+        keys: vec![KeySource::secret("another secret of at least 32 bytes"), secret_source()],
+        ..AuthSettings::default()
+    };
+    let second = first.renewed(settings, &outgoing()).unwrap();
+    let new = old.renewed(with(&second), true);
+    assert_eq!(new.rules().bearers().0, 1, "who came stays known");
+    second.revocations().revoke_token("lost", None, now()).unwrap();
+    assert_eq!(revoked.next().await, [example_client().session]);
+    let refusal = answer(&new, connect(Some(token(&claims)))).await.unwrap_err();
+    assert!(refusal.text.contains("revoked"), "{refusal:?}");
+    assert_eq!((first.counts().granted, second.counts().granted), (1, 1));
+
+    let settings = AuthSettings { keys: vec![], ..AuthSettings::default() };
+    let none = second.renewed(settings, &outgoing()).unwrap();
+    let new = new.renewed(with(&none), true);
+    assert!(answer(&new, connect(Some(token(r#"{"sub":"ada"}"#)))).await.is_err());
+}
+
+#[tokio::test]
+async fn webhooks_that_are_exchanged_tell_what_they_had_to_tell() {
+    let (first, second) = (program(json!({})).await, program(json!({})).await);
+    let old = deciders(&first.url, |_| {});
+    let channel = Channel::parse("a").unwrap();
+    old.ask(Question::Occupied(channel.clone()));
+    let settings = WebhookSettings { urls: WebhookUrls::all(&second.url), ..Default::default() };
+    let new = old.clone().with_webhooks(settings, &outgoing()).unwrap();
+    new.ask(Question::Occupied(channel.clone()));
+    // A shard that has not heard of it yet.
+    old.ask(Question::Vacated(channel));
+    assert_eq!(new.drained(Duration::from_secs(20)).await, 0);
+    assert_eq!((first.heard().len(), second.heard().len()), (2, 1));
+    assert_eq!(new.webhooks().counts(Kind::Occupied).told, 2, "they count on");
 }

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::SystemTime,
 };
 
@@ -17,7 +20,7 @@ use crate::auth::{Revocation, Stamp, Verifier};
 #[derive(Debug)]
 pub(super) struct Bearers {
     table: Mutex<Table>,
-    sessions_max: usize,
+    sessions_max: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -38,14 +41,20 @@ struct Bearer {
 impl Bearers {
     pub(super) fn new(sessions_max: usize) -> Self {
         let table = Table { sessions: HashMap::new(), left_out: 0, next: u64::MAX };
-        Self { table: Mutex::new(table), sessions_max }
+        Self { table: Mutex::new(table), sessions_max: sessions_max.into() }
+    }
+
+    /// Sets how many are remembered from now on.
+    pub(super) fn set_sessions_max(&self, sessions_max: usize) {
+        self.sessions_max.store(sessions_max, Relaxed);
     }
 
     pub(super) fn remember(&self, session: SessionId, stamp: &Stamp, until: Option<u64>, now: u64) {
         let mut table = self.lock();
-        if table.sessions.len() >= self.sessions_max && !table.sessions.contains_key(&session) {
+        let sessions_max = self.sessions_max.load(Relaxed);
+        if table.sessions.len() >= sessions_max && !table.sessions.contains_key(&session) {
             table.sweep(now);
-            if table.sessions.len() >= self.sessions_max {
+            if table.sessions.len() >= sessions_max {
                 table.left_out += 1;
                 return;
             }

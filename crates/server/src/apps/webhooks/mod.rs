@@ -86,13 +86,35 @@ impl Webhooks {
     /// # Panics
     /// If there is a URL and this is called outside of tokio, or if the system has no randomness.
     pub fn new(settings: WebhookSettings, outgoing: &Outgoing) -> Result<Self, SettingsError> {
+        Self::counted(settings, outgoing, Arc::default())
+    }
+
+    /// Makes webhooks that take the place of these, and count on. What waits to be told waits here.
+    ///
+    /// # Errors
+    /// See [`SettingsError`].
+    ///
+    /// # Panics
+    /// As [`Webhooks::new`].
+    pub fn renewed(
+        &self,
+        settings: WebhookSettings,
+        outgoing: &Outgoing,
+    ) -> Result<Self, SettingsError> {
+        Self::counted(settings, outgoing, self.shared.counters.clone())
+    }
+
+    fn counted(
+        settings: WebhookSettings,
+        outgoing: &Outgoing,
+        counters: Arc<Counters>,
+    ) -> Result<Self, SettingsError> {
         let source: Arc<str> = settings.source.as_deref().unwrap_or("taiwa").into();
         if source.is_empty() || !source.bytes().all(|it| it.is_ascii_graphic()) {
             return Err(SettingsError::Source);
         }
         let limits = settings.limits;
         let secrets: Arc<[_]> = settings.secrets.into();
-        let counters = Arc::<Counters>::default();
         let mut known: Vec<(Uri, Way)> = Vec::new();
         let mut ways = [const { None }; Kind::ALL.len()];
         for kind in Kind::ALL {
