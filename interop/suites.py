@@ -24,6 +24,10 @@ OF_PYTHON = (
 OF_STORMS = "nothing-lost honest-gaps ends-well".split()
 OF_SLOW = "slow-disconnect slow-drop-oldest slow-keep-latest slow-pause slow-memory slow-counted ends-well".split()
 OF_CHAT = "come-in presence talk refused history cut-and-resume honest-about-a-gap leaving ends-well".split()
+OF_TELEMETRY = (
+    "come-in devices-come live orders last-value-at-once for-nobody-else goes-by-itself killed silent order-waits restart "
+    "ends-well"
+).split()
 MEMBERS = ["plain", "events", "objects"] + KINDS
 
 
@@ -75,6 +79,10 @@ SUITES = (
     Suite(
         "examples/chat/", ("../examples/chat/node_modules/centrifuge", "/usr/bin/chromium"),
         (NODE, "../examples/chat/test.mjs"), tuple(OF_CHAT), 120,
+    ),
+    Suite(
+        "examples/telemetry/", ("node_modules/playwright-core", "/usr/bin/chromium", "py:websockets"),
+        (NODE, "../examples/telemetry/test.mjs"), tuple(OF_TELEMETRY), 180,
     ),
 )
 
