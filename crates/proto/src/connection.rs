@@ -81,29 +81,46 @@ pub struct Connection {
     outbox: Outbox,
     config: Arc<Config>,
     clocks: Clocks,
-    phase: Phase,
+    /// `None` as long as it is open.
+    leaving: Option<Box<Leaving>>,
+    pings: Option<Box<Pings>>,
+    received: Received,
+    sent_wire_bytes: u64,
+    /// In nanoseconds; [`UNKNOWN`] before the first.
+    round_trip: u64,
+}
+
+/// Closing or closed.
+enum Leaving {
+    /// We sent Close first and wait for the peer's.
+    Closing {
+        until: Option<Instant>,
+    },
+    Ending(Ending),
+}
+
+/// Pings that no Pong has answered yet, in either direction: mostly there is none.
+#[derive(Default)]
+struct Pings {
     /// Pongs in the outbox, counted until the last of them is written.
     pongs: u32,
     /// Bytes that are written when the last of them is.
     pongs_end: u64,
     /// The newest Ping's payload, when the outbox has its fill of Pongs.
-    pong: Option<Box<Bytes>>,
-    role: Role,
-    received: Traffic,
-    sent_wire_bytes: u64,
-    /// The newest Ping of ours that no Pong has answered yet.
-    pinged: Option<Box<(Bytes, Instant)>>,
-    round_trip: Option<Duration>,
+    pong: Option<Bytes>,
+    /// The newest Ping of ours.
+    pinged: Option<(Bytes, Instant)>,
 }
 
-enum Phase {
-    Open,
-    /// We sent Close first and wait for the peer's.
-    Closing {
-        until: Option<Instant>,
-    },
-    Ending(Box<Ending>),
+/// What was received; frames are counted where they are read.
+#[derive(Default)]
+struct Received {
+    messages: u64,
+    message_bytes: u64,
+    wire_bytes: u64,
 }
+
+const UNKNOWN: u64 = u64::MAX;
 
 impl Connection {
     /// Starts an open connection, after a successful opening handshake that agreed on `deflate`.
@@ -119,15 +136,11 @@ impl Connection {
             outbox: Outbox::default(),
             config,
             clocks: Clocks::new(now),
-            phase: Phase::Open,
-            pongs: 0,
-            pongs_end: 0,
-            pong: None,
-            role,
-            received: Traffic::default(),
+            leaving: None,
+            pings: None,
+            received: Received::default(),
             sent_wire_bytes: 0,
-            pinged: None,
-            round_trip: None,
+            round_trip: UNKNOWN,
         }
     }
 
@@ -147,7 +160,7 @@ impl Connection {
         }
         loop {
             let waiting = input.len();
-            if let Phase::Ending(_) = self.phase {
+            if self.is_ending() {
                 input.take(waiting);
                 self.received.wire_bytes += waiting as u64;
                 return None;
@@ -175,10 +188,7 @@ impl Connection {
     /// that the transport is read straight into it. Call [`Connection::filled`] afterwards.
     /// `None`: read into a buffer of your own and give that to [`Connection::receive`].
     pub fn spare(&mut self) -> Option<(&mut BytesMut, usize)> {
-        match self.phase {
-            Phase::Ending(_) => None,
-            _ => self.reader.spare(),
-        }
+        if self.is_ending() { None } else { self.reader.spare() }
     }
 
     /// Takes in `n` bytes that were appended to the buffer of [`Connection::spare`].
@@ -197,18 +207,18 @@ impl Connection {
 
     /// Says that the peer will send no more bytes.
     pub fn end_of_input(&mut self) {
-        match &mut self.phase {
-            Phase::Open | Phase::Closing { .. } => self.end_now(End::Lost),
-            Phase::Ending(it) => it.input_ended(),
+        match self.ending() {
+            None => self.end_now(End::Lost),
+            Some(it) => it.input_ended(),
         }
     }
 
     /// Says that the transport failed: nothing can be written any more.
     pub fn transport_failed(&mut self, pool: &mut Pool) {
         self.outbox.clear(pool);
-        match &mut self.phase {
-            Phase::Open | Phase::Closing { .. } => self.end_now(End::Lost),
-            Phase::Ending(it) => it.give_up(),
+        match self.ending() {
+            None => self.end_now(End::Lost),
+            Some(it) => it.give_up(),
         }
     }
 
@@ -230,7 +240,7 @@ impl Connection {
 
     /// Says that the write side of the transport is shut down, as [`Step::ShutDown`] asked.
     pub fn shut_down(&mut self) {
-        if let Phase::Ending(it) = &mut self.phase {
+        if let Some(it) = self.ending() {
             it.shut_down();
         }
     }
@@ -239,26 +249,26 @@ impl Connection {
     /// keepalive. When one came, all Pings before are answered, too: the peer may send a Pong for only
     /// the newest of several (RFC 6455 §5.5.3).
     pub fn awaits_pong(&self) -> bool {
-        self.pinged.is_some()
+        self.pings.as_ref().is_some_and(|it| it.pinged.is_some())
     }
 
     /// Returns what the owner of the transport has to do next.
     pub fn step(&self) -> Step {
-        match &self.phase {
-            Phase::Open | Phase::Closing { .. } => Step::Transfer,
-            Phase::Ending(it) => it.step(self.outbox.is_empty()),
+        match self.leaving.as_deref() {
+            None | Some(Leaving::Closing { .. }) => Step::Transfer,
+            Some(Leaving::Ending(it)) => it.step(self.outbox.is_empty()),
         }
     }
 
     /// Returns the time at which [`Connection::timeout`] must be called at the latest. It may move to
     /// a later time with every call; an early `timeout` is harmless.
     pub fn deadline(&self) -> Option<Instant> {
-        match &self.phase {
-            Phase::Open => self.clocks.next(&self.config),
-            Phase::Closing { until } => {
+        match self.leaving.as_deref() {
+            None => self.clocks.next(&self.config),
+            Some(Leaving::Closing { until }) => {
                 [*until, self.clocks.write_deadline(&self.config)].into_iter().flatten().min()
             }
-            Phase::Ending(it) => it.until(),
+            Some(Leaving::Ending(it)) => it.until(),
         }
     }
 
@@ -266,18 +276,18 @@ impl Connection {
     /// or the peer is blamed for bytes that only wait to be read.
     #[expect(clippy::missing_panics_doc, reason = "what it expects is an invariant")]
     pub fn timeout(&mut self, now: Instant, pool: &mut Pool) {
-        match &mut self.phase {
-            Phase::Ending(it) => {
+        match self.leaving.as_deref_mut() {
+            Some(Leaving::Ending(it)) => {
                 if it.until().is_some_and(|it| it <= now) {
                     self.outbox.clear(pool);
                     it.give_up();
                 }
             }
-            Phase::Closing { until } if until.is_some_and(|it| it <= now) => {
+            Some(Leaving::Closing { until }) if until.is_some_and(|it| it <= now) => {
                 self.outbox.clear(pool);
                 self.end_now(End::Late(Deadline::Close));
             }
-            Phase::Open | Phase::Closing { .. } => match self.clocks.due(now, &self.config) {
+            None | Some(Leaving::Closing { .. }) => match self.clocks.due(now, &self.config) {
                 Some(Due::Ping) if self.is_open() => {
                     self.clocks.asked(now);
                     self.control(Opcode::Ping, b"", now, pool).expect("open, and short enough");
@@ -297,12 +307,36 @@ impl Connection {
 
     /// Returns what went through so far.
     pub fn stats(&self) -> Stats {
+        let Received { messages, message_bytes, wire_bytes } = self.received;
+        let frames = self.reader.frames();
+        let is_known = self.round_trip != UNKNOWN;
         Stats {
-            received: Traffic { frames: self.reader.frames(), ..self.received },
+            received: Traffic { messages, frames, message_bytes, wire_bytes },
             sent: Traffic { wire_bytes: self.sent_wire_bytes, ..self.writer.sent() },
             outbox_bytes: self.outbox.len(),
-            round_trip: self.round_trip,
+            round_trip: is_known.then(|| Duration::from_nanos(self.round_trip)),
         }
+    }
+
+    fn role(&self) -> Role {
+        self.writer.role()
+    }
+
+    fn is_ending(&self) -> bool {
+        matches!(self.leaving.as_deref(), Some(Leaving::Ending(_)))
+    }
+
+    fn ending(&mut self) -> Option<&mut Ending> {
+        match self.leaving.as_deref_mut() {
+            Some(Leaving::Ending(it)) => Some(it),
+            None | Some(Leaving::Closing { .. }) => None,
+        }
+    }
+
+    /// Forgets what was noted of Pings if nothing is left of it.
+    fn tidy_pings(&mut self) {
+        let is_needed = |it: &Pings| it.pongs > 0 || it.pong.is_some() || it.pinged.is_some();
+        self.pings.take_if(|it| !is_needed(it));
     }
 
     fn count_received(&mut self, bytes: usize, is_end: bool) {
@@ -334,8 +368,11 @@ impl Connection {
                 Some(Event::Ping(payload))
             }
             Found::Pong(payload) => {
-                if let Some((_, sent)) = self.pinged.take_if(|it| it.0 == payload).map(|it| *it) {
-                    self.round_trip = Some(now.saturating_duration_since(sent));
+                let pinged = self.pings.as_mut().map(|it| &mut it.pinged);
+                if let Some((_, sent)) = pinged.and_then(|it| it.take_if(|it| it.0 == payload)) {
+                    let round_trip = now.saturating_duration_since(sent).as_nanos();
+                    self.round_trip = u64::try_from(round_trip).unwrap_or(UNKNOWN);
+                    self.tidy_pings();
                 }
                 Some(Event::Pong(payload))
             }
@@ -384,18 +421,29 @@ impl Connection {
     }
 
     fn begin_ending(&mut self, end: End, now: Instant) {
-        self.pong = None;
+        self.forget_pong();
         // RFC 6455 §7.1.1: the server closes the TCP connection first, the client waits for it.
         // After a fault either end reads on, or a reset might overtake our Close frame.
         let clean = matches!(end, End::Closed(_));
-        let discards = !clean || self.role == Role::Client;
+        let discards = !clean || self.role() == Role::Client;
         let until = self.close_deadline(now);
-        self.phase = Phase::Ending(Box::new(Ending::new(end, discards, until)));
+        self.leave(Leaving::Ending(Ending::new(end, discards, until)));
     }
 
     fn end_now(&mut self, end: End) {
-        self.pong = None;
-        self.phase = Phase::Ending(Box::new(Ending::done(end)));
+        self.forget_pong();
+        self.leave(Leaving::Ending(Ending::done(end)));
+    }
+
+    fn leave(&mut self, how: Leaving) {
+        self.leaving = Some(Box::new(how));
+    }
+
+    fn forget_pong(&mut self) {
+        if let Some(pings) = &mut self.pings {
+            pings.pong = None;
+        }
+        self.tidy_pings();
     }
 
     fn close_deadline(&self, now: Instant) -> Option<Instant> {
@@ -406,7 +454,7 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("role", &self.role)
+            .field("role", &self.role())
             .field("step", &self.step())
             .field("outbox_bytes", &self.outbox.len())
             .finish_non_exhaustive()

@@ -20,12 +20,19 @@ pub enum Due {
 #[derive(Clone, Debug)]
 pub struct Clocks {
     heard: Instant,
+    /// Bytes wait and none was taken since then.
+    write: Option<Instant>,
+    /// What mostly is not: a connection that waits has nothing of it.
+    reading: Option<Box<Reading>>,
+}
+
+/// What is the matter with the peer's bytes.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Reading {
     /// A keepalive ping of ours that no byte has followed yet.
     asked: Option<Instant>,
     /// A message of the peer is unfinished since then.
     message: Option<Instant>,
-    /// Bytes wait and none was taken since then.
-    write: Option<Instant>,
     /// Nobody reads since then, so the peer can't be blamed for silence.
     paused: Option<Instant>,
 }
@@ -33,28 +40,30 @@ pub struct Clocks {
 impl Clocks {
     /// Starts at `now`.
     pub fn new(now: Instant) -> Self {
-        Self { heard: now, asked: None, message: None, write: None, paused: None }
+        Self { heard: now, write: None, reading: None }
     }
 
     /// Notes that bytes came.
     pub fn heard(&mut self, now: Instant) {
         self.resume(now);
         self.heard = now;
-        self.asked = None;
+        self.forget(|it| it.asked = None);
     }
 
     /// Notes whether a message is unfinished.
     pub fn amid(&mut self, is_amid: bool, finished_one: bool, now: Instant) {
-        match is_amid {
-            false => self.message = None,
-            true if finished_one || self.message.is_none() => self.message = Some(now),
-            true => {}
+        if !is_amid {
+            return self.forget(|it| it.message = None);
+        }
+        let message = &mut self.reading().message;
+        if finished_one || message.is_none() {
+            *message = Some(now);
         }
     }
 
     /// Notes that a keepalive ping was sent.
     pub fn asked(&mut self, now: Instant) {
-        self.asked = Some(now);
+        self.reading().asked = Some(now);
     }
 
     /// Notes that bytes wait from now on, if none did before.
@@ -69,16 +78,32 @@ impl Clocks {
 
     /// Notes that nobody reads for now.
     pub fn pause(&mut self, now: Instant) {
-        self.paused.get_or_insert(now);
+        self.reading().paused.get_or_insert(now);
     }
 
     /// Notes that reading goes on: the pause does not count against the peer.
     pub fn resume(&mut self, now: Instant) {
-        let Some(paused) = self.paused.take() else { return };
+        let Some(reading) = &mut self.reading else { return };
+        let Some(paused) = reading.paused.take() else { return };
         let pause = now.saturating_duration_since(paused);
         self.heard += pause;
-        for since in [&mut self.asked, &mut self.message].into_iter().flatten() {
+        for since in [&mut reading.asked, &mut reading.message].into_iter().flatten() {
             *since += pause;
+        }
+        self.forget(|_| ());
+    }
+
+    fn reading(&mut self) -> &mut Reading {
+        self.reading.get_or_insert_default()
+    }
+
+    /// Forgets something, and all if nothing is left.
+    fn forget(&mut self, forget: impl FnOnce(&mut Reading)) {
+        if let Some(reading) = &mut self.reading {
+            forget(reading);
+            if **reading == Reading::default() {
+                self.reading = None;
+            }
         }
     }
 
@@ -88,13 +113,13 @@ impl Clocks {
         if reached(self.write_deadline(config)) {
             return Some(Due::Late(Deadline::Write));
         }
-        if self.paused.is_some() {
+        if self.is_paused() {
             return None;
         }
         if reached(self.message_deadline(config)) {
             return Some(Due::Late(Deadline::Message));
         }
-        match (self.keepalive_deadline(config.keepalive.as_ref()?), self.asked) {
+        match (self.keepalive_deadline(config.keepalive.as_ref()?), self.since_asked()) {
             (at, _) if now < at => None,
             (_, Some(_)) => Some(Due::Late(Deadline::Pong)),
             (_, None) => Some(Due::Ping),
@@ -103,9 +128,9 @@ impl Clocks {
 
     /// Returns the first time at which something is due.
     pub fn next(&self, config: &Config) -> Option<Instant> {
-        let reading = match self.paused {
-            Some(_) => [None, None],
-            None => [
+        let reading = match self.is_paused() {
+            true => [None, None],
+            false => [
                 self.message_deadline(config),
                 config.keepalive.as_ref().map(|it| self.keepalive_deadline(it)),
             ],
@@ -118,12 +143,25 @@ impl Clocks {
         after(self.write, config.deadlines.write)
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_amiss(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.reading.as_ref().is_some_and(|it| it.paused.is_some())
+    }
+
+    fn since_asked(&self) -> Option<Instant> {
+        self.reading.as_ref()?.asked
+    }
+
     fn message_deadline(&self, config: &Config) -> Option<Instant> {
-        after(self.message, config.deadlines.message)
+        after(self.reading.as_ref()?.message, config.deadlines.message)
     }
 
     fn keepalive_deadline(&self, keepalive: &Keepalive) -> Instant {
-        match self.asked {
+        match self.since_asked() {
             Some(asked) => asked + keepalive.pong_within,
             None => self.heard + keepalive.ping_after,
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{deflate::Shared, run::Runs};
+use crate::{deflate::Shared, outbox::Rest, run::Runs};
 
 /// Bytes of randomness fetched at a time: 1,024 mask keys.
 const KEYS_LEN: usize = 4096;
@@ -20,6 +20,8 @@ pub struct Pool {
     keys: Vec<u8>,
     keys_used: usize,
     buffers: Vec<Vec<u8>>,
+    #[expect(clippy::vec_box, reason = "boxes are what connections borrow")]
+    rests: Vec<Box<Rest>>,
     pub(crate) deflate: Shared,
     pub(crate) runs: Runs,
 }
@@ -37,6 +39,7 @@ impl Pool {
             keys: Vec::new(),
             keys_used: 0,
             buffers: Vec::new(),
+            rests: Vec::new(),
             deflate: Shared::default(),
             runs: Runs::default(),
         }
@@ -73,6 +76,17 @@ impl Pool {
 
     pub(crate) fn buffer(&mut self) -> Vec<u8> {
         self.buffers.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn rest(&mut self) -> Box<Rest> {
+        self.rests.pop().unwrap_or_default()
+    }
+
+    /// Takes back an empty one.
+    pub(crate) fn give_rest_back(&mut self, rest: Box<Rest>) {
+        if rest.is_small() && self.rests.len() < BUFFERS_MAX {
+            self.rests.push(rest);
+        }
     }
 
     pub(crate) fn give_back(&mut self, mut buffer: Vec<u8>) {

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     close::{CloseCode, ClosePayload},
-    deflate::{Direction, Inflater, Window},
+    deflate::{Direction, Window},
     fault::Fault,
     header::{Header, Opcode},
     limits::{Limits, Role},
@@ -60,8 +60,6 @@ pub enum Found<'b> {
 pub struct Reader {
     role: Role,
     deflate: Option<Direction>,
-    /// Lent from the pool while a compressed message is unfinished.
-    inflater: Option<Box<Inflater>>,
     /// What the peer may point back to from its next message, if it keeps its window.
     window: Option<Box<Window>>,
     state: State,
@@ -74,9 +72,24 @@ pub struct Reader {
 }
 
 enum State {
-    Between { begun: [u8; Header::LEN_MAX], begun_len: u8 },
-    Data { left: u64, key: [u8; 4], fin: bool },
-    Control { opcode: Opcode, left: u8, key: [u8; 4], payload: Vec<u8> },
+    Between {
+        begun: [u8; Header::LEN_MAX],
+        begun_len: u8,
+    },
+    Data {
+        left: u64,
+        key: [u8; 4],
+        fin: bool,
+    },
+    /// Boxed: rarely does a control frame not arrive whole.
+    Control(Box<Control>),
+}
+
+struct Control {
+    opcode: Opcode,
+    left: u8,
+    key: [u8; 4],
+    payload: Vec<u8>,
 }
 
 const BETWEEN: State = State::Between { begun: [0; Header::LEN_MAX], begun_len: 0 };
@@ -87,7 +100,6 @@ impl Reader {
         Self {
             role,
             deflate,
-            inflater: None,
             window: None,
             state: BETWEEN,
             partial: None,
@@ -133,7 +145,8 @@ impl Reader {
                     let done = (*left == 0).then_some(*fin);
                     self.data(piece, done, limits, pool)?
                 }
-                State::Control { opcode, left, key, payload } => {
+                State::Control(control_frame) => {
+                    let Control { opcode, left, key, payload } = &mut **control_frame;
                     if input.is_empty() && *left != 0 {
                         return Ok(None);
                     }
@@ -169,7 +182,7 @@ impl Reader {
         };
         let left = *left;
         let partial = self.partial.as_deref_mut()?;
-        if left < SPARE_LEN_MIN || partial.compressed || partial.is_parted {
+        if left < SPARE_LEN_MIN || partial.is_compressed() || partial.is_parted {
             return None;
         }
         let payload = &mut partial.payload;
@@ -258,7 +271,8 @@ impl Reader {
             }
             input.take(header_len);
             let payload = Vec::with_capacity(usize::from(left));
-            self.state = State::Control { opcode: header.opcode, left, key, payload };
+            let frame = Control { opcode: header.opcode, left, key, payload };
+            self.state = State::Control(Box::new(frame));
             return Ok(None);
         }
         let whole = is_here && header.fin && header.opcode != Opcode::Continuation;
@@ -312,18 +326,16 @@ impl Reader {
     /// Begins a message, or its next fragment.
     fn begin(&mut self, header: &Header, limits: &Limits, pool: &mut Pool) -> Result<(), Fault> {
         let opcode = header.opcode;
-        if header.rsv1
-            && let Some(direction) = self.deflate
-        {
+        let inflater = self.deflate.filter(|_| header.rsv1).map(|direction| {
             let window = self.window.take().map(|it| *it);
             let mut inflater = pool.deflate.take_inflater();
             inflater.put_window(window.unwrap_or_else(|| Window::new(direction.window_bits)));
-            self.inflater = Some(inflater);
-        }
+            inflater
+        });
         let intake = self.intake;
         let partial = match opcode {
             Opcode::Continuation => self.partial.as_mut().ok_or(Fault::UnexpectedContinuation)?,
-            _ => self.partial.insert(Box::new(Partial::new(kind_of(opcode), header.rsv1))),
+            _ => self.partial.insert(Box::new(Partial::new(kind_of(opcode), inflater))),
         };
         partial.announce(header.payload_len, limits, intake)
     }
@@ -341,11 +353,10 @@ impl Reader {
         if self.intake == Intake::Parts || partial.is_parted {
             return self.part(piece, done, pool);
         }
-        match self.inflater.as_deref_mut() {
-            Some(inflater) if partial.compressed => {
-                partial.inflate(inflater, piece, done == Some(true), limits)?;
-            }
-            _ => partial.append(piece, left)?,
+        if partial.is_compressed() {
+            partial.inflate(piece, done == Some(true), limits)?;
+        } else {
+            partial.append(piece, left)?;
         }
         match done {
             None => Ok(None),
@@ -362,7 +373,7 @@ impl Reader {
 
     /// Gives the inflater of a finished message back and keeps its window, if the peer keeps its own.
     fn return_inflater(&mut self, pool: &mut Pool) {
-        if let Some(mut inflater) = self.inflater.take() {
+        if let Some(mut inflater) = self.partial.as_mut().and_then(|it| it.inflater.take()) {
             if self.deflate.is_some_and(|it| !it.no_context_takeover) {
                 self.window = Some(Box::new(inflater.take_window()));
             }

@@ -36,8 +36,16 @@ pub struct Writer {
     /// A compressor of our own, from the first message on that keeps its window.
     deflater: Option<Box<Deflater>>,
     /// A message is begun and not finished.
-    unfinished: Option<Unfinished>,
-    sent: Traffic,
+    unfinished: Option<Box<Unfinished>>,
+    sent: Sent,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Default)]
+struct Sent {
+    messages: u64,
+    frames: u64,
+    message_bytes: u64,
 }
 
 /// A message that goes out in fragments.
@@ -51,7 +59,7 @@ struct Unfinished {
 impl Writer {
     /// Makes a writer; `deflate` is what was agreed on for our direction.
     pub fn new(role: Role, deflate: Option<Direction>) -> Self {
-        Self { role, deflate, deflater: None, unfinished: None, sent: Traffic::default() }
+        Self { role, deflate, deflater: None, unfinished: None, sent: Sent::default() }
     }
 
     /// Writes a whole message as one frame. With permessage-deflate agreed on, messages from
@@ -87,7 +95,7 @@ impl Writer {
             let header = self.header(opcode, Flags::WHOLE, bytes.len(), pool);
             self.sent.frames += 1;
             outbox.append(pool, |out| push_header(&header, out));
-            outbox.append_shared(Bytes::clone(bytes));
+            outbox.append_shared(Bytes::clone(bytes), pool);
         } else {
             self.frame(opcode, Flags::WHOLE, bytes, outbox, pool);
         }
@@ -143,8 +151,8 @@ impl Writer {
     ) -> Result<(), Misuse> {
         let is_first = self.unfinished.is_none();
         let fin_bit = fin == Fin::Last;
-        let mut unfinished = match self.unfinished {
-            Some(unfinished) => unfinished,
+        let mut unfinished = match &self.unfinished {
+            Some(unfinished) => **unfinished,
             None => self.begin(config, payload.len(), pool),
         };
         if kind == Kind::Text
@@ -152,7 +160,6 @@ impl Writer {
         {
             return Err(Misuse::TextNotUtf8);
         }
-        self.unfinished = Some(unfinished);
         let opcode = if is_first { kind.into() } else { Opcode::Continuation };
         self.sent.message_bytes += payload.len() as u64;
         match &mut self.deflater {
@@ -178,6 +185,10 @@ impl Writer {
             {
                 pool.deflate.give_deflater(*deflater);
             }
+        } else if let Some(known) = &mut self.unfinished {
+            **known = unfinished;
+        } else {
+            self.unfinished = Some(Box::new(unfinished));
         }
         Ok(())
     }
@@ -199,7 +210,12 @@ impl Writer {
 
     /// Returns what was written; `wire_bytes` is counted by who writes them.
     pub fn sent(&self) -> Traffic {
-        self.sent
+        let Sent { messages, frames, message_bytes } = self.sent;
+        Traffic { messages, frames, message_bytes, wire_bytes: 0 }
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.role
     }
 
     /// Writes a control frame; `payload` has at most 125 bytes, which the caller has checked.
@@ -280,8 +296,8 @@ impl Writer {
         self.sent.frames += 1;
         let run = (frame.len() < SHARED_BYTES_MIN).then(|| pool.runs.append(frame)).flatten();
         match run {
-            Some(run) => outbox.append_run(run, frame.len()),
-            None => outbox.append_shared(Bytes::clone(frame)),
+            Some(run) => outbox.append_run(run, frame.len(), pool),
+            None => outbox.append_shared(Bytes::clone(frame), pool),
         }
     }
 }

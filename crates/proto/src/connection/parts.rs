@@ -5,7 +5,7 @@ mod tests;
 
 use std::time::Instant;
 
-use super::{Connection, Phase};
+use super::Connection;
 use crate::{
     pool::Pool,
     reader::{Filled, Intake},
@@ -30,10 +30,7 @@ impl Connection {
     /// that they can be read straight to where they are wanted. Give them to
     /// [`Connection::fill_part`]. `None`: read into a buffer for [`Connection::receive`].
     pub fn part_room(&self) -> Option<u64> {
-        match self.phase {
-            Phase::Ending(_) => None,
-            _ => self.reader.part_room(),
-        }
+        if self.is_ending() { None } else { self.reader.part_room() }
     }
 
     /// Unmasks and checks bytes of the peer in place, at most [`Connection::part_room`] of them. They are

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Connection, Phase};
+use super::{Connection, Leaving};
 use crate::{
     close::{CloseCode, ClosePayload},
     fault::Misuse,
@@ -84,7 +84,7 @@ impl Connection {
 
     /// Tells whether messages can still be sent.
     pub fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open)
+        self.leaving.is_none()
     }
 
     /// Queues a Ping.
@@ -120,8 +120,8 @@ impl Connection {
         self.require_open()?;
         let payload = ClosePayload::new(code, reason)?;
         self.control(Opcode::Close, payload.as_slice(), now, pool)?;
-        self.pong = None;
-        self.phase = Phase::Closing { until: self.close_deadline(now) };
+        self.forget_pong();
+        self.leave(Leaving::Closing { until: self.close_deadline(now) });
         Ok(())
     }
 
@@ -133,11 +133,14 @@ impl Connection {
         self.outbox.consume(n, pool);
         self.sent_wire_bytes += n as u64;
         // Not when the outbox is empty: of a connection that always has something to send it never is.
-        if self.pongs_end <= self.sent_wire_bytes {
-            self.pongs = 0;
-            if let Some(payload) = self.pong.take() {
-                self.answer_ping(*payload, pool);
+        if let Some(pings) = &mut self.pings
+            && pings.pongs_end <= self.sent_wire_bytes
+        {
+            pings.pongs = 0;
+            if let Some(payload) = pings.pong.take() {
+                self.answer_ping(payload, pool);
             }
+            self.tidy_pings();
         }
         if n != 0 {
             self.clocks.wrote(!self.outbox.is_empty(), now);
@@ -154,12 +157,13 @@ impl Connection {
     /// send a Pong frame for only the most recently processed Ping frame").
     pub(super) fn answer_ping(&mut self, payload: Bytes, pool: &mut Pool) {
         // Even a limit of 0 leaves one: a Ping MUST be answered (§5.5.2).
-        if self.pongs < self.config.limits.pongs_max.max(1) {
-            self.pongs += 1;
+        let pings = self.pings.get_or_insert_default();
+        if pings.pongs < self.config.limits.pongs_max.max(1) {
+            pings.pongs += 1;
             self.writer.control(Opcode::Pong, &payload, &mut self.outbox, pool);
-            self.pongs_end = self.sent_wire_bytes + self.outbox.len() as u64;
+            pings.pongs_end = self.sent_wire_bytes + self.outbox.len() as u64;
         } else {
-            **self.pong.get_or_insert_default() = payload;
+            pings.pong = Some(payload);
         }
     }
 
@@ -185,7 +189,8 @@ impl Connection {
             return Err(Misuse::ControlTooLong);
         }
         if opcode == Opcode::Ping {
-            self.pinged = Some(Box::new((Bytes::copy_from_slice(payload), now)));
+            let pings = self.pings.get_or_insert_default();
+            pings.pinged = Some((Bytes::copy_from_slice(payload), now));
         }
         self.writer.control(opcode, payload, &mut self.outbox, pool);
         self.clocks.waits(now);

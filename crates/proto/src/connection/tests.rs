@@ -1,7 +1,11 @@
 //! Tests of a connection: endings, answers, times, memory.
 
 use super::*;
-use crate::{Misuse, limits::Limits, reader::tests::frame};
+use crate::{
+    Misuse,
+    limits::{Keepalive, Limits},
+    reader::tests::frame,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -341,7 +345,31 @@ fn text_in_tiny_fragments_costs_linear_work() {
 
 #[test]
 fn an_idle_connection_is_small() {
-    assert!(size_of::<Connection>() <= 400, "{}", size_of::<Connection>());
+    assert!(size_of::<Connection>() <= 240, "{}", size_of::<Connection>());
+}
+
+#[test]
+fn what_a_busy_connection_needs_is_given_back_when_it_is_idle() {
+    let keepalive = Some(Keepalive { ping_after: SECOND, pong_within: SECOND });
+    let mut server = Peer::new(Role::Server, Config { keepalive, ..Config::default() });
+    server.after(SECOND);
+    assert_eq!(server.write(usize::MAX), [0x89, 0]);
+    assert!(server.conn.clocks.is_amiss() && server.conn.pings.is_some());
+    server.receive(&frame(0x8a, b""));
+    assert_eq!(server.conn.stats().round_trip, Some(Duration::ZERO));
+    let text = frame(0x81, b"text");
+    server.receive(&text[..7]);
+    assert!(server.conn.clocks.is_amiss());
+    server.receive(&text[7..]);
+    server.receive(&frame(0x89, b"?"));
+    assert!(server.conn.pings.is_some());
+    server.conn.send(&vec![0_u8; 5000].into(), server.now, &mut server.pool).unwrap();
+    assert_eq!(server.write(usize::MAX).len(), 3 + 4 + 5000);
+    server.conn.pause(server.now);
+    assert!(server.conn.clocks.is_amiss());
+    server.conn.resume(server.now);
+    assert!(!server.conn.clocks.is_amiss() && server.conn.pings.is_none());
+    assert!(server.conn.outbox().holds_nothing());
 }
 
 /// Sends `messages` from a client to a server that agreed on `params`, and returns the bytes on the wire.

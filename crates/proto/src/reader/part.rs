@@ -111,7 +111,7 @@ impl Reader {
         let State::Data { left, .. } = self.state else { return None };
         let partial = self.partial.as_ref()?;
         let ready = self.intake == Intake::Parts
-            && !partial.compressed
+            && !partial.is_compressed()
             && !partial.is_skipped
             && partial.payload.is_empty();
         (ready && left != 0).then_some(left)
@@ -173,14 +173,11 @@ impl Reader {
     ) -> Result<Option<Found<'b>>, Fault> {
         let partial = self.partial.as_deref_mut().expect("a data frame belongs to a message");
         let (kind, is_skipped) = (partial.kind, partial.is_skipped);
-        let bytes = match self.inflater.as_deref_mut() {
-            Some(inflater) if partial.compressed => {
-                Piece::Owned(partial.inflate_some(inflater, piece, done == Some(true))?)
-            }
-            _ => {
-                partial.check(piece)?;
-                Piece::InPlace(piece)
-            }
+        let bytes = if partial.is_compressed() {
+            Piece::Owned(partial.inflate_some(piece, done == Some(true))?)
+        } else {
+            partial.check(piece)?;
+            Piece::InPlace(piece)
         };
         let is_last = done == Some(true) && !partial.is_held();
         let is_wanted = !is_skipped && (is_last || !bytes.is_empty());

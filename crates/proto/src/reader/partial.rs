@@ -26,7 +26,8 @@ fn step_towards(mut len: u64, len_max: usize) -> usize {
 
 pub(super) struct Partial {
     pub(super) kind: Kind,
-    pub(super) compressed: bool,
+    /// Lent from the pool, if it is compressed.
+    pub(super) inflater: Option<Box<Inflater>>,
     /// Parts of it came out, so it can't come out whole.
     pub(super) is_parted: bool,
     /// The rest of it is thrown away.
@@ -43,10 +44,10 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    pub(super) fn new(kind: Kind, compressed: bool) -> Self {
+    pub(super) fn new(kind: Kind, inflater: Option<Box<Inflater>>) -> Self {
         Self {
             kind,
-            compressed,
+            inflater,
             is_parted: false,
             is_skipped: false,
             fragments: 0,
@@ -56,6 +57,10 @@ impl Partial {
             held: BytesMut::new(),
             is_full: false,
         }
+    }
+
+    pub(super) fn is_compressed(&self) -> bool {
+        self.inflater.is_some()
     }
 
     /// Counts a frame of `len` bytes in, before any of them is looked at.
@@ -71,7 +76,7 @@ impl Partial {
             return Ok(());
         }
         self.check_limits(limits)?;
-        if self.payload.is_empty() && !self.compressed {
+        if self.payload.is_empty() && !self.is_compressed() {
             self.payload.reserve(step_towards(len, FIRST_LEN_MAX));
         }
         Ok(())
@@ -81,7 +86,7 @@ impl Partial {
         if limits.fragments_max < self.fragments {
             return Err(Fault::TooManyFragments);
         }
-        let surplus = if self.compressed { COMPRESSED_SURPLUS } else { 0 };
+        let surplus = if self.is_compressed() { COMPRESSED_SURPLUS } else { 0 };
         if (limits.message_bytes_max as u64).saturating_add(surplus) < self.announced {
             return Err(Fault::MessageTooBig);
         }
@@ -95,7 +100,7 @@ impl Partial {
 
     /// Returns how many bytes may be taken in at once.
     pub(super) fn piece_len_max(&self, intake: Intake) -> u64 {
-        match (self.is_held(), self.compressed) {
+        match (self.is_held(), self.is_compressed()) {
             (true, _) => 0,
             (false, true) if self.is_parted || intake == Intake::Parts => COMPRESSED_LEN_MAX,
             (false, _) => u64::MAX,
@@ -103,21 +108,17 @@ impl Partial {
     }
 
     /// Inflates a piece, or what is held, until a part is full.
-    pub(super) fn inflate_some(
-        &mut self,
-        inflater: &mut Inflater,
-        piece: &[u8],
-        is_last: bool,
-    ) -> Result<BytesMut, Fault> {
-        self.held.extend_from_slice(piece);
+    pub(super) fn inflate_some(&mut self, piece: &[u8], is_last: bool) -> Result<BytesMut, Fault> {
         let mut part = BytesMut::new();
+        let Some(inflater) = &mut self.inflater else { return Ok(part) };
+        self.held.extend_from_slice(piece);
         let taken = inflater.inflate_some(&self.held, &mut part, PART_LEN_MAX);
         if let Ok(taken) = taken {
             self.held.advance(taken);
             self.is_full = PART_LEN_MAX <= part.len();
         }
         let ended = match taken {
-            Ok(_) if is_last && !self.is_held() => inflater.end_message(),
+            Ok(_) if is_last && !self.is_full && self.held.is_empty() => inflater.end_message(),
             Ok(_) => Ok(()),
             Err(fault) => Err(fault),
         };
@@ -150,11 +151,11 @@ impl Partial {
 
     pub(super) fn inflate(
         &mut self,
-        inflater: &mut Inflater,
         piece: &[u8],
         is_last: bool,
         limits: &Limits,
     ) -> Result<(), Fault> {
+        let Some(inflater) = &mut self.inflater else { return Ok(()) };
         let start = self.payload.len();
         let len_max = limits.message_bytes_max;
         let mut inflated = inflater.inflate(piece, &mut self.payload, len_max);
