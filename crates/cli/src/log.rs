@@ -8,7 +8,13 @@ use std::{
     time::Duration,
 };
 
-use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    Layer, Registry,
+    filter::LevelFilter,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::config::settings::{Level, Log, LogFormat};
 
@@ -49,9 +55,12 @@ enum Stage {
 /// Writes the last lines when it is dropped.
 pub(crate) struct Ending(Lines);
 
-/// Logs as the settings say, until the end of what is returned.
+/// Logs as the settings say, until the end of what is returned. Spans go to `traces`, too.
 #[must_use]
-pub(crate) fn to_stderr(log: &Log) -> Ending {
+pub(crate) fn to_stderr(
+    log: &Log,
+    traces: Option<impl Layer<Registry> + Send + Sync + 'static>,
+) -> Ending {
     let level = match log.level {
         Level::Off => LevelFilter::OFF,
         Level::Error => LevelFilter::ERROR,
@@ -67,14 +76,18 @@ pub(crate) fn to_stderr(log: &Log) -> Ending {
         // Without a thread each line is written by who says it.
         lines.waiting().stage = Stage::Ended;
     }
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(lines.clone())
-        .with_ansi(colour)
-        .with_target(false);
-    match log.format {
-        LogFormat::Text => subscriber.init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+    let written = fmt::layer().with_writer(lines.clone()).with_ansi(colour).with_target(false);
+    let written = match log.format {
+        LogFormat::Text => written.boxed(),
+        LogFormat::Json => written.json().flatten_event(true).boxed(),
+    };
+    match traces {
+        None => tracing_subscriber::registry().with(written).with(level).init(),
+        // With a filter for each: what the log leaves out is traced all the same.
+        Some(traces) => {
+            let layers = vec![traces.boxed(), written.with_filter(level).boxed()];
+            tracing_subscriber::registry().with(layers).init();
+        }
     }
     Ending(lines)
 }

@@ -12,6 +12,8 @@ mod rooms;
 mod serve;
 mod signals;
 mod token;
+#[cfg_attr(not(feature = "otlp"), path = "no_traces.rs")]
+mod traces;
 
 use std::process::ExitCode;
 

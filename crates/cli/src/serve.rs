@@ -21,6 +21,7 @@ use crate::{
     listen::{Listen, Mode},
     log, rooms,
     signals::{Hangups, Signal, Signals},
+    traces::{self, Traces},
 };
 
 /// How long clients may take to say goodbye.
@@ -28,8 +29,9 @@ const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let loaded = verbs::load(args.flags)?;
+    let traces = traces::begin(&loaded)?;
     let settings = loaded.settings;
-    let _log = log::to_stderr(&settings.log);
+    let _log = log::to_stderr(&settings.log, traces.as_ref().map(Traces::layer));
     if let Some(file) = &loaded.file {
         info!(file = %file.display(), "settings read");
     }
@@ -80,6 +82,9 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     match deciders.drained(SHUT_DOWN_WITHIN).await {
         0 => {}
         left => warn!(left, "webhooks were not told all"),
+    }
+    if let Some(traces) = traces {
+        traces.end().await;
     }
     Ok(Exit::Good)
 }

@@ -34,6 +34,7 @@ mod front;
 mod addresses;
 mod page;
 mod random;
+pub mod trace;
 mod watch;
 
 pub use anyone::Anyone;

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use taiwa::{Error, Upgrade};
 use taiwa_core::{Addressee, Knock, Transport};
+use tracing::Span;
 
 use crate::{
     doors, drain,
     host::{Guest, Host},
     random, shard,
     site::{FROM_ONE_ADDRESS, Running},
-    watch,
+    trace, watch,
 };
 
 impl Running {
@@ -32,9 +33,11 @@ impl Running {
         }
         match self.open(&upgrade) {
             Err(shut) => upgrade.reject_with(shut.response()).await,
-            Ok(Open { guest, agreed, post }) => {
+            Ok(Open { guest, agreed, post, span }) => {
                 let upgrade = upgrade.subprotocol(agreed);
                 let raw = upgrade.accept_raw().await?;
+                trace::answered(&span, StatusCode::SWITCHING_PROTOCOLS, 500);
+                drop(span);
                 post.join(raw, Box::new(guest)).map_err(Error::Io)
             }
         }
@@ -42,6 +45,11 @@ impl Running {
 
     /// Opens the door for a WebSocket, or says why it stays shut.
     pub(crate) fn open(&self, upgrade: &Upgrade) -> Result<Open<'_>, Shut> {
+        let span = trace::handshake(Transport::WebSocket, "GET");
+        self.door(upgrade, &span).inspect_err(|shut| trace::answered(&span, shut.status(), 500))
+    }
+
+    fn door(&self, upgrade: &Upgrade, span: &Span) -> Result<Open<'_>, Shut> {
         let path = upgrade.uri().path();
         let offered = upgrade.subprotocols().collect::<Vec<_>>();
         let front = self.0.front.get();
@@ -49,6 +57,7 @@ impl Running {
         let Some((dialect, agreed)) = found else {
             return Err(Shut::For(404, "there is nothing here\n".into()));
         };
+        span.record("taiwa.dialect", dialect.name());
         let request = doors::request("GET", upgrade.uri(), upgrade.headers(), Bytes::new());
         match dialect.addressee(&request) {
             Addressee::New => {}
@@ -56,7 +65,8 @@ impl Running {
             Addressee::Known(address) => {
                 let none = || Shut::For(404, "there is no such conversation\n".into());
                 let (post, talk) = self.known(&address).ok_or_else(none)?;
-                return Ok(Open { guest: Guest::Known(talk, dialect.name()), agreed, post });
+                let guest = Guest::Known(talk, dialect.name());
+                return Ok(Open { guest, agreed, post, span: span.clone() });
             }
         }
         if let Some(exit) = self.0.exit.get() {
@@ -79,8 +89,9 @@ impl Running {
             peer: upgrade.peer_addr().clone(),
             place: place.map_err(|_| Shut::For(429, FROM_ONE_ADDRESS.into()))?,
             path: path.into(),
+            span: span.clone(),
         };
-        Ok(Open { guest, agreed, post: self.0.shards.assign() })
+        Ok(Open { guest, agreed, post: self.0.shards.assign(), span: span.clone() })
     }
 }
 
@@ -93,13 +104,20 @@ pub(crate) enum Shut {
 }
 
 impl Shut {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::GoesAway(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::For(status, _) => StatusCode::from_u16(*status).unwrap_or(StatusCode::NOT_FOUND),
+        }
+    }
+
     pub(crate) fn response(self) -> Response<Bytes> {
+        let status = self.status();
         match self {
             Self::GoesAway(after) => drain::unavailable(after),
-            Self::For(status, why) => {
+            Self::For(_, why) => {
                 let mut response = Response::new(Bytes::from(why));
-                *response.status_mut() =
-                    StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
+                *response.status_mut() = status;
                 let kind = HeaderValue::from_static("text/plain; charset=utf-8");
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 response
@@ -115,4 +133,6 @@ pub(crate) struct Open<'a> {
     pub(crate) agreed: Option<&'static str>,
     /// The shard where it will live.
     pub(crate) post: &'a shard::Post<Host>,
+    /// The opening handshake.
+    pub(crate) span: Span,
 }

@@ -16,7 +16,7 @@ use taiwa_proto::handshake::is_upgrade;
 use tower_service::Service;
 use tracing::debug;
 
-use crate::{body::SiteBody, meet::Open, site::Running};
+use crate::{body::SiteBody, meet::Open, site::Running, trace};
 
 /// A tower service that answers what is for a dialect, WebSockets included, and all else with 404: the fallback of an
 /// axum `Router`, for example. The HTTP server must speak HTTP/1.1 and allow upgrades (hyper: `with_upgrades`).
@@ -85,11 +85,12 @@ impl SiteService {
 
 /// Answers with 101; what the HTTP server hands over then goes to its shard.
 fn accept(upgrade: Upgrade, open: Open<'_>) -> Response<SiteBody> {
-    let Open { guest, agreed, post } = open;
+    let Open { guest, agreed, post, span } = open;
     let (who, post) = (upgrade.peer_addr().clone(), post.clone());
     match upgrade.subprotocol(agreed).respond_raw() {
         Err(rejection) => rejection.response().map(SiteBody::from),
         Ok((response, arriving)) => {
+            trace::answered(&span, response.status(), 500);
             tokio::spawn(async move {
                 let arrived = arriving.await.map_err(|it| it.to_string());
                 let joined = arrived

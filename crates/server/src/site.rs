@@ -8,7 +8,7 @@ use taiwa::{Addr, LocalAddr, Origins, Server, Serving};
 use taiwa_core::{Addressee, App, Dialect, Transport};
 use taiwa_hub::Settings;
 use tokio::{runtime::Handle, sync::oneshot};
-use tracing::{debug, warn};
+use tracing::{Span, debug, warn};
 
 use crate::{
     address,
@@ -24,6 +24,7 @@ use crate::{
     host::{Answered, ForWhom, Host, HostLimits, Note, Shared, Visitor},
     page,
     shard::{self, ShardFailure, Shards},
+    trace,
 };
 
 /// What is to be served: dialects, what the hub allows, who decides.
@@ -362,7 +363,16 @@ impl Running {
         let Ok(place) = place else {
             return text(StatusCode::TOO_MANY_REQUESTS, FROM_ONE_ADDRESS);
         };
-        let visitor = Visitor { for_whom, request: asked, peer, place, answer, begun };
+        let span = match &for_whom {
+            ForWhom::New(dialect) => {
+                let span = trace::handshake(Transport::Http, parts.method.as_str());
+                span.record("taiwa.dialect", dialect.name());
+                span
+            }
+            ForWhom::Known(..) => Span::none(),
+        };
+        let because = span.clone();
+        let visitor = Visitor { for_whom, request: asked, peer, place, answer, begun, because };
         if post.try_send(Note::Visit(Box::new(visitor))).is_err() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "the server is busy\n");
         }
@@ -374,7 +384,9 @@ impl Running {
         if let Some(gone) = gone {
             gone.defuse();
         }
-        response(answer)
+        let response = response(answer);
+        trace::answered(&span, response.status(), 500);
+        response
     }
 
     pub(crate) fn known(

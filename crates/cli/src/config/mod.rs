@@ -6,7 +6,7 @@ mod keys;
 pub(crate) mod load;
 mod sense;
 pub(crate) mod settings;
-mod tree;
+pub(crate) mod tree;
 pub(crate) mod values;
 pub(crate) mod verbs;
 mod write;

@@ -101,6 +101,35 @@ impl fmt::Display for Most {
     }
 }
 
+/// A part of all, from 0 to 1, written as `10%`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Share(pub(crate) f64);
+
+impl Share {
+    /// All of it.
+    pub(crate) const ALL: Self = Self(1.0);
+}
+
+impl FromStr for Share {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "a share is 0% to 100%";
+        let number = text.strip_suffix('%').ok_or(wrong)?.trim_end();
+        // Not what Rust reads, too: 1e2, inf, +1.
+        let plain = number.bytes().all(|it| it.is_ascii_digit() || it == b'.');
+        let percent = number.parse::<f64>().ok().filter(|it| plain && (0.0..=100.0).contains(it));
+        percent.map(|it| Self(it / 100.0)).ok_or(wrong)
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No more digits than were written.
+        write!(f, "{}%", (self.0 * 1e8).round() / 1e6)
+    }
+}
+
 /// An address of a program that is asked over HTTP.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Url(http::Uri);
@@ -254,6 +283,8 @@ form! {
         { "type": "string", "pattern": "^(off|( *[0-9]+ *[a-zA-Zµ]+)+)$" };
     Rate: "rate", Text, "a rate, as \"10/s\"",
         { "type": "string", "pattern": "^(off|[0-9]+ */s)$" };
+    Share: "share", Text, "a share, as \"10%\"",
+        { "type": "string", "pattern": "^[0-9.]+ *%$" };
     Most: "limit", Number, "a whole number, or \"off\"",
         { "type": ["string", "integer"], "minimum": 1, "pattern": "^(off|[0-9]+)$" };
     Listen: "address", Text, "an address, as \"127.0.0.1:8000\"", { "type": "string", "minLength": 1 };
@@ -285,6 +316,10 @@ mod tests {
         check::<Rate>(
             &["10/s", "4294967295/s", "off"],
             &["", "10", "0/s", "10/m", "x/s", "-1/s", "1.5/s", "4294967296/s"],
+        );
+        check::<Share>(
+            &["0%", "0.01%", "12.5%", "100%"],
+            &["", "%", "10", "101%", "-1%", "1e1%", "NaN%", "1.2.3%"],
         );
         check::<Most>(&["1", "100", "off"], &["", "0", "-1", "many"]);
         check::<Url>(

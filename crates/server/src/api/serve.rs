@@ -19,7 +19,7 @@ use serde::{
     ser::SerializeMap,
 };
 use serde_json::value::RawValue;
-use tracing::debug;
+use tracing::{Instrument, Span, debug};
 
 use super::{
     Key, Office,
@@ -30,6 +30,7 @@ use super::{
     respond,
     verbs::{self, Command, Verb},
 };
+use crate::trace;
 
 /// Several commands in one request.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -107,12 +108,19 @@ pub(super) fn command<V: Verb>() -> MethodRouter<Arc<Office>> {
 }
 
 async fn one<V: Verb>(State(office): State<Arc<Office>>, request: Request) -> Response {
-    let response = match try_one::<V>(&office, request).await {
+    let span = span(&office, &request);
+    let response = match try_one::<V>(&office, request).instrument(span.clone()).await {
         Ok(answer) => json_response(StatusCode::OK, Box::<str>::from(answer).into_string()),
         Err(problem) => told(V::NAME, problem),
     };
+    trace::answered(&span, response.status(), 500);
     office.tally.count(V::NAME, response.status());
     response
+}
+
+fn span(office: &Office, request: &Request) -> Span {
+    let trusted = office.admit(request.headers()).is_ok().then(|| request.headers());
+    trace::api_request(request.uri().path(), trusted)
 }
 
 fn told(command: &str, problem: Problem) -> Response {
@@ -134,14 +142,16 @@ async fn try_one<V: Verb>(office: &Office, request: Request) -> Result<Box<RawVa
     }
     let errand = verb.errand(&office.limits)?;
     permit(key, V::NAME, &errand)?;
-    office.run(errand).await
+    office.run(V::NAME, errand).await
 }
 
 async fn batch(State(office): State<Arc<Office>>, request: Request) -> Response {
-    let response = match try_batch(&office, request).await {
+    let span = span(&office, &request);
+    let response = match try_batch(&office, request).instrument(span.clone()).await {
         Ok(replies) => respond(StatusCode::OK, &replies),
         Err(problem) => told("batch", problem),
     };
+    trace::answered(&span, response.status(), 500);
     office.tally.count("batch", response.status());
     response
 }
@@ -175,7 +185,7 @@ async fn try_batch(office: &Office, request: Request) -> Result<Replies, Problem
 
 async fn reply(office: &Office, key: &Key, name: &'static str, errand: Errand) -> BatchReply {
     let done = match permit(key, name, &errand) {
-        Ok(()) => office.run(errand).await,
+        Ok(()) => office.run(name, errand).await,
         Err(problem) => Err(problem),
     };
     BatchReply(name, done)
@@ -237,7 +247,15 @@ impl Office {
         }
     }
 
-    async fn run(&self, errand: Errand) -> Result<Box<RawValue>, Problem> {
+    async fn run(&self, name: &'static str, errand: Errand) -> Result<Box<RawValue>, Problem> {
+        let span = trace::command(name, errand.channels().as_deref());
+        let done = self.carry_out(errand).instrument(span.clone()).await;
+        let status = done.as_ref().map_or_else(|it| it.code.status(), |_| StatusCode::OK);
+        trace::done(&span, status);
+        done
+    }
+
+    async fn carry_out(&self, errand: Errand) -> Result<Box<RawValue>, Problem> {
         let (orders, report) = match errand {
             Errand::Orders(orders, report) => (orders, report),
             Errand::Revoke(revoking) => {

@@ -17,7 +17,9 @@ impl Host {
     /// Takes in a client that came by WebSocket.
     pub(super) fn seat_guest(&mut self, line: LineKey, guest: Guest, lines: &mut Lines) {
         match guest {
-            Guest::New { conversation, dialect, peer, place, path } => {
+            Guest::New { conversation, dialect, peer, place, path, span } => {
+                // What is asked at once is asked because of the handshake.
+                let _because = span.enter();
                 let visit = Visit::new(peer, place, path, lines.now());
                 let talk = Talk::new(conversation, dialect, Some(line), visit);
                 let Some(key) = self.add_talk(line, Line::default(), talk, lines) else { return };

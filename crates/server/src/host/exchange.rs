@@ -93,7 +93,9 @@ impl Body {
 impl Host {
     /// Takes an HTTP request for a conversation.
     pub(super) fn visit(&mut self, visitor: Visitor, lines: &mut Lines) {
-        let Visitor { for_whom, request, peer, place, answer, begun } = visitor;
+        let Visitor { for_whom, request, peer, place, answer, begun, because } = visitor;
+        // What is asked at once is asked because of it.
+        let _because = because.enter();
         if let Parting::From(_) = self.parting {
             return tell(answer, 503, "the server goes away\n");
         }

@@ -6,6 +6,7 @@ use taiwa::Addr;
 use taiwa_core::{Answer, Command, Conversation, Dialect, Line, Refusal, Request, Token};
 use taiwa_hub::{Done, Letter, Order, Ticket};
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use crate::addresses::Place;
 
@@ -69,6 +70,8 @@ pub(crate) enum Guest {
         /// Counts it among those of its address.
         place: Option<Box<Place>>,
         path: Box<str>,
+        /// Its opening handshake, which ends when it has its place here.
+        span: Span,
     },
     /// It is one more line of a conversation, of this dialect, that is on this shard, or was.
     Known(TalkKey, &'static str),
@@ -93,6 +96,8 @@ pub(crate) struct Visitor {
     pub(crate) answer: oneshot::Sender<Answered>,
     /// Gets, once the conversation knows of the request, what tells it if nobody waits any more.
     pub(crate) begun: oneshot::Sender<BodyGone>,
+    /// The opening handshake that the request is, if it is one.
+    pub(crate) because: Span,
 }
 
 /// Which conversation a request is for.

@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use taiwa_core::{Answer, Asked, Command, Event, Message, Question, Refusal, Token};
 use taiwa_hub::{Done, Encoded, Letter, OrderId, Outlet, Seat, Ticket};
+use tracing::{Instrument, Span};
 
 use super::{
     note::Note,
     stage::{Migrant, Pending, Stage, Written},
     talk::{self, Carrier},
 };
-use crate::shard::Lines;
+use crate::{shard::Lines, trace};
 
 /// The hub's outlet for one call.
 pub(super) struct Way<'a> {
@@ -72,17 +73,23 @@ impl Outlet for Way<'_> {
     }
 
     fn ask(&mut self, ticket: Ticket, question: Question) -> Option<Result<Answer, Refusal>> {
-        match self.stage.shared.app.ask(question) {
-            Asked::Now(answer) => Some(answer),
+        let span = trace::decision(&question);
+        match span.in_scope(|| self.stage.shared.app.ask(question)) {
+            Asked::Now(answer) => {
+                trace::decided(&span, &answer);
+                Some(answer)
+            }
             Asked::Later(later) => {
                 let post = self.stage.posts[self.stage.index].clone();
                 // The hub has a deadline of its own: this only frees what the app holds meanwhile.
                 let within = self.stage.shared.settings.app_deadline;
-                self.stage.shared.runtime.spawn(async move {
+                let asking = async move {
                     if let Ok(answer) = tokio::time::timeout(within, later).await {
+                        trace::decided(&Span::current(), &answer);
                         post.send(Note::Answered(ticket, Box::new(answer)));
                     }
-                });
+                };
+                self.stage.shared.runtime.spawn(asking.instrument(span));
                 None
             }
         }

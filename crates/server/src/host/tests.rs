@@ -55,7 +55,15 @@ fn ask(host: &mut Host, orders: &str, lines: &mut Lines) -> Asked {
     let request = Request { body: Bytes::from(orders.to_owned()), ..Request::get("/http?name=p") };
     let talk: TalkKey = host.stage.talks.next_from(0).expect("a conversation");
     let for_whom = ForWhom::Known(talk, "puppet");
-    let visitor = Visitor { for_whom, request, peer: Addr::Unknown, place: None, answer, begun };
+    let visitor = Visitor {
+        for_whom,
+        request,
+        peer: Addr::Unknown,
+        place: None,
+        answer,
+        begun,
+        because: tracing::Span::none(),
+    };
     host.visit(visitor, lines);
     (answered, gone)
 }

@@ -6,6 +6,7 @@ mod asked;
 mod dialects;
 mod limits;
 mod namespace;
+mod traces;
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
@@ -23,6 +24,7 @@ pub(crate) use asked::{Admin, Api, ApiKey, Broker, Webhooks};
 pub(crate) use dialects::Dialects;
 pub(crate) use limits::{Limits, Times};
 pub(crate) use namespace::{Namespace, Payloads, Recovery, Rights, SlowReaders, Who};
+pub(crate) use traces::Traces;
 
 /// Settings of `taiwa serve`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -72,6 +74,9 @@ pub(crate) struct Settings {
     pub(crate) api: Api,
     /// Measurements and health, for those who run the server.
     pub(crate) admin: Admin,
+    /// Traces for OpenTelemetry, by OTLP. They need a taiwa that was built with the feature `otlp`. What stands in a file
+    /// yields to the variables of OpenTelemetry, such as `OTEL_EXPORTER_OTLP_ENDPOINT`: docs/watching.md names them.
+    pub(crate) traces: Traces,
     /// What carries publications and history.
     pub(crate) broker: Broker,
 }
@@ -96,6 +101,7 @@ impl Default for Settings {
             webhooks: Webhooks::default(),
             api: Api::default(),
             admin: Admin::default(),
+            traces: Traces::default(),
             broker: Broker::default(),
         }
     }

@@ -14,12 +14,17 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{self, Instant},
 };
+use tracing::Span;
 
 use super::{
+    Kind,
     settings::WebhookLimits,
     signature::{SigningSecret, signatures, timestamp},
 };
-use crate::outgoing::{Bounds, Failure, Outgoing};
+use crate::{
+    outgoing::{Bounds, Failure, Outgoing},
+    trace,
+};
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -53,6 +58,11 @@ impl Endpoint {
             pause: limits.pause_min,
             answer_bytes_max: limits.answer_bytes_max,
         }
+    }
+
+    /// Begins the span of a question, or of an attempt to tell something.
+    pub(super) fn span(&self, kind: Kind) -> Span {
+        trace::webhook(kind, &self.uri)
     }
 
     /// Asks a question: once, and once more if there was no connection to ask over.
@@ -116,6 +126,7 @@ impl Endpoint {
         if let Some(signature) = signature {
             fields.insert(SIGNATURE, signature);
         }
+        trace::hand_on(fields);
         let deadline = until.saturating_duration_since(Instant::now());
         let bounds = Bounds { deadline, answer_bytes_max: self.answer_bytes_max };
         self.outgoing.send(request, bounds).await

@@ -69,7 +69,7 @@ impl Kind {
         }
     }
 
-    pub(super) fn of(question: &Question) -> Option<Self> {
+    pub(crate) fn of(question: &Question) -> Option<Self> {
         Some(match question {
             Question::Connect { .. } => Self::Connect,
             Question::Refresh { .. } => Self::Refresh,

@@ -27,6 +27,7 @@ use tokio::{
     task::JoinHandle,
     time::{self, Instant},
 };
+use tracing::Instrument;
 
 pub use counts::KindCounts;
 pub use kind::Kind;
@@ -34,7 +35,10 @@ pub use settings::{SettingsError, WebhookLimits, WebhookSettings, WebhookUrls};
 pub use signature::{SecretError, SigningSecret};
 
 use super::{noted, refuse};
-use crate::outgoing::{Failure, Outgoing, parse_url};
+use crate::{
+    outgoing::{Failure, Outgoing, parse_url},
+    trace,
+};
 use counts::{Counters, count};
 use endpoint::Endpoint;
 use letter::{Letter, ONE};
@@ -214,7 +218,11 @@ impl Shared {
         count(&counter.asked);
         let body = letter.write(&self.source);
         let refusal = |kind, text| Err(Refusal::new(kind, text));
-        let fault = match endpoint.ask(&letter.id, ONE, body).await {
+        let span = endpoint.span(letter.kind);
+        let answer = endpoint.ask(&letter.id, ONE, body).instrument(span.clone()).await;
+        trace::heard(&span, &answer);
+        drop(span);
+        let fault = match answer {
             Ok(answer) if answer.status() == StatusCode::OK => {
                 match answer::read(answer.body(), &letter.question) {
                     Ok(answer) => {

@@ -9,13 +9,16 @@ use std::{
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::{sync::Notify, time};
+use tracing::Instrument;
 
 use super::{
+    Kind,
     counts::{Counters, count},
     endpoint::{Endpoint, jittered},
     letter::{BATCH, Letter, ONE},
     settings::WebhookLimits,
 };
+use crate::trace;
 
 /// What waits for one URL. Its lock is held for a push and a pop.
 #[derive(Debug)]
@@ -130,7 +133,7 @@ impl Queue {
         };
         let mut pause = self.limits.pause_min;
         for tried in 0..=self.limits.retries_max {
-            match self.attempt(&first.id, body.clone()).await {
+            match self.attempt(first.kind, &first.id, body.clone()).await {
                 Attempt::Taken => {
                     self.counters.works(first.kind);
                     return batch.iter().for_each(|it| count(&self.counters.of(it.kind).told));
@@ -154,9 +157,12 @@ impl Queue {
         batch.iter().for_each(|it| count(&self.counters.of(it.kind).given_up));
     }
 
-    async fn attempt(&self, id: &str, body: Bytes) -> Attempt {
+    async fn attempt(&self, kind: Kind, id: &str, body: Bytes) -> Attempt {
         let media_type = if self.limits.batch_max > 1 { BATCH } else { ONE };
-        let status = match self.endpoint.tell(id, media_type, body).await {
+        let span = self.endpoint.span(kind);
+        let answer = self.endpoint.tell(id, media_type, body).instrument(span.clone()).await;
+        trace::heard(&span, &answer);
+        let status = match answer {
             Ok(answer) => answer.status(),
             Err(failure) => return Attempt::Again(failure.to_string()),
         };
