@@ -214,7 +214,7 @@ fn a_storm_of_ten_thousand_comes_back_whole() {
         for at in arrivals.remove(&now).unwrap_or_default() {
             let guest = &mut guests[at];
             guest.who = crowd.enter(dice.below(4));
-            let resume = guest.key.map(|key| Resume { key, read: guest.read });
+            let resume = guest.key.map(|key| Resume { key, read: guest.read, positions: vec![] });
             crowd.ask(guest.who, connect(resume));
             if guest.key.is_none() {
                 guest.token = Some(crowd.ask(guest.who, subscribe(&room(guest.room), guest.at)));

@@ -68,6 +68,9 @@ pub struct Resume {
     pub key: ResumeKey,
     /// The number of the last publication of its log that the client has.
     pub read: u64,
+    /// Where the client stands in each channel that it hears, if its dialect can tell: with them another node can go on
+    /// with a session whose node has died.
+    pub positions: Vec<(Channel, Position)>,
 }
 
 /// What is subscribed to.

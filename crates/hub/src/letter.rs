@@ -40,6 +40,8 @@ pub(crate) enum Text {
     UserFull(SessionId),
     /// To the shard of a publisher: somebody here can't take in more for the moment.
     Hold(SessionId),
+    /// From the owner to every shard with a subscriber: something up to this position can't be had any more.
+    Broken(Channel, Position),
     /// Back to the owner: it was delivered to so many here.
     Delivered(Ticket, u64),
     /// From the owner to every shard with a subscriber: somebody came (true) or went.
@@ -109,11 +111,23 @@ pub(crate) struct ToSay {
 #[derive(Clone, Debug)]
 pub(crate) struct Said {
     pub(crate) publication: Arc<Publication>,
-    /// The session whose subscriptions without echo do not hear it.
-    pub(crate) origin: Option<SessionId>,
+    /// The session whose subscriptions without echo do not hear it; 0 if it is of none.
+    pub(crate) origin: SessionId,
     /// Sorted.
     pub(crate) except: Option<Arc<[SessionId]>>,
     pub(crate) receipt: Option<Ticket>,
+    pub(crate) road: Road,
+}
+
+/// Whom a publication is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Road {
+    /// All who hear it.
+    Both,
+    /// Who subscribes to its channel. On one of several nodes the others get it on their own road.
+    Channel,
+    /// Who subscribes to a pattern.
+    Patterns,
 }
 
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use taiwa_core::{
-    Authorization, Channel, Client, Disconnect, History, Member, Page, Payload, Position, Publish,
-    Published, SessionId, User,
+    Authorization, Channel, Client, Disconnect, History, Member, NodeId, Page, Payload, Position,
+    Publish, Published, SessionId, User,
 };
 
 /// Something to be done. Rights are not asked: whoever orders has them all.
@@ -85,8 +85,10 @@ pub enum Order {
         /// How long the answer may take.
         deadline: Duration,
     },
-    /// Tell how the shards are. Done as [`Done::Info`].
+    /// Tell how the shards are, of all nodes. Done as [`Done::Info`].
     Info,
+    /// Tell how the shards of each node are. Done as [`Done::Nodes`].
+    Nodes,
 }
 
 /// Who is meant.
@@ -128,6 +130,8 @@ pub enum Done {
     Answer(Payload),
     /// One entry a shard.
     Info(Vec<Info>),
+    /// One entry a shard, by node; a hub that is alone is node 0.
+    Nodes(Vec<(NodeId, Vec<Info>)>),
 }
 
 /// How a shard is.
@@ -189,6 +193,12 @@ pub struct Counters {
     pub app_deadlines: u64,
     /// Calls of the app to clients.
     pub calls: u64,
+    /// Publications that a broker told twice, and that were said once.
+    pub duplicates: u64,
+    /// What came from other nodes and could not be read: they are of another version.
+    pub unread: u64,
+    /// Parts of orders that other nodes did not do in time.
+    pub parts_lost: u64,
 }
 
 impl Counters {
@@ -208,6 +218,13 @@ macro_rules! fields {
             /// Returns them with their names.
             pub fn fields(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($field), self.$field)),*]
+            }
+
+            /// Sets those that a name finds.
+            pub(crate) fn read(&mut self, find: impl Fn(&str) -> Option<u64>) {
+                for (name, mine) in self.fields_mut() {
+                    *mine = find(name).unwrap_or(*mine);
+                }
             }
 
             fn fields_mut(&mut self) -> Vec<(&'static str, &mut u64)> {
@@ -237,4 +254,7 @@ fields!(
     limit_hits,
     app_deadlines,
     calls,
+    duplicates,
+    unread,
+    parts_lost,
 );

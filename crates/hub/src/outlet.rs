@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use taiwa_core::{Answer, Command, Event, Message, Question, Refusal, Token};
 
-use crate::{letter::Letter, order::Done, slab::Key};
+use crate::{far::Wish, letter::Letter, order::Done, slab::Key};
 
 /// Where a session sits on its shard. Whoever drives the shard keeps the conversation and the lines that belong to it.
 pub type Seat = Key;
@@ -47,6 +47,11 @@ pub trait Outlet {
     fn reseat(&mut self, fresh: Seat, taken: Seat);
     /// Takes a conversation that was not let in yet to another shard, where it asks again. Its seat here is no more.
     fn migrate(&mut self, seat: Seat, shard: u16, token: Token, command: Command);
+    /// Asks or tells what all nodes have in common. With a ticket, its answer comes by
+    /// [`Shard::found`](crate::Shard::found). Called for shards [of a cluster](crate::Shard::in_cluster) alone.
+    fn far(&mut self, ticket: Option<Ticket>, wish: Wish) {
+        let _ = (ticket, wish);
+    }
     /// Returns random bits that nobody can guess.
     fn random(&mut self) -> u128;
 }

@@ -8,7 +8,7 @@ use taiwa_core::{
 };
 
 use super::{
-    Now, Shard,
+    Now, Shard, nodes,
     session::{Expiry, LinkState, Session, Subscription},
     timers::Due,
     waiting::{Asker, Then, Waiting},
@@ -35,8 +35,10 @@ impl Shard {
         out: &mut dyn Outlet,
     ) -> Result<(Seat, SessionId), Disconnect> {
         let (mut id, shard) = (SessionId(0), self.index);
+        let tag = self.nodes.as_ref().map(|it| it.node.tag());
+        let self_bits = |random: u128| nodes::session_bits(random, tag);
         let session = |seat: Seat| {
-            id = SessionId::new(out.random(), seat.index(), shard);
+            id = SessionId::new(self_bits(out.random()), seat.index(), shard);
             let Arrival { dialect, address } = arrival;
             let client =
                 Client { session: id, user: None, info: None, meta: None, address, dialect };
@@ -92,8 +94,11 @@ impl Shard {
         self.end_calls(seat, out);
         let Some(session) = self.sessions.remove(seat) else { return };
         self.crowded.remove(&seat);
-        if let Some(away) = session.kept.and_then(|it| it.away) {
-            self.away.remove(&away.number);
+        if let Some(kept) = session.kept {
+            if let Some(away) = kept.away {
+                self.away.remove(&away.number);
+            }
+            self.forget_saved(&kept, session.client.session, out);
         }
     }
 
@@ -105,6 +110,7 @@ impl Shard {
         now: Now,
         out: &mut dyn Outlet,
     ) -> Answered {
+        let resumes_here = connect.resume.as_ref().is_some_and(|it| self.is_ours(it.key.session));
         let Some(session) = self.sessions.get_mut(asker.seat) else { return Ok(None) };
         if session.links.iter().any(|it| it.link == link) {
             return Err(Refusal::new(RefusalKind::BadRequest, "the link is connected already"));
@@ -114,6 +120,7 @@ impl Shard {
         }
         if let Some(resume) = &connect.resume
             && session.links.is_empty()
+            && resumes_here
             && resume.key.session.shard() != self.index
             && resume.key.session.shard() < self.shards
         {
@@ -175,6 +182,12 @@ impl Shard {
                 return self.reply(asker, Err(refusal), out);
             }
         };
+        let (connect, admission) =
+            match self.ask_for_session((asker, link), Box::new(connect), admission, now, out) {
+                // What was kept of it is on its way.
+                Ok(()) => return,
+                Err((connect, admission)) => (*connect, admission),
+            };
         let resumed = connect.resume.as_ref().map(|resume| {
             self.resume(asker.seat, link, resume, &admission, now, out).ok_or(Resumed::Anew)
         });
@@ -187,6 +200,22 @@ impl Shard {
             self.reply(asker, Ok(Reply::Connected(Box::new(connected))), out);
             return self.replay(taken, resume.read, out);
         }
+        let resumed = resumed.and_then(Result::err);
+        self.let_in(asker, link, &connect, *admission, resumed, now, out);
+    }
+
+    /// Lets a link in, as somebody new.
+    #[expect(clippy::too_many_arguments, reason = "one road, walked once")]
+    pub(super) fn let_in(
+        &mut self,
+        asker: Asker,
+        link: Link,
+        connect: &Connect,
+        admission: Admission,
+        resumed: Option<Resumed>,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) {
         if !self.list_user(asker.seat, admission.user.as_ref(), out) {
             self.counters.refused_connections += 1;
             let full = Disconnect::Limit("sessions of a user");
@@ -199,9 +228,8 @@ impl Shard {
             session.delivery = delivery;
         }
         self.take_in(asker.seat, link, &admission, now);
-        let resumed = resumed.and_then(Result::err);
         let Some(connected) = self.connected(asker.seat, &admission, resumed) else { return };
-        self.welcome(asker, link, connected, *admission, &connect, now, out);
+        self.welcome(asker, link, connected, admission, connect, now, out);
     }
 
     /// Gives a link the identity and the time that the app gave it.
@@ -222,7 +250,7 @@ impl Shard {
         self.set_expiry(seat, link, admission, now);
     }
 
-    fn connected(
+    pub(super) fn connected(
         &self,
         seat: Seat,
         admission: &Admission,
@@ -240,7 +268,7 @@ impl Shard {
 
     /// Subscribes a new link to what the app wants, then tells it that it is in.
     #[expect(clippy::too_many_arguments, reason = "one road, walked once")]
-    fn welcome(
+    pub(super) fn welcome(
         &mut self,
         asker: Asker,
         link: Link,
@@ -264,7 +292,12 @@ impl Shard {
     }
 
     /// Lists a session under its user; returns false if the user has too many sessions.
-    fn list_user(&mut self, seat: Seat, user: Option<&User>, out: &mut dyn Outlet) -> bool {
+    pub(super) fn list_user(
+        &mut self,
+        seat: Seat,
+        user: Option<&User>,
+        out: &mut dyn Outlet,
+    ) -> bool {
         let Some(user) = user else { return true };
         let id = self.sessions.get(seat).map(|it| it.id());
         let seats = self.users.entry(user.clone()).or_default();

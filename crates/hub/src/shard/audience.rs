@@ -9,7 +9,7 @@ use super::{
     session::{Behind, Session, Subscriber, To, Why},
 };
 use crate::{
-    letter::{Said, Text},
+    letter::{Road, Said, Text},
     outlet::{Encoded, Outlet},
     settings::{Namespace, Slow},
     slab::Key,
@@ -44,10 +44,13 @@ impl Shard {
         let mut writer = Writer::default();
         let mut count = 0;
         let channel = &said.publication.channel;
-        if let Some(key) = self.channels.get(channel).copied() {
+        if said.road != Road::Patterns
+            && let Some(key) = self.channels.get(channel).copied()
+        {
             count += self.hear_in(key, said, &mut writer, now, out);
         }
         if !self.patterns.is_empty()
+            && said.road != Road::Channel
             && self
                 .settings
                 .namespace(channel)
@@ -198,7 +201,7 @@ fn is_for(subscriber: &Subscriber, session: &Session, said: &Said) -> bool {
         return true;
     }
     let id = session.id();
-    let is_own = said.origin == Some(id);
+    let is_own = said.origin == id;
     let is_excepted = said.except.as_ref().is_some_and(|it| it.binary_search(&id).is_ok());
     (subscriber.echo || !is_own) && !is_excepted
 }

@@ -107,7 +107,9 @@ impl Shard {
                     Ok(Answer::Authorization(it)) => {
                         self.begin(asker.seat, link, subscribe, *it, then, now, out);
                     }
-                    other => self.not_begun(then, other.err().unwrap_or_else(nonsense), out),
+                    other => {
+                        self.not_begun(then, other.err().unwrap_or_else(nonsense), now, out);
+                    }
                 }
             }
             Waiting::SubscriptionRefresh { seat, link, channel, asker } => {

@@ -46,6 +46,11 @@ impl Crowd {
         self.members.iter().map(|it| &it.member)
     }
 
+    /// Goes through the members with their links.
+    pub(super) fn links(&self) -> impl Iterator<Item = (Link, &Arc<Member>)> {
+        self.members.iter().map(|it| (it.link, &it.member))
+    }
+
     /// Returns how many links are in.
     pub(super) fn sessions(&self) -> usize {
         self.members.len()
@@ -110,9 +115,9 @@ impl Crowd {
     }
 }
 
-/// The first bits of a session's identifier, which are random.
+/// Some bits of a session's identifier, which are random: the first 16 may be the same for all of a node.
 fn mark(session: SessionId) -> u32 {
-    (session.0 >> 96) as u32
+    (session.0 >> 80) as u32
 }
 
 impl Who for Present {

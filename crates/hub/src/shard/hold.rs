@@ -23,7 +23,7 @@ impl Shard {
     /// Holds the publisher up, unless all who are crowded have been so for too long.
     pub(super) fn ask_to_hold(
         &mut self,
-        origin: Option<SessionId>,
+        origin: SessionId,
         crowded: &[Seat],
         hold: Duration,
         now: Now,
@@ -41,8 +41,9 @@ impl Shard {
             *last = now.at;
             waits |= now.at.saturating_duration_since(*since) < hold;
         }
-        if let Some(session) = origin.filter(|_| waits) {
-            self.post(session.shard(), Text::Hold(session), out);
+        // A publisher of another node is held up there by who reads there alone.
+        if waits && origin != SessionId(0) && self.is_ours(origin) {
+            self.post(origin.shard(), Text::Hold(origin), out);
         }
     }
 

@@ -20,6 +20,7 @@ mod orders;
 mod timers;
 mod waiting;
 mod adopt;
+mod nodes;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ use crate::{
     wildcard::Wildcards,
 };
 
+use nodes::Nodes;
 use owned::Owned;
 use session::{Audience, Session};
 use timers::Timers;
@@ -109,6 +111,8 @@ pub struct Shard {
     own: VecDeque<Text>,
     rates: Rates,
     counters: Counters,
+    /// The other nodes, if this is one of several.
+    nodes: Option<Box<Nodes>>,
 }
 
 #[derive(Debug)]
@@ -165,6 +169,7 @@ impl Shard {
             own: VecDeque::new(),
             rates: Rates::of(limits),
             counters: Counters::default(),
+            nodes: None,
             settings,
         }
     }
@@ -224,7 +229,7 @@ impl Shard {
                 self.end_link(seat, link, None, now, out);
                 Ok(Some(Reply::Done))
             }
-            Command::Keep(ttl) => self.keep(seat, ttl, out),
+            Command::Keep(ttl) => self.keep(seat, ttl, now, out),
             Command::Read(number) => {
                 if let Some(kept) = self.sessions.get_mut(seat).and_then(|it| it.kept.as_mut()) {
                     kept.read(number);
@@ -290,9 +295,10 @@ impl Shard {
 
     fn read(&mut self, text: Text, now: Now, out: &mut dyn Outlet) {
         match text {
-            Text::Attach(attach) => self.attach(*attach, now, out),
-            Text::Attached(ticket, answer) => self.attached(ticket, *answer, out),
-            Text::Missed(missed) => self.tell_missed(*missed, now, out),
+            Text::Attach(attach) => self.attach(attach, now, out),
+            Text::Attached(ticket, answer) => self.attached(ticket, *answer, now, out),
+            Text::Broken(channel, at) => self.broken(&channel, at, out),
+            Text::Missed(missed) => self.tell_missed(missed, now, out),
             Text::Detach(detach) => self.detach_from(*detach, now, out),
             Text::Publish(to_say) => self.say(*to_say, now, out),
             Text::Published(ticket, answer) => self.published(ticket, *answer, out),
@@ -306,8 +312,8 @@ impl Shard {
             Text::Ask(ask) => self.tell_about(*ask, now, out),
             Text::Told(ticket, answer) => self.told(ticket, *answer, out),
             Text::PatternUp(shard, ticket, pattern) => self.pattern_up(shard, ticket, pattern, out),
-            Text::PatternReady(ticket) => self.pattern_ready(ticket, out),
-            Text::PatternDown(shard, pattern) => self.pattern_down(shard, &pattern),
+            Text::PatternReady(ticket) => self.pattern_ready(ticket, now, out),
+            Text::PatternDown(shard, pattern) => self.pattern_down(shard, &pattern, out),
             Text::Task(from, ticket, task) => self.task(from, ticket, *task, now, out),
             Text::TaskDone(ticket, part) => self.task_done(ticket, *part, out),
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use taiwa_core::{
     Admission, Authorization, Channel, Client, Connected, Event, Link, Refusal, RefusalKind,
-    SessionId, Subscribe, Target, Unsubscribed, User,
+    Subscribe, Target, Unsubscribed, User,
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     waiting::{Then, Waiting},
 };
 use crate::{
-    letter::{Deed, Task, Text, What},
+    letter::{Deed, Task, What},
     order::{Done, Order, Whom},
     outlet::{OrderId, Outlet, Seat, Ticket},
 };
@@ -34,7 +34,7 @@ pub(super) struct Sweep {
 impl Shard {
     /// Does an order; any shard takes any. The answer comes by [`Outlet::done`], now or later.
     pub fn order(&mut self, id: OrderId, order: Order, now: Now, out: &mut dyn Outlet) {
-        if let Err(refusal) = self.try_order(id, order, out) {
+        if let Err(refusal) = self.try_order(id, order, now, out) {
             out.done(id, Err(refusal));
         }
         self.read_own(now, out);
@@ -44,8 +44,10 @@ impl Shard {
         &mut self,
         id: OrderId,
         order: Order,
+        now: Now,
         out: &mut dyn Outlet,
     ) -> Result<(), Refusal> {
+        let by_node = matches!(order, Order::Nodes);
         let waiting = Waiting::Order(id);
         let task = match order {
             Order::Publish(publish) => {
@@ -83,38 +85,9 @@ impl Shard {
                 self.fits(&payload)?;
                 Task::Call { session, method, payload, deadline }
             }
-            Order::Info => Task::Info,
+            Order::Info | Order::Nodes => Task::Info,
         };
-        self.give_out(id, task, out)
-    }
-
-    /// Gives a task to the shards that it concerns.
-    fn give_out(
-        &mut self,
-        order: OrderId,
-        task: Task,
-        out: &mut dyn Outlet,
-    ) -> Result<(), Refusal> {
-        let limit = match &task {
-            Task::Channels { limit, .. } | Task::Sessions { limit, .. } => *limit,
-            _ => usize::MAX,
-        };
-        let shards = match session(&task).map(|it| it.shard()) {
-            Some(shard) if shard < self.shards => shard..shard + 1,
-            Some(_) => {
-                return Err(Refusal::new(RefusalKind::NotFound, "there is no such session"));
-            }
-            None => 0..self.shards,
-        };
-        let left = shards.len() as u16;
-        let waiting = Waiting::Gather { order, left, done: None, refusal: None, limit };
-        let full = |_| Refusal::new(RefusalKind::Unavailable, "too many orders");
-        let ticket = self.waiting.insert(waiting).map_err(full)?;
-        let from = self.index;
-        for shard in shards {
-            self.post(shard, Text::Task(from, ticket, Box::new(task.clone())), out);
-        }
-        Ok(())
+        self.give_out(id, task, by_node, now, out)
     }
 
     /// Does this shard's part of an order.
@@ -256,32 +229,6 @@ impl Shard {
         }
     }
 
-    /// Adds a shard's part to what the others did.
-    pub(super) fn task_done(
-        &mut self,
-        ticket: Ticket,
-        part: Result<Done, Refusal>,
-        out: &mut dyn Outlet,
-    ) {
-        let Some(Waiting::Gather { left, done, refusal, limit, .. }) = self.waiting.get_mut(ticket)
-        else {
-            return;
-        };
-        match part {
-            Ok(part) => *done = Some(joined(done.take(), part, *limit)),
-            Err(why) => *refusal = Some(why),
-        }
-        *left -= 1;
-        if *left > 0 {
-            return;
-        }
-        let waiting = self.waiting.remove(ticket);
-        if let Some(Waiting::Gather { order, done, refusal, .. }) = waiting {
-            let nothing = || Refusal::new(RefusalKind::Unavailable, "no shard answered");
-            out.done(order, done.ok_or_else(|| refusal.unwrap_or_else(nothing)));
-        }
-    }
-
     fn list_sessions(&self, user: Option<&User>, limit: usize) -> Vec<Arc<Client>> {
         let links = |it: &Session| {
             let links = it.links.iter().filter(|it| it.admitted).map(|it| it.client.clone());
@@ -370,35 +317,5 @@ impl Shard {
             To::Channel(channel, _) => Some((channel, it.subscribers.len())),
             To::Pattern(_) => None,
         })
-    }
-}
-
-/// Returns the one session that a task concerns.
-fn session(task: &Task) -> Option<SessionId> {
-    match task {
-        Task::ToSessions(Whom::Session(id), _) | Task::Call { session: id, .. } => Some(*id),
-        _ => None,
-    }
-}
-
-fn joined(mine: Option<Done>, theirs: Done, limit: usize) -> Done {
-    match (mine, theirs) {
-        (Some(Done::Affected(mine)), Done::Affected(theirs)) => Done::Affected(mine + theirs),
-        (Some(Done::Channels(mut mine)), Done::Channels(theirs)) => {
-            mine.extend(theirs);
-            mine.sort();
-            mine.truncate(limit);
-            Done::Channels(mine)
-        }
-        (Some(Done::Sessions(mut mine)), Done::Sessions(theirs)) => {
-            mine.extend(theirs);
-            mine.truncate(limit);
-            Done::Sessions(mine)
-        }
-        (Some(Done::Info(mut mine)), Done::Info(theirs)) => {
-            mine.extend(theirs);
-            Done::Info(mine)
-        }
-        (_, theirs) => theirs,
     }
 }

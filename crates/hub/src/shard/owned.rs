@@ -7,11 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use taiwa_core::{
-    Change, History as Part, Page, Payload, Position, Publication, Recovered, Refusal, RefusalKind,
-    Reply,
+    Change, History as Part, Link, Member, Page, Payload, Position, Publication, Recovered,
+    Refusal, RefusalKind, Reply,
 };
 
-use super::crowd::Crowd;
+use super::{crowd::Crowd, nodes::Replica};
 use crate::{
     fossil,
     history::{History, Recovery, Retention},
@@ -37,6 +37,8 @@ pub(super) struct Owned {
     bucket: Option<Bucket>,
     /// When a timer asks whether it can go.
     pub(super) watched: Option<Instant>,
+    /// On one of several nodes: where it stands among them.
+    pub(super) replica: Option<Box<Replica>>,
 }
 
 /// Subscriptions of one shard.
@@ -59,6 +61,7 @@ impl Owned {
             ids: None,
             bucket: None,
             watched: None,
+            replica: None,
         }
     }
 
@@ -84,7 +87,11 @@ impl Owned {
 
     fn retention(&self, limits: &Limits) -> Retention {
         Retention {
-            items_max: self.namespace.history_size,
+            items_max: match self.replica {
+                // Nobody is told more at once, and the broker has the rest.
+                Some(_) => self.namespace.history_size.min(limits.page_max),
+                None => self.namespace.history_size,
+            },
             bytes_max: limits.history_bytes_max,
             age_max: self.namespace.history_ttl,
             position_age_max: self.namespace.epoch_ttl,
@@ -123,6 +130,9 @@ impl Owned {
             return Err(Refusal::new(RefusalKind::Limit, "the channel has too many subscribers"));
         }
         self.subscribers += 1;
+        if let Some(replica) = &mut self.replica {
+            replica.idle = None;
+        }
         let count = &mut self.counts[usize::from(attach.from)];
         count.all += 1;
         count.curious += u32::from(attach.curious);
@@ -144,6 +154,9 @@ impl Owned {
         // Who leaves may come back and ask what it missed.
         self.history.touch(now);
         self.subscribers -= 1;
+        if let Some(replica) = self.replica.as_mut().filter(|_| self.subscribers == 0) {
+            replica.idle = Some(now);
+        }
         let count = &mut self.counts[usize::from(detach.from)];
         count.all -= 1;
         count.curious -= u32::from(detach.curious);
@@ -204,6 +217,16 @@ impl Owned {
             return Arc::new(publication);
         }
         publication.position = Some(self.history.next());
+        self.push(publication, limits, now)
+    }
+
+    /// Keeps a publication that lies behind the newest, and gives it its delta.
+    pub(super) fn push(
+        &mut self,
+        mut publication: Publication,
+        limits: &Limits,
+        now: Instant,
+    ) -> Arc<Publication> {
         if self.namespace.delta {
             publication.delta = self.newest.as_ref().and_then(|it| delta(it, &publication));
         }
@@ -255,11 +278,11 @@ impl Owned {
         now: Instant,
     ) -> Result<Reply, Refusal> {
         if self.namespace.history_size == 0 {
-            return Err(Refusal::new(RefusalKind::NotAvailable, "the channel keeps no history"));
+            return Err(no_history());
         }
         let position = self.history.position();
         if page.since.is_some_and(|it| it.epoch != position.epoch) {
-            return Err(Refusal::new(RefusalKind::Unrecoverable, "another epoch has begun"));
+            return Err(another_epoch());
         }
         let (keep, limit) = (self.retention(limits), page.limit.min(limits.page_max));
         let publications = if page.reverse {
@@ -271,6 +294,17 @@ impl Owned {
             self.history.after(after, limit, &keep, now).map(|(_, it)| it.clone()).collect()
         };
         Ok(Reply::History(Box::new(Part { position, publications })))
+    }
+
+    /// Goes on at a position, without anything that lies before.
+    pub(super) fn restart(&mut self, position: Position, now: Instant) {
+        self.history = History::resume(position, now);
+        self.newest = None;
+    }
+
+    /// Goes through who is in it.
+    pub(super) fn members(&self) -> impl Iterator<Item = (Link, &Arc<Member>)> {
+        self.crowd.iter().flat_map(|it| it.links())
     }
 
     pub(super) fn forget(&mut self) {
@@ -295,7 +329,7 @@ impl Owned {
         if self.namespace.presence {
             return Ok(());
         }
-        Err(Refusal::new(RefusalKind::NotAvailable, "the channel knows no presence"))
+        Err(no_presence())
     }
 
     /// Tells whether nothing is lost if it goes now; otherwise when to ask again, `None` for when somebody leaves it.
@@ -315,6 +349,14 @@ impl Owned {
             // Whoever made it anew would have a full one.
             return Err(Some(now + Duration::from_secs(1)));
         }
+        if let Some(replica) = &self.replica {
+            let over = replica.idle.map_or(now, |it| it + LINGER);
+            return match (replica.is_needed(), over <= now) {
+                (true, _) => Err(None),
+                (false, true) => Ok(()),
+                (false, false) => Err(Some(over)),
+            };
+        }
         if self.namespace.history_size == 0 {
             return Ok(());
         }
@@ -325,6 +367,21 @@ impl Owned {
         let again = self.history.deadline(&keep).unwrap_or(now + Duration::from_secs(3600));
         Err(Some(again.max(now + Duration::from_millis(10))))
     }
+}
+
+/// How long a replica outlives its last subscriber, who may come back at once.
+const LINGER: Duration = Duration::from_secs(10);
+
+pub(super) fn no_history() -> Refusal {
+    Refusal::new(RefusalKind::NotAvailable, "the channel keeps no history")
+}
+
+pub(super) fn no_presence() -> Refusal {
+    Refusal::new(RefusalKind::NotAvailable, "the channel knows no presence")
+}
+
+pub(super) fn another_epoch() -> Refusal {
+    Refusal::new(RefusalKind::Unrecoverable, "another epoch has begun")
 }
 
 /// Makes the delta between two publications of one kind, if it is shorter than the later one. Of texts it is a text.

@@ -2,17 +2,24 @@
 
 use std::sync::Arc;
 
-use taiwa_core::{Channel, Publication, Published, Question, Refusal, RefusalKind};
+use taiwa_core::{Channel, Publication, Published, Question, Refusal, RefusalKind, SessionId};
 
-use super::{Now, Shard, owned::Owned, timers::Due, waiting::Waiting};
+use super::{
+    Now, Shard,
+    nodes::{Errand, Feed, Told},
+    owned::Owned,
+    timers::Due,
+    waiting::Waiting,
+};
 use crate::{
-    letter::{Ask, Attach, Attached, Detach, Missed, Said, Text, ToSay, What},
+    far::Wish,
+    letter::{Ask, Attach, Attached, Detach, Missed, Road, Said, Text, ToSay, What},
     outlet::{Outlet, Ticket},
 };
 
 impl Shard {
     /// Returns a channel that is owned here, a new one if need be.
-    fn own_channel(
+    pub(super) fn own_channel(
         &mut self,
         channel: &Channel,
         now: Now,
@@ -24,24 +31,36 @@ impl Shard {
             }
             let namespace = self.namespace(channel)?.clone();
             let epoch = (out.random() as u64).max(1);
-            let owned = Owned::new(namespace, epoch, self.shards, now.at);
+            let mut owned = Owned::new(namespace, epoch, self.shards, now.at);
+            owned.replica = self.nodes.as_ref().map(|_| Box::default());
             self.owned.insert(channel.clone(), owned);
         }
         let unknown = || Refusal::new(RefusalKind::NotFound, "there is no such channel");
         self.owned.get_mut(channel).ok_or_else(unknown)
     }
 
-    pub(super) fn attach(&mut self, attach: Attach, now: Now, out: &mut dyn Outlet) {
+    pub(super) fn attach(&mut self, attach: Box<Attach>, now: Now, out: &mut dyn Outlet) {
+        if let Some(Errand::Attach(attach)) = self.when_ready(Errand::Attach(attach), now, out) {
+            self.attach_now(*attach, now, out);
+        }
+    }
+
+    pub(super) fn attach_now(&mut self, attach: Attach, now: Now, out: &mut dyn Outlet) {
         let answer = self.try_attach(&attach, now, out);
         let (answer, change) = match answer {
             Ok((attached, change)) => (Ok(attached), change),
             Err(refusal) => (Err(refusal), None),
         };
         self.post(attach.from, Text::Attached(attach.ticket, Box::new(answer)), out);
-        if let Some(change) = change {
-            self.tell_change(change, true, out);
+        match change {
+            Some(_) if self.nodes.is_some() => {
+                let (channel, member) = (&attach.channel, &attach.member);
+                self.tell_store(channel, member, attach.link, true, true, out);
+            }
+            Some(change) => self.tell_change(change, true, out),
+            None => {}
         }
-        self.let_go(&attach.channel, now);
+        self.let_go(&attach.channel, now, out);
     }
 
     fn try_attach(
@@ -57,13 +76,19 @@ impl Shard {
         let at = owned.position();
         let is_first = owned.subscribers() == 1;
         if is_first && settings.tell_occupied {
-            self.notify(Question::Occupied(attach.channel.clone()), now, out);
+            self.tell_occupied(&attach.channel, true, now, out);
         }
         Ok((Attached { at, recovered }, change))
     }
 
     /// Tells a subscriber what it missed.
-    pub(super) fn tell_missed(&mut self, missed: Missed, now: Now, out: &mut dyn Outlet) {
+    pub(super) fn tell_missed(&mut self, missed: Box<Missed>, now: Now, out: &mut dyn Outlet) {
+        if let Some(Errand::Missed(missed)) = self.when_ready(Errand::Missed(missed), now, out) {
+            self.tell_missed_now(*missed, now, out);
+        }
+    }
+
+    pub(super) fn tell_missed_now(&mut self, missed: Missed, now: Now, out: &mut dyn Outlet) {
         let Missed { from, ticket, channel, since } = missed;
         let settings = self.settings.clone();
         let answer = self.own_channel(&channel, now, out).map(|owned| {
@@ -77,16 +102,37 @@ impl Shard {
         let Some(owned) = self.owned.get_mut(&detach.channel) else { return };
         let change = owned.detach(&detach, now.at);
         let is_last = owned.subscribers() == 0;
-        if let Some(change) = change {
-            self.tell_change(change, false, out);
+        match change {
+            Some(change) if self.nodes.is_some() => {
+                let member = &change.member;
+                self.tell_store(&detach.channel, member, detach.link, false, true, out);
+            }
+            Some(change) => self.tell_change(change, false, out),
+            None => {}
         }
         if is_last && self.settings.tell_occupied {
-            self.notify(Question::Vacated(detach.channel.clone()), now, out);
+            self.tell_occupied(&detach.channel, false, now, out);
         }
-        self.let_go(&detach.channel, now);
+        self.let_go(&detach.channel, now, out);
     }
 
-    fn tell_change(&mut self, change: taiwa_core::Change, joined: bool, out: &mut dyn Outlet) {
+    /// Tells the app that a channel has its first subscriber, or has lost its last.
+    fn tell_occupied(&mut self, channel: &Channel, occupied: bool, now: Now, out: &mut dyn Outlet) {
+        if self.nodes.is_some() {
+            return self.ask_occupied(channel, occupied, out);
+        }
+        let channel = channel.clone();
+        let question =
+            if occupied { Question::Occupied(channel) } else { Question::Vacated(channel) };
+        self.notify(question, now, out);
+    }
+
+    pub(super) fn tell_change(
+        &mut self,
+        change: taiwa_core::Change,
+        joined: bool,
+        out: &mut dyn Outlet,
+    ) {
         let Some(owned) = self.owned.get(&change.channel) else { return };
         let change = Arc::new(change);
         for shard in owned.curious_shards().collect::<Vec<_>>() {
@@ -95,12 +141,15 @@ impl Shard {
     }
 
     /// Forgets a channel that is of no use any more, or looks again later.
-    pub(super) fn let_go(&mut self, channel: &Channel, now: Now) {
+    pub(super) fn let_go(&mut self, channel: &Channel, now: Now, out: &mut dyn Outlet) {
         let limits = &self.settings.limits;
         let Some(owned) = self.owned.get_mut(channel) else { return };
         match owned.may_go(limits, now.at) {
             Ok(()) => {
-                self.owned.remove(channel);
+                let gone = self.owned.remove(channel).and_then(|it| it.replica);
+                if gone.is_some_and(|it| it.feed == Feed::On) {
+                    out.far(None, Wish::Unsubscribe(channel.clone()));
+                }
             }
             Err(Some(again)) if owned.watched.is_none() => {
                 owned.watched = Some(again);
@@ -114,11 +163,15 @@ impl Shard {
     pub(super) fn say(&mut self, to_say: ToSay, now: Now, out: &mut dyn Outlet) {
         let (from, ticket) = (to_say.from, to_say.ticket);
         let channel = to_say.publish.channel.clone();
-        let said = self.try_say(to_say, now, out);
+        let said = if self.nodes.is_some() {
+            self.say_to_all(to_say, now, out).map(|()| None)
+        } else {
+            self.try_say(to_say, now, out)
+        };
         if let (Some(ticket), Some(answer)) = (ticket, said.transpose()) {
             self.post(from, Text::Published(ticket, Box::new(answer)), out);
         }
-        self.let_go(&channel, now);
+        self.let_go(&channel, now, out);
     }
 
     /// Returns the answer to the publisher, unless it comes when all shards have counted.
@@ -138,7 +191,7 @@ impl Shard {
             return Ok(Some(Published { position, delivered: None, repeated: true }));
         }
         owned.may_say(now.at)?;
-        let origin = publisher.as_ref().map(|it| it.client.session);
+        let origin = publisher.as_ref().map_or(SessionId(0), |it| it.client.session);
         let publication = Publication {
             channel: publish.channel,
             event: publish.event,
@@ -160,15 +213,16 @@ impl Shard {
         self.counters.published += 1;
         let receipt = match ticket.filter(|_| publish.receipt && !reaches.is_empty()) {
             Some(ticket) => {
-                let (to, left, count) = ((from, ticket), reaches.len() as u16, 0);
-                self.waiting.insert(Waiting::Receipt { to, position, left, count }).ok()
+                let to = Told::Shard(from, ticket, position);
+                let (left, count) = (reaches.len() as u16, 0);
+                self.waiting.insert(Waiting::Receipt { to, left, count }).ok()
             }
             None => None,
         };
         let mut except = publish.except;
         except.sort_unstable();
         let except = (!except.is_empty()).then(|| except.into());
-        let said = Said { publication, origin, except, receipt };
+        let said = Said { publication, origin, except, receipt, road: Road::Both };
         for shard in reaches {
             self.post(shard, Text::Said(said.clone()), out);
         }
@@ -194,8 +248,7 @@ impl Shard {
 
     /// Adds up what the shards delivered.
     pub(super) fn delivered(&mut self, ticket: Ticket, delivered: u64, out: &mut dyn Outlet) {
-        let Some(Waiting::Receipt { to, position, left, count }) = self.waiting.get_mut(ticket)
-        else {
+        let Some(Waiting::Receipt { to, left, count }) = self.waiting.get_mut(ticket) else {
             return;
         };
         *count += delivered;
@@ -203,10 +256,15 @@ impl Shard {
         if *left > 0 {
             return;
         }
-        let (to, position, count) = (*to, *position, *count);
+        let (to, count) = (*to, *count);
         self.waiting.remove(ticket);
-        let published = Published { position, delivered: Some(count), repeated: false };
-        self.post(to.0, Text::Published(to.1, Box::new(Ok(published))), out);
+        match to {
+            Told::Shard(shard, ticket, position) => {
+                let published = Published { position, delivered: Some(count), repeated: false };
+                self.post(shard, Text::Published(ticket, Box::new(Ok(published))), out);
+            }
+            Told::Node(receipt) => self.tell_receipt(receipt, count, out),
+        }
     }
 
     /// Tells something about a channel that is owned here.
@@ -214,6 +272,12 @@ impl Shard {
         let settings = self.settings.clone();
         let limits = &settings.limits;
         let Ask { from, ticket, channel, what } = ask;
+        if self.nodes.is_some() {
+            if let Err(refusal) = self.ask_all((from, ticket), channel, what, out) {
+                self.post(from, Text::Told(ticket, Box::new(Err(refusal))), out);
+            }
+            return;
+        }
         let is_known = self.owned.contains_key(&channel);
         let answer = self.own_channel(&channel, now, out).and_then(|owned| match what {
             What::Presence => owned.presence(limits),
@@ -229,6 +293,6 @@ impl Shard {
             // Asking who is there gives nobody a position that would have to last.
             self.owned.remove(&channel);
         }
-        self.let_go(&channel, now);
+        self.let_go(&channel, now, out);
     }
 }

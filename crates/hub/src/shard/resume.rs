@@ -18,13 +18,21 @@ use crate::outlet::{Outlet, Seat};
 
 impl Shard {
     /// Keeps a session for when its line is lost.
-    pub(super) fn keep(&mut self, seat: Seat, ttl: Duration, out: &mut dyn Outlet) -> Answered {
+    pub(super) fn keep(
+        &mut self,
+        seat: Seat,
+        ttl: Duration,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) -> Answered {
         let ttl = ttl.min(self.settings.limits.keep_max);
         let Some(session) = self.sessions.get_mut(seat) else { return Ok(None) };
         let id = session.id();
         let kept = session.kept.get_or_insert_with(|| Box::new(Kept::new(out.random())));
         kept.ttl = ttl;
-        Ok(Some(Reply::Kept(ResumeKey { session: id, secret: kept.secret })))
+        let key = ResumeKey { session: id, secret: kept.secret };
+        self.save_session(seat, now, out);
+        Ok(Some(Reply::Kept(key)))
     }
 
     /// Takes note that a session has lost its last line. It is kept if it asked for that and nothing is lost that was on its
@@ -48,6 +56,7 @@ impl Shard {
         kept.away = Some(Away { until, number });
         self.away.insert(number, seat);
         self.schedule(until, Due::Kept(seat));
+        self.save_session(seat, now, out);
         let mut is_kept = true;
         while self.away.len() > self.settings.limits.kept_max {
             let Some((_, oldest)) = self.away.pop_first() else { break };
@@ -62,7 +71,7 @@ impl Shard {
     /// Takes a session out of the hands of its conversation: what waits for the client goes into the log, what the
     /// conversation was to answer is answered for it. Returns false if something on its way to the client has no place
     /// in the log, so that nobody could go on with the session without a gap.
-    fn unplug(&mut self, seat: Seat, out: &mut dyn Outlet) -> bool {
+    pub(super) fn unplug(&mut self, seat: Seat, out: &mut dyn Outlet) -> bool {
         self.end_calls(seat, out);
         let log_bytes_max = self.settings.limits.log_bytes_max;
         let Some(session) = self.sessions.get_mut(seat) else { return false };

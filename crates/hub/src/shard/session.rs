@@ -118,6 +118,8 @@ pub(super) struct Kept {
     pub(super) secret: u128,
     pub(super) ttl: Duration,
     pub(super) away: Option<Away>,
+    /// Another node may find what it needs to go on with it.
+    pub(super) is_saved: bool,
     /// The number of the last entry there ever was.
     pub(super) top: u64,
     /// The newest publications; the last has the number `top`.
@@ -136,7 +138,7 @@ pub(super) struct Away {
 impl Kept {
     pub(super) fn new(secret: u128) -> Self {
         let (ttl, log) = (Duration::ZERO, VecDeque::new());
-        Self { secret, ttl, away: None, top: 0, log, bytes: 0 }
+        Self { secret, ttl, away: None, is_saved: false, top: 0, log, bytes: 0 }
     }
 
     /// Writes into the log and returns the entry's number.

@@ -158,7 +158,7 @@ impl Shard {
             .and_then(|client| Ok((client, self.audience(&subscribe.target)?)));
         let (client, audience) = match allowed {
             Ok(allowed) => allowed,
-            Err(refusal) => return self.not_begun(then, refusal, out),
+            Err(refusal) => return self.not_begun(then, refusal, now, out),
         };
         let end = authorization.expires.and_then(|it| now.after(it));
         let expiry = end.map(|at| Expiry::new(at, authorization.client_refreshes));
@@ -256,6 +256,7 @@ impl Shard {
         &mut self,
         ticket: Ticket,
         answer: Result<Attached, Refusal>,
+        now: Now,
         out: &mut dyn Outlet,
     ) {
         let attaching = match self.waiting.remove(ticket) {
@@ -275,7 +276,7 @@ impl Shard {
                 let session = attaching.member.client.session;
                 self.tell_detached(channel, link, session, curious, out);
             }
-            return self.not_begun(then, given_up(), out);
+            return self.not_begun(then, given_up(), now, out);
         };
         match answer {
             Ok(mut answer) => {
@@ -293,11 +294,11 @@ impl Shard {
                 if let Some(audience) = self.audiences.get_mut(key) {
                     audience.epoch = answer.at.epoch;
                 }
-                self.begun(seat, attaching.link, then, channel.clone(), told, out);
+                self.begun(seat, attaching.link, then, channel.clone(), told, now, out);
             }
             Err(refusal) => {
                 self.drop_subscription(seat, mine, out);
-                self.not_begun(then, refusal, out);
+                self.not_begun(then, refusal, now, out);
             }
         }
     }
@@ -340,7 +341,7 @@ impl Shard {
             }
             _ => false,
         };
-        let waits = matches!(attaching.then, Then::Connect(_));
+        let waits = matches!(attaching.then, Then::Connect(_) | Then::Restore(_));
         Subscriber {
             seat: attaching.seat,
             delivery: wish.delivery,
@@ -398,6 +399,7 @@ impl Shard {
         then: Then,
         channel: Channel,
         told: Subscribed,
+        now: Now,
         out: &mut dyn Outlet,
     ) {
         match then {
@@ -416,11 +418,21 @@ impl Shard {
                 }
                 self.one_done(ticket, 1, out);
             }
+            Then::Restore(ticket) => {
+                return self.one_restored(ticket, Some(Ok((channel, told))), now, out);
+            }
         }
+        self.save_if_kept(seat, now, out);
     }
 
     /// Tells whoever waits for it that there will be no subscription.
-    pub(super) fn not_begun(&mut self, then: Then, refusal: Refusal, out: &mut dyn Outlet) {
+    pub(super) fn not_begun(
+        &mut self,
+        then: Then,
+        refusal: Refusal,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) {
         self.counters.refused_subscriptions += 1;
         match then {
             Then::Reply(asker) => self.reply(asker, Err(refusal), out),
@@ -433,6 +445,7 @@ impl Shard {
                 self.count_refusal(&refusal);
                 self.one_done(ticket, 0, out);
             }
+            Then::Restore(ticket) => self.one_restored(ticket, Some(Err(())), now, out),
         }
     }
 

@@ -35,6 +35,16 @@ pub(super) enum Due {
     Call(Seat, CallId),
     /// A channel may be of no use any more.
     Channel(Channel),
+    /// Other nodes were given time enough to tell to how many they delivered a publication.
+    Receipts(Ticket),
+    /// Other nodes were given time enough for their parts of an order.
+    Parts(Ticket),
+    /// Another node was given time enough to give a session up.
+    Release(Ticket),
+    /// What another node would find of a session is old.
+    Save(Seat),
+    /// The broker may be asked again.
+    Repair,
     /// The next sessions have their turn in an order that concerns all.
     Sweep(Box<Sweep>),
 }
@@ -102,7 +112,14 @@ impl Shard {
             Due::Kept(seat) => session(seat)
                 .and_then(|it| it.kept.as_ref()?.away)
                 .is_some_and(|it| it.until == timer.at),
-            Due::Question(ticket) => self.waiting.contains(*ticket),
+            Due::Question(ticket)
+            | Due::Receipts(ticket)
+            | Due::Parts(ticket)
+            | Due::Release(ticket) => self.waiting.contains(*ticket),
+            Due::Save(seat) => {
+                session(seat).and_then(|it| it.kept.as_ref()).is_some_and(|it| it.away.is_none())
+            }
+            Due::Repair => self.nodes.as_ref().is_some_and(|it| it.repairing),
             Due::Sweep(_) => true,
             Due::Call(seat, id) => session(seat)
                 .and_then(|it| it.rare.as_ref())
@@ -157,8 +174,13 @@ impl Shard {
                 if let Some(owned) = self.owned.get_mut(&channel) {
                     owned.watched = None;
                 }
-                self.let_go(&channel, now);
+                self.let_go(&channel, now, out);
             }
+            Due::Receipts(ticket) => self.look_at_receipts(ticket, true, out),
+            Due::Parts(ticket) => self.parts_are_late(ticket, out),
+            Due::Release(ticket) => self.ask_store_for(ticket, out),
+            Due::Save(seat) => self.save_session(seat, now, out),
+            Due::Repair => self.repair(out),
             Due::Sweep(sweep) => self.sweep(*sweep, now, out),
         }
     }

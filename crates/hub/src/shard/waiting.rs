@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use taiwa_core::{
-    Authorization, Channel, Connected, Link, Pattern, Position, Refusal, Subscribe, Token,
-};
+use taiwa_core::{Authorization, Channel, Connected, Link, NodeId, Pattern, Subscribe, Token};
 
-use crate::{
-    order::Done,
-    outlet::{OrderId, Seat, Ticket},
-};
+use super::nodes::{Coming, Gather, Restoring, Saying, Told};
+use crate::outlet::{OrderId, Seat, Ticket};
 
-/// Each entry goes when its answer comes, which is certain: shards answer every letter, and the app has a deadline.
+/// Each entry goes when its answer comes, which is certain: shards answer every letter, and the app and the broker
+/// have deadlines.
 #[derive(Debug)]
 pub(super) enum Waiting {
     /// For the app to let a link in.
@@ -49,10 +46,28 @@ pub(super) enum Waiting {
     Connecting { asker: Asker, link: Link, connected: Box<Connected>, left: usize },
     /// For a channel's owner, on behalf of an order.
     Order(OrderId),
-    /// For all shards to do their part of an order.
-    Gather { order: OrderId, left: u16, done: Option<Done>, refusal: Option<Refusal>, limit: usize },
+    /// For all shards and nodes to do their part of an order.
+    Gather(Box<Gather>),
     /// At the owner: for all shards to count their deliveries.
-    Receipt { to: (u16, Ticket), position: Option<Position>, left: u16, count: u64 },
+    Receipt { to: Told, left: u16, count: u64 },
+    /// At the owner: for the broker to take a publication, then for the nodes that deliver it.
+    Saying(Box<Saying>),
+    /// At the owner: for the broker to tell the log with which a replica begins.
+    Feed(Channel),
+    /// At the owner: for the broker to tell what a replica has not heard.
+    Sync(Channel),
+    /// At the owner: for the broker or the store to tell something about a channel; of which epoch.
+    Reading((u16, Ticket), (Channel, Option<u64>)),
+    /// At the owner: for the store to take a member in, or out.
+    Coming(Box<Coming>),
+    /// At the owner: for the store to tell who was on a node that is gone.
+    Dead(Channel, NodeId),
+    /// At the owner: for the store to tell whether this node is the first that hears a channel, or was the last.
+    Occupying(Channel, bool),
+    /// For the broker to tell what is for patterns; then a shard is told that they come.
+    HearingPatterns(u16, Ticket),
+    /// For a session of another node.
+    Taking(Box<Restoring>),
     /// For sessions of this shard to have their turn in an order: of some, their subscriptions are on their way.
     Deed { to: (u16, Ticket), left: usize, done: usize },
 }
@@ -92,4 +107,6 @@ pub(super) enum Then {
     Connect(Ticket),
     /// An order asked.
     Order(Ticket),
+    /// It was there on another node.
+    Restore(Ticket),
 }

@@ -183,7 +183,7 @@ impl Puppet {
             match verb {
                 "connect" => {
                     let key = (!rest.is_empty()).then(|| rest.parse().expect("a key"));
-                    let resume = key.map(|key| Resume { key, read: 0 });
+                    let resume = key.map(|key| Resume { key, read: 0, positions: vec![] });
                     Command::Connect(link, Box::new(Connect { resume, ..Connect::default() }))
                 }
                 "keep" => Command::Keep(Duration::from_secs(60)),

@@ -241,7 +241,7 @@ impl House {
     ) -> (Who, Box<taiwa_core::Connected>) {
         let who = self.enter(shard);
         let token = (!user.is_empty()).then(|| user.into());
-        let resume = Some(taiwa_core::Resume { key, read });
+        let resume = Some(taiwa_core::Resume { key, read, positions: vec![] });
         let connect = Connect { token, resume, ..Connect::default() };
         match self.get(who, Command::Connect(Link(0), Box::new(connect))) {
             Ok(Reply::Connected(connected)) => (who, connected),

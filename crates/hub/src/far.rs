@@ -1,0 +1,62 @@
+//! What a shard wants of other nodes, and hears of them.
+
+use bytes::Bytes;
+use taiwa_core::{Accepted, Channel, Entry, Keep, Log, NodeId, Page, SessionId, Statement};
+
+pub use crate::wire::shard_of;
+
+/// Something that all nodes have in common is to be asked or told. Answered, where it has an answer, by
+/// [`Shard::found`](crate::Shard::found).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Wish {
+    /// See [`Broker::publish`](taiwa_core::Broker::publish). Answered with [`Found::Accepted`].
+    Publish(Statement),
+    /// See [`Broker::subscribe`](taiwa_core::Broker::subscribe). Answered with [`Found::Log`].
+    Subscribe(Channel, Keep, usize),
+    /// See [`Broker::unsubscribe`](taiwa_core::Broker::unsubscribe). Not answered.
+    Unsubscribe(Channel),
+    /// See [`Broker::read`](taiwa_core::Broker::read). Answered with [`Found::Log`].
+    Read(Channel, Keep, Page),
+    /// See [`Broker::forget`](taiwa_core::Broker::forget). Answered with [`Found::Done`].
+    Forget(Channel, Keep),
+    /// This shard wants to hear [patterns](taiwa_core::Broker::hear_patterns) from now on, or no longer. A node hears
+    /// them as long as one of its shards wants to. Answered with [`Found::Done`].
+    HearPatterns(bool),
+    /// See [`PresenceStore::come`](taiwa_core::PresenceStore::come). Answered with [`Found::First`].
+    Come(Channel, Box<Entry>),
+    /// See [`PresenceStore::go`](taiwa_core::PresenceStore::go). Answered with [`Found::First`].
+    Go(Channel, Box<Entry>),
+    /// See [`PresenceStore::who`](taiwa_core::PresenceStore::who). Answered with [`Found::Members`].
+    Who(Channel, usize),
+    /// See [`PresenceStore::counts`](taiwa_core::PresenceStore::counts). Answered with [`Found::Counts`].
+    Counts(Channel),
+    /// See [`SessionStore::save`](taiwa_core::SessionStore::save). Answered with [`Found::Done`].
+    Save(SessionId, Bytes, std::time::Duration),
+    /// See [`SessionStore::take`](taiwa_core::SessionStore::take). Answered with [`Found::Session`].
+    Take(SessionId),
+    /// See [`SessionStore::drop_session`](taiwa_core::SessionStore::drop_session). Not answered.
+    Drop(SessionId),
+    /// See [`NodeRegistry::send`](taiwa_core::NodeRegistry::send). Answered with [`Found::Done`].
+    Send(NodeId, Bytes),
+}
+
+/// What came of a [`Wish`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Found {
+    /// It is done.
+    Done,
+    /// It was said.
+    Accepted(Accepted),
+    /// What was said before.
+    Log(Log),
+    /// Whether it is the first, or the last, of its user.
+    First(bool),
+    /// Who is there.
+    Members(Vec<(NodeId, Entry)>),
+    /// How many sessions and users are there.
+    Counts(usize, usize),
+    /// What was kept of a session.
+    Session(Option<Bytes>),
+}
