@@ -140,8 +140,13 @@ impl<K> Wheel<K> {
     /// The first tick at which a time has come.
     fn tick_of(&self, at: Instant) -> u64 {
         let after = at.saturating_duration_since(self.start).as_nanos();
-        let ticks = after.div_ceil(self.granularity.as_nanos());
-        u64::try_from(ticks).unwrap_or(LAST).min(LAST)
+        let granularity = self.granularity.as_nanos();
+        // Asked for each line that is written: 128 bits are divided slowly.
+        let ticks = match (u64::try_from(after), u64::try_from(granularity)) {
+            (Ok(after), Ok(granularity)) => Ok(after.div_ceil(granularity)),
+            _ => u64::try_from(after.div_ceil(granularity)),
+        };
+        ticks.unwrap_or(LAST).min(LAST)
     }
 
     /// The last tick that has come by now.

@@ -20,7 +20,7 @@ impl Host {
             Guest::New { conversation, dialect, peer, place, path, span } => {
                 // What is asked at once is asked because of the handshake.
                 let _because = span.enter();
-                let visit = Visit::new(peer, place, path, lines.now());
+                let visit = Visit::new(&peer, place, &path, lines.now());
                 let talk = Talk::new(conversation, dialect, Some(line), visit);
                 let Some(key) = self.add_talk(line, Line::default(), talk, lines) else { return };
                 self.stage.tally.opened += 1;
@@ -85,7 +85,7 @@ impl Host {
     /// Gives a conversation its session, if there is room for one.
     pub(super) fn take_seat(&mut self, key: TalkKey, lines: &mut Lines) -> Option<SessionId> {
         let talk = self.stage.talks.get(key)?;
-        let arrival = Arrival { dialect: talk.dialect, address: talk.visit.peer.ip() };
+        let arrival = Arrival { dialect: talk.dialect, address: talk.visit.ip() };
         match self.hub(lines, |hub, _, way| hub.enter(arrival, way)) {
             Ok((seat, session)) => {
                 self.stage.seat(seat, key);
@@ -171,6 +171,7 @@ impl Host {
             number,
             talk.dialect,
             user.as_ref().map(|it| it.as_str()),
+            talk.aside.as_ref().and_then(|it| it.closed.as_ref()),
             &text,
             lines.now(),
         );

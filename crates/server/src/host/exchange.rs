@@ -124,8 +124,7 @@ impl Host {
                         refused = Some(it);
                         Box::new(Nobody)
                     });
-                    let path = request.path.clone();
-                    let visit = Visit::new(peer.clone(), place, path, now);
+                    let visit = Visit::new(&peer, place, &request.path, now);
                     Talk::new(conversation, dialect.name(), None, visit)
                 });
                 let Some(key) = made else {

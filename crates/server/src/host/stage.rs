@@ -370,7 +370,7 @@ impl Stage {
 
     pub(super) fn note_end(&mut self, talk: TalkKey, closed: Closed) {
         if let Some(talk) = self.talks.get_mut(talk) {
-            talk.visit.closed = Some(Box::new(closed));
+            talk.aside().closed = Some(closed);
         }
     }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use taiwa::Closed;
 use taiwa_core::{Conversation, Exchange, Line, Message};
 use taiwa_hub::{Seat, slab::Key, wheel::Alarm};
 use tokio::sync::{mpsc, oneshot};
@@ -45,13 +46,15 @@ pub(super) enum Lines {
     More(Vec<(Line, Carrier)>),
 }
 
-/// What only conversations with HTTP need.
+/// What only conversations with HTTP need, and those that end.
 pub(super) struct Aside {
     /// Messages without a line.
     pub(super) waiting: VecDeque<Message>,
     pub(super) waiting_bytes: usize,
     pub(super) exchanges: Vec<(Exchange, oneshot::Sender<Answered>)>,
     pub(super) lines_so_far: u32,
+    /// How its WebSocket ended, if it had one.
+    pub(super) closed: Option<Closed>,
 }
 
 /// What carries a line.
@@ -230,6 +233,7 @@ impl Talk {
                 waiting_bytes: 0,
                 exchanges: vec![],
                 lines_so_far,
+                closed: None,
             })
         })
     }
@@ -258,6 +262,6 @@ mod tests {
     #[test]
     fn an_idle_conversation_is_small() {
         assert!(size_of::<Carrier>() <= 24, "{}", size_of::<Carrier>());
-        assert!(size_of::<Talk>() <= 232, "{}", size_of::<Talk>());
+        assert!(size_of::<Talk>() <= 152, "{}", size_of::<Talk>());
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    net::{IpAddr, SocketAddr},
+    sync::LazyLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use taiwa::{Addr, Closed};
@@ -14,41 +16,74 @@ use crate::{addresses::Place, shard::Lines};
 
 /// A conversation from its beginning to the line in the log that ends it.
 pub(super) struct Visit {
-    pub(super) peer: Addr,
+    /// Where its client is and where it came in, as the log has them, in one piece: with a line end between them, which
+    /// neither has.
+    origin: Box<str>,
     #[expect(dead_code, reason = "held to be dropped")]
     place: Option<Box<Place>>,
-    pub(super) path: Box<str>,
-    began: Instant,
+    /// In milliseconds after [`START`].
+    began: u64,
     pub(super) received: u64,
     pub(super) sent: u64,
-    /// How its WebSocket ended, if it had one.
-    pub(super) closed: Option<Box<Closed>>,
 }
 
+/// A time of 16 bytes, held once.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 impl Visit {
-    pub(super) fn new(peer: Addr, place: Option<Box<Place>>, path: Box<str>, now: Instant) -> Self {
-        Self { peer, place, path, began: now, received: 0, sent: 0, closed: None }
+    pub(super) fn new(peer: &Addr, place: Option<Box<Place>>, path: &str, now: Instant) -> Self {
+        let origin = format!("{peer}\n{path}").into();
+        Self { origin, place, began: ms(now), received: 0, sent: 0 }
     }
 
-    /// Writes the one line of the log.
-    pub(super) fn end(&self, id: u64, dialect: &str, user: Option<&str>, why: &str, now: Instant) {
-        let how = match &self.closed {
+    fn peer(&self) -> &str {
+        self.origin.split_once('\n').unwrap_or_default().0
+    }
+
+    fn path(&self) -> &str {
+        self.origin.split_once('\n').unwrap_or_default().1
+    }
+
+    /// Returns where its client is, unless that has no such address.
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        self.peer().parse().ok().map(|it: SocketAddr| it.ip())
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        Duration::from_millis(ms(now).saturating_sub(self.began))
+    }
+
+    /// Writes the one line of the log; `closed` says how its WebSocket ended, if it had one.
+    pub(super) fn end(
+        &self,
+        id: u64,
+        dialect: &str,
+        user: Option<&str>,
+        closed: Option<&Closed>,
+        why: &str,
+        now: Instant,
+    ) {
+        let how = match closed {
             Some(closed) if closed.reason.is_empty() => closed.code.to_string(),
             Some(closed) => format!("{} {:?}", closed.code, closed.reason),
             None => why.to_owned(),
         };
         info!(
             id,
-            who = %self.peer,
+            who = self.peer(),
             user,
             dialect,
-            path = &*self.path,
-            seconds = format_args!("{:.3}", now.saturating_duration_since(self.began).as_secs_f64()),
+            path = self.path(),
+            seconds = format_args!("{:.3}", self.age(now).as_secs_f64()),
             received = self.received,
             sent = self.sent,
             "closed: {how}"
         );
     }
+}
+
+fn ms(at: Instant) -> u64 {
+    at.saturating_duration_since(*START).as_millis() as u64
 }
 
 /// What went through a shard. All only grow.
@@ -147,13 +182,13 @@ impl Host {
             newest.select_nth_unstable_by(rows_max, |a, b| b.0.cmp(&a.0));
             newest.truncate(rows_max);
         }
-        let rows = newest.into_iter().filter_map(|(began, key)| {
+        let rows = newest.into_iter().filter_map(|(_, key)| {
             let talk = self.stage.talks.get(key)?;
-            let age = now.saturating_duration_since(began);
+            let age = talk.visit.age(now);
             Some(Row {
                 id: self.stage.number(key),
-                who: talk.visit.peer.to_string(),
-                path: talk.visit.path.clone(),
+                who: talk.visit.peer().to_owned(),
+                path: talk.visit.path().into(),
                 dialect: talk.dialect,
                 user: talk.seat.and_then(|it| self.hub.user(it)).map(|it| it.as_str().to_owned()),
                 since: unix.saturating_sub(age).as_millis() as u64,

@@ -182,14 +182,7 @@ impl Lines {
         let mut due = std::mem::take(&mut self.due);
         due.clear();
         self.wheel.advance(self.now, TIMERS_PER_TURN, &mut due);
-        due.retain(|it| {
-            let Some(line) = self.slab.get_mut(it.key) else { return false };
-            let rings = line.alarm.rings(it.tick);
-            if rings {
-                line.rings_at = None;
-            }
-            rings
-        });
+        due.retain(|it| self.slab.get_mut(it.key).is_some_and(|line| line.alarm.rings(it.tick)));
         due
     }
 
