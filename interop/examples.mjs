@@ -27,7 +27,7 @@ export class Example {
 
   /**
    * Starts `command` in the app's folder, then taiwa with the app's taiwa.toml. `settings` makes flags of the URL of the server part,
-   * for what in the file tells where that is.
+   * for what in the file tells where that is. Without `taiwa` the server part is all there is.
    */
   static async start(name, { taiwa, command, secrets = [], settings = () => [], env = {} }) {
     const example = new Example();
@@ -37,6 +37,7 @@ export class Example {
     for (const it of secrets) process.env[it] = SECRETS[it];
     example.#begin(command, fileURLToPath(folder), { ...process.env, TAIWA_URL: example.proxy.http, ...env });
     example.url = await example.#firstLine();
+    if (!taiwa) return example;
     const flags = ['--origin', new URL(example.url).origin, ...settings(example.url)];
     example.site = await Site.start(taiwa, readFileSync(new URL('taiwa.toml', folder), 'utf8'), flags);
     target.port = example.site.port;
@@ -59,8 +60,8 @@ export class Example {
     return within(Promise.race([line, end]), START_MS, 'the URL of the server part');
   }
 
-  /** Opens the app's page in a browser of its own, with cookies of its own. What goes wrong in it is told by `finish`. */
-  async open(path = '') {
+  /** Opens the app's page, here or at another URL, in a browser of its own, with cookies of its own. What goes wrong in it is told by `finish`. */
+  async open(url = this.url) {
     const browser = await launch();
     this.#browsers.push(browser);
     const page = await browser.newPage();
@@ -69,18 +70,19 @@ export class Example {
     page.on('console', (message) => {
       if (/Content Security Policy/.test(message.text())) this.#complaints.push(message.text());
     });
-    await page.goto(this.url + path);
+    await page.goto(url);
     return page;
   }
 
   /** Ends all, and complains about whoever did not end well or had something to complain about. */
   async finish() {
     await within(Promise.all(this.#browsers.map((it) => it.close())), STOP_MS, 'the end of the browsers');
-    await this.site.finish();
+    await this.site?.finish();
     this.proxy.close();
     holds(this.#program.exitCode === null, `the server part ended with ${this.#program.exitCode}`);
-    this.#program.kill('SIGTERM');
-    await within(this.ended, STOP_MS, 'the end of the server part');
+    this.#program.kill('SIGINT');
+    const code = await within(this.ended, STOP_MS, 'the end of the server part');
+    holds(code === 0 || code === null, `the server part ended with ${code}`);
     same(this.#complaints.slice(0, 3), [], 'complaints');
   }
 }

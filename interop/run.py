@@ -2,7 +2,7 @@
 
     python3 interop/run.py [--taiwa BINARY] [--library BINARY] [--python VENV_PYTHON] [--only NAME]... [--list] [--control]
 
-Without --taiwa, cargo builds `taiwa` and the example `interop_client`. Each check prints `ok NAME`, `FAIL NAME: why`
+Without --taiwa, cargo builds `taiwa`, the `game` of examples/ and the example `interop_client`. Each check prints `ok NAME`, `FAIL NAME: why`
 or `skip NAME: why`; the exit code is 1 if anything failed, 2 for wrong arguments. --only takes a name or the beginning
 of one (`bun`, `bun/client`). --control runs the peers' clients against npm ws instead of taiwa: what fails there is
 the peer's or the check's fault.
@@ -449,8 +449,11 @@ class Run:
 
 
 def build() -> tuple[str, str]:
-    """Builds the program and the library's example; returns their paths."""
-    command = "cargo build --locked --message-format=json -p taiwa-cli --bin taiwa -p taiwa --example interop_client"
+    """Builds the program, the game beside it, and the library's example; returns the paths of the first and the last."""
+    command = (
+        "cargo build --locked --message-format=json -p taiwa-cli --bin taiwa -p taiwa-examples --bin game "
+        "-p taiwa --example interop_client"
+    )
     done = subprocess.run(command.split(), cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"failed: {command}")

@@ -24,6 +24,7 @@ OF_PYTHON = (
 OF_STORMS = "nothing-lost honest-gaps ends-well".split()
 OF_SLOW = "slow-disconnect slow-drop-oldest slow-keep-latest slow-pause slow-memory slow-counted ends-well".split()
 OF_CHAT = "come-in presence talk refused history cut-and-resume honest-about-a-gap leaving ends-well".split()
+OF_GAME = "come-in refused ticks lag moves catches-the-coin leaving ends-well".split()
 OF_TELEMETRY = (
     "come-in devices-come live orders last-value-at-once for-nobody-else goes-by-itself killed silent order-waits restart "
     "ends-well"
@@ -83,6 +84,10 @@ SUITES = (
     Suite(
         "examples/telemetry/", ("node_modules/playwright-core", "/usr/bin/chromium", "py:websockets"),
         (NODE, "../examples/telemetry/test.mjs"), tuple(OF_TELEMETRY), 180,
+    ),
+    Suite(
+        "examples/game/", ("node_modules/playwright-core", "/usr/bin/chromium"),
+        (NODE, "../examples/game/test.mjs"), tuple(OF_GAME), 120,
     ),
 )
 

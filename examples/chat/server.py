@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import time
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -131,8 +132,8 @@ class Chat(BaseHTTPRequestHandler):
 
     def answer(self, status, what=b"", kind="application/json", headers=None):
         body = what if isinstance(what, bytes) else json.dumps(what).encode()
-        always = {"cache-control": "no-store", "content-security-policy": POLICY, "x-content-type-options": "nosniff"}
         self.send_response(status)
+        always = {"cache-control": "no-store", "content-security-policy": POLICY}
         for name, value in {"content-type": kind, "content-length": len(body), **always, **(headers or {})}.items():
             self.send_header(name, str(value))
         self.end_headers()
@@ -145,4 +146,5 @@ class Chat(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 3000), Chat)
     print(f"http://127.0.0.1:{server.server_port}/", flush=True)
-    server.serve_forever()
+    with suppress(KeyboardInterrupt):
+        server.serve_forever()

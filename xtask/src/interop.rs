@@ -25,6 +25,8 @@ pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Outcome {
 pub(crate) fn build(workspace: &Workspace) -> Result<(), String> {
     let mut binary = workspace.cargo(&["build", "--quiet", "--release", "--bin", "taiwa"]);
     process::run(&mut binary, BUILD_MAX)?;
+    let game = ["build", "--quiet", "--release", "-p", "taiwa-examples", "--bin", "game"];
+    process::run(&mut workspace.cargo(&game), BUILD_MAX)?;
     let library = ["build", "--quiet", "--release", "-p", "taiwa", "--example", "interop_client"];
     process::run(&mut workspace.cargo(&library), BUILD_MAX)
 }

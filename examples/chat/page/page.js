@@ -93,11 +93,17 @@ async function readHistory(of, note) {
   if (of === room) for (const it of publications.reverse()) show(it);
 }
 
+let isAtEnd = true;
+$("log").addEventListener("scroll", ({ target: it }) => (isAtEnd = it.scrollHeight - it.scrollTop - it.clientHeight < 40));
+new ResizeObserver(stayAtEnd).observe($("log"));
+
+function stayAtEnd() {
+  if (isAtEnd) $("log").scrollTop = $("log").scrollHeight;
+}
+
 /** Shows a message at its place, once. */
 function show({ data, info, offset }) {
   if (shown.has(offset)) return;
-  const log = $("log");
-  const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   const line = document.createElement("li");
   const [who, when] = [document.createElement("b"), document.createElement("time")];
   who.textContent = info?.user ?? "the house";
@@ -106,9 +112,9 @@ function show({ data, info, offset }) {
   when.textContent = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   line.append(who, " ", data.text, " ", when);
   const later = [...shown.keys()].filter((it) => it > offset);
-  log.insertBefore(line, later.length ? shown.get(Math.min(...later)) : null);
+  $("log").insertBefore(line, later.length ? shown.get(Math.min(...later)) : null);
   shown.set(offset, line);
-  if (isAtEnd) log.scrollTop = log.scrollHeight;
+  stayAtEnd();
 }
 
 let reading = Promise.resolve();
@@ -128,6 +134,8 @@ function readMembers(of) {
     }));
   }).catch(() => {}); // the next one reads it again
 }
+
+$("login").addEventListener("cancel", (event) => event.preventDefault());
 
 $("speak").addEventListener("submit", async (event) => {
   event.preventDefault();
