@@ -80,7 +80,8 @@ export class Example {
     await this.site?.finish();
     this.proxy.close();
     holds(this.#program.exitCode === null, `the server part ended with ${this.#program.exitCode}`);
-    this.#program.kill('SIGINT');
+    // One that is all there is closes its connections first.
+    this.#program.kill(this.site ? 'SIGTERM' : 'SIGINT');
     const code = await within(this.ended, STOP_MS, 'the end of the server part');
     holds(code === 0 || code === null, `the server part ended with ${code}`);
     same(this.#complaints.slice(0, 3), [], 'complaints');
