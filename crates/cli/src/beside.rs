@@ -16,6 +16,7 @@ use tracing::{error, info};
 
 use crate::{
     config::settings::Settings,
+    ending::Leaving,
     exit::{Exit, Failure},
     serve,
 };
@@ -83,9 +84,10 @@ pub(crate) async fn serve_api(
     api: Option<Api>,
     running: &Running,
     certificates: Option<Certificates>,
+    leaving: &Leaving,
 ) -> Result<(), Failure> {
     let Some(api) = api else { return Ok(()) };
-    let Some(mut server) = serve::open(&settings.api.listen, settings.unix_mode).await? else {
+    let Some(mut server) = serve::open(&settings.api.listen, settings).await? else {
         return Ok(());
     };
     if let Some(certificates) = certificates {
@@ -93,18 +95,19 @@ pub(crate) async fn serve_api(
     }
     let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
     let desk = api.open(running.control().clone().into_orders());
-    begin("the API", &addrs, desk.serve(server));
+    begin("the API", &addrs, desk.serve(server).with_successor(leaving.begun()));
     Ok(())
 }
 
 /// Serves metrics and health where the settings say so. To the end: who asks whether a server that closes is ready is
-/// to hear that it is not.
+/// to hear that it is not; unless the next process listens in the same place, and says so for itself.
 pub(crate) async fn serve_admin(
     settings: &Settings,
     running: &Running,
     deciders: &Deciders,
+    leaving: &Leaving,
 ) -> Result<(), Failure> {
-    let Some(server) = serve::open(&settings.admin.listen, settings.unix_mode).await? else {
+    let Some(server) = serve::open(&settings.admin.listen, settings).await? else {
         return Ok(());
     };
     let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
@@ -124,7 +127,7 @@ pub(crate) async fn serve_admin(
             verifier.counts().fields().to_vec()
         });
     }
-    begin("the admin listener", &addrs, admin.serve(server));
+    begin("the admin listener", &addrs, admin.serve(server).with_successor(leaving.begun()));
     Ok(())
 }
 

@@ -71,8 +71,13 @@ impl fmt::Display for Mode {
 impl Listen {
     /// Begins to listen there.
     #[cfg(unix)]
-    pub(crate) async fn open(&self, mode: Option<Mode>) -> io::Result<Vec<Listener>> {
+    pub(crate) async fn open(
+        &self,
+        mode: Option<Mode>,
+        reuse_port: bool,
+    ) -> io::Result<Vec<Listener>> {
         Ok(match (self, mode) {
+            (Self::Tcp(addr), _) if reuse_port => vec![beside_others(addr).await?.shared()],
             (Self::Tcp(addr), _) => vec![TcpListener::bind(addr).await?.try_into()?],
             (Self::Unix(path), None) => vec![Listener::unix(path).await?],
             (Self::Unix(path), Some(mode)) => {
@@ -86,13 +91,50 @@ impl Listen {
 
     /// Begins to listen there.
     #[cfg(not(unix))]
-    pub(crate) async fn open(&self, _: Option<Mode>) -> io::Result<Vec<Listener>> {
+    pub(crate) async fn open(
+        &self,
+        _: Option<Mode>,
+        reuse_port: bool,
+    ) -> io::Result<Vec<Listener>> {
         match self {
+            Self::Tcp(_) if reuse_port => Err(io::ErrorKind::Unsupported.into()),
             Self::Tcp(addr) => Ok(vec![TcpListener::bind(addr).await?.try_into()?]),
             Self::Unix(_) | Self::Activation => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
+
+/// Listens on a port where other processes may listen, too, with sockets of their own.
+#[cfg(unix)]
+async fn beside_others(addr: &str) -> io::Result<Listener> {
+    #[cfg(not(target_os = "linux"))]
+    return Err(io::Error::new(io::ErrorKind::Unsupported, "reuse_port is for Linux"));
+    #[cfg(target_os = "linux")]
+    {
+        use std::net::SocketAddr;
+        use tokio::net::{TcpSocket, lookup_host};
+
+        let bind = |addr: SocketAddr| {
+            let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            socket.set_reuseaddr(true)?;
+            socket.set_reuseport(true)?;
+            socket.bind(addr)?;
+            socket.listen(BACKLOG)
+        };
+        let mut failed = io::ErrorKind::AddrNotAvailable.into();
+        for addr in lookup_host(addr).await? {
+            match bind(addr) {
+                Ok(listener) => return listener.try_into(),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+}
+
+/// Connections that wait to be accepted; as tokio has it.
+#[cfg(target_os = "linux")]
+const BACKLOG: u32 = 1024;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,8 @@ mod args;
 mod beside;
 mod config;
 mod connect;
+mod descriptors;
+mod ending;
 mod exit;
 mod listen;
 mod log;
@@ -11,6 +13,7 @@ mod manual;
 mod rooms;
 mod serve;
 mod signals;
+mod supervisor;
 mod token;
 #[cfg_attr(not(feature = "otlp"), path = "no_traces.rs")]
 mod traces;

@@ -4,28 +4,27 @@ use std::{
     fmt::Display,
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    process,
     sync::Arc,
     time::Duration,
 };
 
 use taiwa::{Addr, Certificates, Server};
-use taiwa_server::{Running, Site, apps::Deciders};
+use taiwa_server::{Site, apps::Deciders};
 use tracing::{error, info, warn};
 
 use crate::{
     args::Serve,
     beside,
     config::{settings::Settings, verbs},
+    descriptors,
+    ending::{self, Drain, Leaving, SHUT_DOWN_WITHIN},
     exit::{Exit, Failure},
-    listen::{Listen, Mode},
+    listen::Listen,
     log, rooms,
-    signals::{Hangups, Signal, Signals},
+    signals::{Hangups, Signals},
+    supervisor::{self, Supervisor},
     traces::{self, Traces},
 };
-
-/// How long clients may take to say goodbye.
-const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let loaded = verbs::load(args.flags)?;
@@ -39,6 +38,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
         warn!("{stranger}");
     }
     let signals = Signals::new().map_err(|it| Failure::new(Exit::Inside, it))?;
+    descriptors::raise(settings.limits.server.connections_max);
     let mut server = server(&settings).await?;
     let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
     let deciders = deciders(&settings, &addrs)?;
@@ -67,14 +67,18 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     }
     let running = site.start().map_err(|it| Failure::new(Exit::Inside, it))?;
     beside::send_revoked_away(&running, &deciders);
-    beside::serve_api(&settings, api, &running, certificates).await?;
-    beside::serve_admin(&settings, &running, &deciders).await?;
-    let end = end(signals, running.clone());
-    let serving = running.serve(server, |_| async { None }).with_shutdown(end);
-    for addr in &addrs {
-        info!(%addr, "listening");
-    }
+    let supervisor = Supervisor::of_environment();
+    let (leave, leaving) = Leaving::new();
+    beside::serve_api(&settings, api, &running, certificates, &leaving).await?;
+    beside::serve_admin(&settings, &running, &deciders, &leaving).await?;
+    supervisor::look_for_untaken_sockets();
+    let end =
+        ending::end(signals, running.clone(), Drain::of(&settings), leave, supervisor.clone());
+    let serving = running.serve(server, |_| async { None });
+    let serving = serving.with_successor(leaving.begun()).with_shutdown(end);
     announce(&addrs, if tls { "https" } else { "http" });
+    supervisor.ready(&addrs);
+    supervisor.reassure(&running);
     // Among the connections that it begins: from the main thread each of them would cost two wake-ups of a thread.
     let served = tokio::spawn(serving.into_future()).await;
     served.map_err(io::Error::from).flatten().map_err(|it| Failure::new(Exit::Inside, it))?;
@@ -87,21 +91,6 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
         traces.end().await;
     }
     Ok(Exit::Good)
-}
-
-/// Waits until the server has to end, and begins with it.
-async fn end(mut signals: Signals, running: Running) {
-    tokio::select! {
-        signal = signals.next() => info!("{signal:?}: closing all connections"),
-        // A channel without its owner would fall silent, and nobody would know.
-        _ = running.ended() => {}
-    }
-    // While the listeners' connections end: bodies that go on end with their conversations.
-    tokio::spawn(async move { running.shut_down(SHUT_DOWN_WITHIN).await });
-    tokio::spawn(async move {
-        while signals.next().await != Signal::Interrupt {}
-        process::exit(Exit::Interrupted as i32);
-    });
 }
 
 /// Returns who decides. A server to which nobody could connect does not start.
@@ -120,7 +109,7 @@ fn deciders(settings: &Settings, addrs: &[Addr]) -> Result<Deciders, Failure> {
 }
 
 async fn server(settings: &Settings) -> Result<Server, Failure> {
-    let server = open(&settings.listen, settings.unix_mode).await?;
+    let server = open(&settings.listen, settings).await?;
     let mut server = server.expect("there is an address, and each has a listener");
     if !settings.proxy_protocol.is_empty() {
         server = server.proxy_protocol(settings.proxy_protocol.iter().map(|it| it.0));
@@ -134,14 +123,16 @@ async fn server(settings: &Settings) -> Result<Server, Failure> {
 /// Listens at these places; `None` without any.
 pub(crate) async fn open(
     places: &[Listen],
-    unix_mode: Option<Mode>,
+    settings: &Settings,
 ) -> Result<Option<Server>, Failure> {
     let mut server: Option<Server> = None;
     for place in places {
         let cannot_listen = |error: std::io::Error| {
             Failure::new(Exit::Unreachable, format_args!("can't listen on {place}: {error}"))
         };
-        for listener in place.open(unix_mode).await.map_err(cannot_listen)? {
+        for listener in
+            place.open(settings.unix_mode, settings.reuse_port).await.map_err(cannot_listen)?
+        {
             let listening = match server {
                 None => Server::from_listener(listener),
                 Some(server) => server.listen_on(listener),
@@ -197,6 +188,9 @@ fn reload(certificates: Certificates, every: Option<Duration>) -> std::io::Resul
 
 /// Says where the page is: the one line on stdout. Whoever closed stdout does not want to know.
 fn announce(addrs: &[Addr], scheme: &str) {
+    for addr in addrs {
+        info!(%addr, "listening");
+    }
     let mut stdout = std::io::stdout();
     let mut tell = |it: &dyn Display| {
         let _ = writeln!(stdout, "{it}");

@@ -47,6 +47,7 @@ const FLAGS: &[(Option<&str>, &[Short])] = &[
         &[
             ("listen", "ADDR", "listen"),
             ("unix-mode", "MODE", "unix_mode"),
+            ("reuse-port", "TRUTH", "reuse_port"),
             ("proxy-protocol", "NETWORK", "proxy_protocol"),
             ("tls-cert", "FILE", "tls.cert"),
             ("tls-key", "FILE", "tls.key"),
@@ -81,6 +82,8 @@ const FLAGS: &[(Option<&str>, &[Short])] = &[
             ("slow-after", "TIME", "times.slow_after"),
             ("ping-after", "TIME", "times.ping_after"),
             ("pong-within", "TIME", "times.pong_within"),
+            ("drain-wait", "TIME", "times.drain_wait"),
+            ("drain-period", "TIME", "times.drain_period"),
         ],
     ),
     (

@@ -339,6 +339,13 @@ pub(crate) struct Times {
     pub(crate) connect_timeout: Time,
     /// How long a connection that the server has made is kept open without a request.
     pub(crate) idle_timeout: Time,
+    /// From SIGTERM, when /ready says 503, to the first goodbye, so that load balancers can notice; meanwhile all goes on as
+    /// before.
+    pub(crate) drain_wait: Time,
+    /// From the first goodbye to the last: clients leave evenly spread over it, and newcomers get 503 with Retry-After. `off`
+    /// for all at once. With drain_wait and 15 s more it should be less than whoever sends SIGTERM waits before SIGKILL:
+    /// 30 s in Kubernetes, 90 s in systemd (which is asked for more if need be).
+    pub(crate) drain_period: Time,
 }
 
 impl Default for Times {
@@ -359,6 +366,8 @@ impl Default for Times {
             expiry_grace: some(hub.expiry_grace),
             connect_timeout: some(outgoing.connect_max),
             idle_timeout: some(outgoing.idle_max),
+            drain_wait: Time(None),
+            drain_period: some(Duration::from_secs(10)),
         }
     }
 }

@@ -37,6 +37,9 @@ pub(crate) struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "660")]
     pub(crate) unix_mode: Option<Mode>,
+    /// Let other processes listen on the same TCP ports, too (SO_REUSEPORT, on Linux), so that the next one can begin before
+    /// this one ends. All of them must have the same user and this setting.
+    pub(crate) reuse_port: bool,
     /// Take connections from proxies in these networks alone, as 10.0.0.0/8 or `unix`, each with a header of the PROXY
     /// protocol.
     pub(crate) proxy_protocol: Vec<Proxies>,
@@ -86,6 +89,7 @@ impl Default for Settings {
         Self {
             listen: vec![Listen::Tcp("127.0.0.1:8000".into())],
             unix_mode: None,
+            reuse_port: false,
             proxy_protocol: Vec::new(),
             origins: Vec::new(),
             shards: None,
