@@ -29,6 +29,9 @@ OF_TELEMETRY = (
     "come-in devices-come live orders last-value-at-once for-nobody-else goes-by-itself killed silent order-waits restart "
     "ends-well"
 ).split()
+OF_NOTIFICATIONS = (
+    "come-in live read-marks cut closed-and-opened nothing-new away-too-long begun-anew a-hole-is-seen for-ada-alone ends-well"
+).split()
 MEMBERS = ["plain", "events", "objects"] + KINDS
 
 
@@ -88,6 +91,10 @@ SUITES = (
     Suite(
         "examples/game/", ("node_modules/playwright-core", "/usr/bin/chromium"),
         (NODE, "../examples/game/test.mjs"), tuple(OF_GAME), 120,
+    ),
+    Suite(
+        "examples/notifications/", ("node_modules/playwright-core", "/usr/bin/chromium"),
+        (NODE, "../examples/notifications/test.mjs"), tuple(OF_NOTIFICATIONS), 120,
     ),
 )
 
