@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
-use crate::host;
+use crate::{cluster::Forwarded, host};
 
 /// The body of an answer. One that goes on tells its conversation when it is dropped.
 pub struct SiteBody(Form);
@@ -18,6 +18,7 @@ pub struct SiteBody(Form);
 enum Form {
     Whole(Full<Bytes>),
     Goes(host::Body),
+    Far(Forwarded),
 }
 
 impl SiteBody {
@@ -50,6 +51,12 @@ impl From<host::Body> for SiteBody {
     }
 }
 
+impl From<Forwarded> for SiteBody {
+    fn from(body: Forwarded) -> Self {
+        Self(Form::Far(body))
+    }
+}
+
 impl Body for SiteBody {
     type Data = Bytes;
     type Error = Infallible;
@@ -63,20 +70,23 @@ impl Body for SiteBody {
             Form::Goes(body) => {
                 Poll::Ready(ready!(body.poll_next(cx)).map(|it| Ok(Frame::data(it))))
             }
+            Form::Far(body) => {
+                Poll::Ready(ready!(body.poll_next(cx)).map(|it| Ok(Frame::data(it))))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Form::Whole(body) => body.is_end_stream(),
-            Form::Goes(_) => false,
+            Form::Goes(_) | Form::Far(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Form::Whole(body) => body.size_hint(),
-            Form::Goes(_) => SizeHint::default(),
+            Form::Goes(_) | Form::Far(_) => SizeHint::default(),
         }
     }
 }

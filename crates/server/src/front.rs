@@ -57,6 +57,8 @@ impl Running {
             limits: site.limits,
             settings: Arc::new(site.hub),
             secret: self.0.secret,
+            membership: self.0.membership.clone(),
+            names: site.dialects.iter().map(|it| it.name()).collect(),
         });
         self.0.addresses.set_max(site.address_conversations_max);
         let adopting = self.0.shards.posts().iter().map(|post| {

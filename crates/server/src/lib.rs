@@ -20,6 +20,7 @@ mod doors;
 mod cors;
 mod body;
 mod host;
+mod cluster;
 mod control;
 pub mod shard;
 

@@ -12,7 +12,7 @@ use crate::{
     doors, drain,
     host::{Guest, Host},
     random, shard,
-    site::{FROM_ONE_ADDRESS, Running},
+    site::{FROM_ONE_ADDRESS, Place, Running},
     trace, watch,
 };
 
@@ -64,7 +64,10 @@ impl Running {
             Addressee::Nobody(status, why) => return Err(Shut::For(status, why.into())),
             Addressee::Known(address) => {
                 let none = || Shut::For(404, "there is no such conversation\n".into());
-                let (post, talk) = self.known(&address).ok_or_else(none)?;
+                // A WebSocket that joins a conversation of another node stays without it: its client goes on as before.
+                let Some(Place::Here(post, talk)) = self.known(&address) else {
+                    return Err(none());
+                };
                 let guest = Guest::Known(talk, dialect.name());
                 return Ok(Open { guest, agreed, post, span: span.clone() });
             }

@@ -1,11 +1,17 @@
 //! [`Site`]: dialects, hub and app put together, running, and met over HTTP.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use taiwa::{Addr, LocalAddr, Origins, Server, Serving};
-use taiwa_core::{Addressee, App, Dialect, Transport};
+use taiwa_core::{Addressee, App, Cluster, Dialect, NodeId, Transport};
 use taiwa_hub::Settings;
 use tokio::{runtime::Handle, sync::oneshot};
 use tracing::{Span, debug, warn};
@@ -16,6 +22,7 @@ use crate::{
     admin::Readiness,
     api::{Api, Desk},
     body::SiteBody,
+    cluster::{Hearing, Membership},
     control::Control,
     cors,
     doors::{self, Doors},
@@ -39,6 +46,7 @@ pub struct Site {
     pub(crate) request_bytes_max: usize,
     pub(crate) address_conversations_max: usize,
     api: Option<Api>,
+    cluster: Option<Cluster>,
 }
 
 /// What is told to an address that has as many conversations as it may.
@@ -58,6 +66,7 @@ impl Site {
             request_bytes_max: 1 << 20,
             address_conversations_max: 0,
             api: None,
+            cluster: None,
         }
     }
 
@@ -128,6 +137,14 @@ impl Site {
         self
     }
 
+    /// Makes the server a node of a cluster. What nodes have in common is then what the cluster's parts say: history,
+    /// presence, sessions that can move, who is alive. Limits and rates hold for each node.
+    #[must_use]
+    pub fn cluster(mut self, cluster: Cluster) -> Self {
+        self.cluster = Some(cluster);
+        self
+    }
+
     /// Starts the shards. Must be called in a tokio runtime, which also drives what the app answers later.
     ///
     /// # Errors
@@ -138,19 +155,27 @@ impl Site {
         getrandom::fill(&mut secret).map_err(io::Error::other)?;
         getrandom::fill(&mut key).map_err(io::Error::other)?;
         let runtime = Handle::try_current().map_err(io::Error::other)?;
+        let membership = self.cluster.map(|it| Arc::new(Membership::new(it)));
+        if let Some(membership) = &membership {
+            secret = membership.cluster.registry.secret();
+        }
         let shared = Arc::new(Shared {
             app: self.app,
             runtime: runtime.clone(),
             limits: self.limits,
             settings: Arc::new(self.hub),
             secret,
+            membership: membership.clone(),
+            names: self.dialects.iter().map(|it| it.name()).collect(),
         });
         let shards = Shards::start(&self.shards, {
             move |index, posts| Host::new(index, posts, shared.clone(), key)
         })?;
         let control = Control::new(shards.posts().clone());
         let api = self.api.map(|it| it.open(control.clone().into_orders()));
-        Ok(Running(Arc::new(Inner {
+        let hearing = membership.clone().map(|it| Hearing::new(shards.posts().clone(), key, it));
+        let running = Running(Arc::new(Inner {
+            membership: membership.clone(),
             shards,
             control,
             front: Present::new(Front {
@@ -165,7 +190,12 @@ impl Site {
             api,
             readiness: Readiness::default(),
             exit: Exiting::new(),
-        })))
+        }));
+        if let (Some(hearing), Some(membership)) = (hearing, membership) {
+            let _ = hearing.site.set(Weakly(Arc::downgrade(&running.0)));
+            membership.cluster.registry.begin(hearing);
+        }
+        Ok(running)
     }
 }
 
@@ -173,7 +203,17 @@ impl Site {
 #[derive(Clone)]
 pub struct Running(pub(crate) Arc<Inner>);
 
+/// A site that may have ended.
+pub(crate) struct Weakly(Weak<Inner>);
+
+impl Weakly {
+    pub(crate) fn upgrade(&self) -> Option<Running> {
+        self.0.upgrade().map(Running)
+    }
+}
+
 pub(crate) struct Inner {
+    pub(crate) membership: Option<Arc<Membership>>,
     pub(crate) addresses: Addresses,
     pub(crate) shards: Shards<Host>,
     pub(crate) control: Control,
@@ -258,7 +298,11 @@ impl Running {
     /// What failed on a shard, if something did.
     pub async fn shut_down(&self, within: Duration) -> Result<(), ShardFailure> {
         self.0.readiness.go_away();
-        self.0.shards.shut_down(within).await
+        let ended = self.0.shards.shut_down(within).await;
+        if let Some(membership) = &self.0.membership {
+            membership.leave().await;
+        }
+        ended
     }
 
     /// Waits until a shard fails, or all have ended.
@@ -322,7 +366,11 @@ impl Running {
         response
     }
 
-    async fn converse<B>(&self, request: Request<B>) -> Response<SiteBody>
+    pub(crate) fn request_bytes_max(&self) -> usize {
+        self.0.front.get().request_bytes_max
+    }
+
+    pub(crate) async fn converse<B>(&self, request: Request<B>) -> Response<SiteBody>
     where
         B: http_body::Body<Data: Into<Bytes>> + Send,
         B::Error: std::fmt::Display,
@@ -348,7 +396,10 @@ impl Running {
                 return text(status, why);
             }
             (Addressee::Known(address), _) => match self.known(&address) {
-                Some((post, talk)) => (post, ForWhom::Known(talk, dialect.name())),
+                Some(Place::Here(post, talk)) => (post, ForWhom::Known(talk, dialect.name())),
+                Some(Place::On(node, membership)) => {
+                    return membership.forward(node, &parts, &asked.body).await;
+                }
                 None => return text(StatusCode::NOT_FOUND, "there is no such conversation\n"),
             },
         };
@@ -389,12 +440,15 @@ impl Running {
         response
     }
 
-    pub(crate) fn known(
-        &self,
-        address: &str,
-    ) -> Option<(&shard::Post<Host>, crate::host::TalkKey)> {
-        let (shard, talk) = address::read(&self.0.secret, address)?;
-        Some((self.0.shards.posts().get(usize::from(shard))?, talk))
+    pub(crate) fn known(&self, address: &str) -> Option<Place<'_>> {
+        let (node, shard, talk) = address::read(&self.0.secret, address)?;
+        match &self.0.membership {
+            Some(membership) if membership.node() != node => {
+                let is_alive = membership.cluster.registry.nodes().binary_search(&node).is_ok();
+                is_alive.then_some(Place::On(node, membership))
+            }
+            _ => Some(Place::Here(self.0.shards.posts().get(usize::from(shard))?, talk)),
+        }
     }
 
     async fn read<B>(&self, body: B) -> Result<Bytes, StatusCode>
@@ -420,6 +474,12 @@ impl Running {
         }
         Ok(whole.freeze())
     }
+}
+
+/// Where a conversation is.
+pub(crate) enum Place<'a> {
+    Here(&'a shard::Post<Host>, crate::host::TalkKey),
+    On(NodeId, &'a Arc<Membership>),
 }
 
 fn response(answer: Answered) -> Response<SiteBody> {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use taiwa_core::{Exchange, Input, Knock, Line, Response, Transport};
+use taiwa_core::{Exchange, Input, Knock, Line, NodeId, Response, Transport};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -112,7 +112,8 @@ impl Host {
                 let (index, shared) = (self.stage.index, self.shared.clone());
                 let mut refused = None;
                 let made = self.stage.talks.insert_with(|key| {
-                    let address = address::write(&shared.secret, index as u16, key);
+                    let node = shared.membership.as_ref().map_or(NodeId(0), |it| it.node());
+                    let address = address::write(&shared.secret, node, index as u16, key);
                     let knock = Knock {
                         transport: Transport::Http,
                         request: &request,

@@ -27,6 +27,7 @@ use taiwa_hub::{Now, Settings as HubSettings, wheel::Due};
 use taiwa_proto::Payload;
 use tokio::runtime::Handle;
 
+use crate::cluster::Membership;
 use crate::shard::{Above, Key as LineKey, Left, Lines, Post};
 
 pub(crate) use exchange::{Answered, Body};
@@ -45,8 +46,12 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     pub(crate) limits: HostLimits,
     pub(crate) settings: Arc<HubSettings>,
-    /// Names shards to each other and signs addresses.
+    /// Names shards to each other and signs addresses; all nodes have the same.
     pub(crate) secret: [u8; 32],
+    /// The other nodes, if this is one of several.
+    pub(crate) membership: Option<Arc<Membership>>,
+    /// The names of the dialects.
+    pub(crate) names: Arc<[&'static str]>,
 }
 
 /// Bounds of conversations and their lines. Each has one consequence.
@@ -104,7 +109,10 @@ impl Host {
         key: [u8; 16],
     ) -> Self {
         let (number, count) = (index as u16, posts.len() as u16);
-        let hub = taiwa_hub::Shard::new(number, count, shared.settings.clone(), key);
+        let mut hub = taiwa_hub::Shard::new(number, count, shared.settings.clone(), key);
+        if let Some(membership) = &shared.membership {
+            hub = hub.in_cluster(membership.node(), shared.names.clone());
+        }
         let stage = Stage::new(index, posts, shared.clone());
         let parting = Parting::Not;
         Self { hub, stage, shared, actions: vec![], due: vec![], parting, leaving: None }
@@ -221,6 +229,27 @@ impl Above for Host {
             }
             Note::Answered(ticket, answer) => {
                 self.hub(lines, |hub, now, way| hub.answered(ticket, *answer, now, way));
+                self.settle(lines);
+            }
+            Note::Found(ticket, found) => {
+                self.hub(lines, |hub, now, way| hub.found(ticket, *found, now, way));
+                self.settle(lines);
+            }
+            Note::Heard(heard) => {
+                self.hub(lines, |hub, now, way| hub.heard(*heard, now, way));
+                self.settle(lines);
+            }
+            Note::Far(from, letter) => {
+                self.hub(lines, |hub, now, way| hub.far_letter(from, &letter, now, way));
+                self.settle(lines);
+            }
+            Note::NodeCome(node) => self.hub.node_come(node),
+            Note::NodeGone(node) => {
+                self.hub(lines, |hub, now, way| hub.node_gone(node, now, way));
+                self.settle(lines);
+            }
+            Note::Cluster(state) => {
+                self.hub(lines, |hub, now, way| hub.cluster_state(state, now, way));
                 self.settle(lines);
             }
             Note::Order(order) => {

@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use taiwa::Addr;
-use taiwa_core::{Answer, Command, Conversation, Dialect, Line, Refusal, Request, Token};
-use taiwa_hub::{Done, Letter, Order, Ticket};
+use taiwa_core::{
+    Answer, Command, Conversation, Dialect, Heard, Line, NodeId, Refusal, Request, State, Token,
+};
+use taiwa_hub::{Done, Letter, Order, Ticket, far::Found};
 use tokio::sync::oneshot;
 use tracing::Span;
 
@@ -23,6 +26,18 @@ pub(crate) enum Note {
     Hub(Letter),
     /// The app has answered.
     Answered(Ticket, Box<Result<Answer, Refusal>>),
+    /// What came of something that all nodes have in common.
+    Found(Ticket, Box<Result<Found, Refusal>>),
+    /// Something was said in a channel that this shard owns.
+    Heard(Box<Heard>),
+    /// A letter of another node.
+    Far(NodeId, Bytes),
+    /// A node has come.
+    NodeCome(NodeId),
+    /// A node is gone.
+    NodeGone(NodeId),
+    /// The broker was lost, or is back.
+    Cluster(State),
     /// From the server's API.
     Order(Box<Ordered>),
     /// An HTTP request for a conversation.

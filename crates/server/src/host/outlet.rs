@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use taiwa_core::{Answer, Asked, Command, Event, Message, Question, Refusal, Token};
-use taiwa_hub::{Done, Encoded, Letter, OrderId, Outlet, Seat, Ticket};
+use taiwa_hub::{Done, Encoded, Letter, OrderId, Outlet, Seat, Ticket, far::Wish};
 use tracing::{Instrument, Span};
 
 use super::{
@@ -128,6 +128,13 @@ impl Outlet for Way<'_> {
             }
             // A conversation over HTTP is addressed by its shard, so it stays and begins anew.
             _ => self.stage.queue.push_back(Pending::Anew(key, token, command)),
+        }
+    }
+
+    fn far(&mut self, ticket: Option<Ticket>, wish: Wish) {
+        let index = self.stage.index;
+        if let Some(membership) = &self.stage.shared.membership {
+            membership.fulfil(index, ticket, wish, &self.stage.posts[index]);
         }
     }
 

@@ -1,0 +1,343 @@
+//! Requests for conversations of another node: forwarded there, and the answer brought back as it comes.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
+use http_body::Body as _;
+use http_body_util::Full;
+use taiwa::Addr;
+use taiwa_core::{NodeId, NodeRegistry};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
+
+use super::wire::Part;
+use crate::{body::SiteBody, site::Running};
+
+/// Bytes of a body in one letter.
+const PIECE: usize = 256 << 10;
+/// How long another node may take for the head of an answer: longer than a poll waits.
+const HEAD_WITHIN: Duration = Duration::from_secs(90);
+/// Requests that are on their way at once; one more is answered with 503.
+const ASKED_MAX: usize = 16_384;
+/// Requests of other nodes that are answered at once; one more is answered with 503.
+const ANSWERED_MAX: usize = 16_384;
+/// Bytes of an answer's body that may wait here; of more the answer is cut off.
+const WAITING_MAX: usize = 1 << 20;
+
+/// The requests that are on their way.
+pub(crate) struct Forwards {
+    registry: Arc<dyn NodeRegistry>,
+    next: AtomicU64,
+    asked: Mutex<HashMap<u64, Asked>>,
+    answering: Mutex<HashMap<(NodeId, u64), Answering>>,
+}
+
+/// A request that another node answers.
+struct Asked {
+    node: NodeId,
+    head: Option<oneshot::Sender<Head>>,
+    pieces: mpsc::UnboundedSender<Bytes>,
+    waiting: Arc<AtomicU64>,
+    body: Option<(mpsc::UnboundedReceiver<Bytes>, Arc<AtomicU64>)>,
+}
+
+type Head = (StatusCode, http::HeaderMap, mpsc::UnboundedReceiver<Bytes>, Arc<AtomicU64>);
+
+/// A request of another node.
+enum Answering {
+    /// Its body is on its way.
+    Reading(Box<request::Parts>, BytesMut, usize),
+    /// It is being answered.
+    Doing(AbortHandle),
+}
+
+/// The body of an answer of another node. Dropped, it tells that node.
+pub(crate) struct Forwarded {
+    pieces: mpsc::UnboundedReceiver<Bytes>,
+    waiting: Arc<AtomicU64>,
+    _guard: Guard,
+}
+
+/// Tells the other node, when dropped, that nobody waits any more.
+struct Guard {
+    forwards: Arc<super::Membership>,
+    id: u64,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let forwards = &self.forwards.forwards;
+        if let Some(asked) = lock(&forwards.asked).remove(&self.id) {
+            forwards.send(asked.node, &Part::Cancel(self.id));
+        }
+    }
+}
+
+impl Forwarded {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let piece = std::task::ready!(self.pieces.poll_recv(cx));
+        if let Some(piece) = &piece {
+            self.waiting.fetch_sub(piece.len() as u64, Ordering::Relaxed);
+        }
+        Poll::Ready(piece)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Forwards {
+    pub(crate) fn new(registry: Arc<dyn NodeRegistry>) -> Self {
+        let (asked, answering) = Default::default();
+        Self { registry, next: AtomicU64::new(0), asked, answering }
+    }
+
+    fn send(&self, node: NodeId, part: &Part<'_>) {
+        if let Some(letter) = part.write() {
+            self.registry.send(node, letter, Box::new(|_| {}));
+        }
+    }
+
+    /// Takes a part of a request or an answer from another node.
+    pub(crate) fn take(&self, from: NodeId, letter: &[u8], site: Option<Running>) {
+        match Part::read(letter) {
+            Some(Part::Ask { id, method, uri, headers, peer, body }) => {
+                let head = head(method, uri, &headers, peer.map(Addr::Tcp));
+                let size = usize::try_from(body).unwrap_or(usize::MAX);
+                match head {
+                    Some(head) => self.begin(from, id, head, size, site),
+                    None => self.refuse(from, id, StatusCode::BAD_REQUEST),
+                }
+            }
+            Some(Part::AskBody(id, piece)) => self.more(from, id, piece, site),
+            Some(Part::Answer { id, status, headers }) => {
+                let mut asked = lock(&self.asked);
+                let Some(asked) = asked.get_mut(&id).filter(|it| it.node == from) else { return };
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+                if let (Some(head), Some((body, waiting))) = (asked.head.take(), asked.body.take())
+                {
+                    let _ = head.send((status, map(&headers), body, waiting));
+                }
+            }
+            Some(Part::Body(id, piece)) => self.body(from, id, piece),
+            Some(Part::End(id)) => {
+                let mut asked = lock(&self.asked);
+                if asked.get(&id).is_some_and(|it| it.node == from) {
+                    asked.remove(&id);
+                }
+            }
+            Some(Part::Cancel(id)) => {
+                if let Some(Answering::Doing(task)) = lock(&self.answering).remove(&(from, id)) {
+                    task.abort();
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn body(&self, from: NodeId, id: u64, piece: &[u8]) {
+        let mut all = lock(&self.asked);
+        let Some(asked) = all.get(&id).filter(|it| it.node == from) else { return };
+        let len = piece.len() as u64;
+        let waits = asked.waiting.fetch_add(len, Ordering::Relaxed) + len;
+        let is_read = asked.pieces.send(Bytes::copy_from_slice(piece)).is_ok();
+        if !is_read || waits > WAITING_MAX as u64 {
+            // Its client reads too slowly, or not at all: the body ends here, and the other node hears of it.
+            all.remove(&id);
+            drop(all);
+            self.send(from, &Part::Cancel(id));
+        }
+    }
+
+    /// Gives up on all that a node was to answer, and on all that it asked.
+    pub(crate) fn gone(&self, node: NodeId) {
+        lock(&self.asked).retain(|_, it| it.node != node);
+        lock(&self.answering).retain(|(from, _), it| {
+            if *from == node
+                && let Answering::Doing(task) = it
+            {
+                task.abort();
+            }
+            *from != node
+        });
+    }
+
+    fn refuse(&self, node: NodeId, id: u64, status: StatusCode) {
+        self.send(node, &Part::Answer { id, status: status.as_u16(), headers: vec![] });
+        self.send(node, &Part::End(id));
+    }
+
+    fn begin(
+        &self,
+        from: NodeId,
+        id: u64,
+        head: request::Parts,
+        size: usize,
+        site: Option<Running>,
+    ) {
+        let Some(site) = site else {
+            return self.refuse(from, id, StatusCode::SERVICE_UNAVAILABLE);
+        };
+        if size > site.request_bytes_max() {
+            return self.refuse(from, id, StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        if size == 0 {
+            return self.answer(from, id, Request::from_parts(head, Bytes::new()), site);
+        }
+        let mut answering = lock(&self.answering);
+        if answering.len() >= ANSWERED_MAX {
+            drop(answering);
+            return self.refuse(from, id, StatusCode::SERVICE_UNAVAILABLE);
+        }
+        answering.insert((from, id), Answering::Reading(Box::new(head), BytesMut::new(), size));
+    }
+
+    fn more(&self, from: NodeId, id: u64, piece: &[u8], site: Option<Running>) {
+        let mut answering = lock(&self.answering);
+        let Some(Answering::Reading(_, body, size)) = answering.get_mut(&(from, id)) else {
+            return;
+        };
+        body.extend_from_slice(piece);
+        if body.len() < *size {
+            return;
+        }
+        let Some(Answering::Reading(head, body, _)) = answering.remove(&(from, id)) else { return };
+        drop(answering);
+        if let Some(site) = site {
+            self.answer(from, id, Request::from_parts(*head, body.freeze()), site);
+        }
+    }
+
+    /// Answers a request of another node.
+    fn answer(&self, from: NodeId, id: u64, request: Request<Bytes>, site: Running) {
+        let runtime = site.0.runtime.clone();
+        // The answer may be there before the entry is: the task waits for it.
+        let mut answering = lock(&self.answering);
+        if answering.len() >= ANSWERED_MAX {
+            drop(answering);
+            return self.refuse(from, id, StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let task = runtime.spawn(async move {
+            let Some(membership) = site.0.membership.clone() else { return };
+            let forwards = &membership.forwards;
+            let response = site.converse(request.map(Full::new)).await;
+            forwards.bring(from, id, response).await;
+            lock(&forwards.answering).remove(&(from, id));
+        });
+        answering.insert((from, id), Answering::Doing(task.abort_handle()));
+    }
+
+    /// Sends an answer to the node that asked.
+    async fn bring(&self, to: NodeId, id: u64, response: Response<SiteBody>) {
+        let (head, body) = response.into_parts();
+        let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let headers = headers.collect();
+        self.send(to, &Part::Answer { id, status: head.status.as_u16(), headers });
+        let mut body = std::pin::pin!(body);
+        while let Some(Ok(frame)) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let Ok(bytes) = frame.into_data() else { continue };
+            for piece in bytes.chunks(PIECE) {
+                self.send(to, &Part::Body(id, piece));
+            }
+        }
+        self.send(to, &Part::End(id));
+    }
+}
+
+impl super::Membership {
+    /// Has another node answer a request.
+    pub(crate) async fn forward(
+        self: &Arc<Self>,
+        node: NodeId,
+        head: &request::Parts,
+        body: &Bytes,
+    ) -> Response<SiteBody> {
+        let forwards = &self.forwards;
+        let id = forwards.next.fetch_add(1, Ordering::Relaxed);
+        let (head_sender, awaited) = oneshot::channel();
+        let (pieces, received) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicU64::new(0));
+        let asked = Asked {
+            node,
+            head: Some(head_sender),
+            pieces,
+            waiting: waiting.clone(),
+            body: Some((received, waiting)),
+        };
+        {
+            let mut all = lock(&forwards.asked);
+            if all.len() >= ASKED_MAX {
+                return plain(StatusCode::SERVICE_UNAVAILABLE, "the server is busy\n");
+            }
+            all.insert(id, asked);
+        }
+        let guard = Guard { forwards: self.clone(), id };
+        let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let peer = head.extensions.get::<Addr>().and_then(Addr::tcp);
+        let ask = Part::Ask {
+            id,
+            method: head.method.as_str(),
+            uri: head.uri.path_and_query().map_or("/", |it| it.as_str()),
+            headers: headers.collect(),
+            peer,
+            body: body.len() as u64,
+        };
+        forwards.send(node, &ask);
+        for piece in body.chunks(PIECE) {
+            forwards.send(node, &Part::AskBody(id, piece));
+        }
+        match tokio::time::timeout(HEAD_WITHIN, awaited).await {
+            Ok(Ok((status, headers, pieces, waiting))) => {
+                let body = Forwarded { pieces, waiting, _guard: guard };
+                let mut response = Response::new(SiteBody::from(body));
+                (*response.status_mut(), *response.headers_mut()) = (status, headers);
+                response
+            }
+            // The node is gone, and the conversation with it.
+            Ok(Err(_)) => plain(StatusCode::NOT_FOUND, "there is no such conversation\n"),
+            Err(_) => plain(StatusCode::GATEWAY_TIMEOUT, "the other node did not answer\n"),
+        }
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<SiteBody> {
+    let mut response = Response::new(SiteBody::from(text));
+    *response.status_mut() = status;
+    response
+}
+
+fn head(
+    method: &str,
+    uri: &str,
+    headers: &[(&str, &[u8])],
+    peer: Option<Addr>,
+) -> Option<request::Parts> {
+    let (mut head, ()) = Request::builder().method(method).uri(uri).body(()).ok()?.into_parts();
+    head.headers = map(headers);
+    head.extensions.insert(peer.unwrap_or(Addr::Unknown));
+    Some(head)
+}
+
+fn map(headers: &[(&str, &[u8])]) -> http::HeaderMap {
+    let read = |(name, value): &(&str, &[u8])| {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        Some((name, HeaderValue::from_bytes(value).ok()?))
+    };
+    let mut map = http::HeaderMap::new();
+    for (name, value) in headers.iter().filter_map(read) {
+        map.append(name, value);
+    }
+    map
+}

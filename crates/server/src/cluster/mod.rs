@@ -1,0 +1,228 @@
+//! This server as one node of several: what its shards want of the others, and what is heard of them.
+
+mod forward;
+mod wire;
+
+use std::{
+    hash::BuildHasher,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use taiwa_core::{Channel, Cluster, Ears, Heard, NodeId, Refusal, State};
+use taiwa_hub::{
+    Ticket,
+    far::{Found, Wish, shard_of},
+    seeded::Seeded,
+};
+
+use crate::{
+    host::{Host, Note},
+    shard::{NotSent, Post},
+};
+
+pub(crate) use forward::{Forwarded, Forwards};
+
+/// What letters between nodes begin with: for the hub, or for the part that forwards requests.
+const HUB: u8 = 0;
+const FORWARD: u8 = 1;
+
+/// How long the broker may take to be told that this node leaves.
+const LEAVE_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The cluster as the shards of this node have it.
+pub(crate) struct Membership {
+    pub(crate) cluster: Cluster,
+    /// The shards that want to hear what is for patterns.
+    patterns: AtomicU64,
+    pub(crate) forwards: Forwards,
+}
+
+impl Membership {
+    pub(crate) fn new(cluster: Cluster) -> Self {
+        let forwards = Forwards::new(cluster.registry.clone());
+        Self { cluster, patterns: AtomicU64::new(0), forwards }
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.cluster.registry.node()
+    }
+
+    /// Leaves the cluster, if the broker can be told within a short time; otherwise the others notice.
+    pub(crate) async fn leave(&self) {
+        let (done, left) = tokio::sync::oneshot::channel();
+        self.cluster.registry.leave(Box::new(move |it| drop(done.send(it))));
+        match tokio::time::timeout(LEAVE_WITHIN, left).await {
+            Ok(Ok(Ok(()))) => {}
+            _ => tracing::warn!("the broker could not be told that this node leaves"),
+        }
+    }
+
+    /// Does what a shard wants; what comes of it is posted to that shard.
+    pub(crate) fn fulfil(
+        &self,
+        shard: usize,
+        ticket: Option<Ticket>,
+        wish: Wish,
+        post: &Post<Host>,
+    ) {
+        let Cluster { broker, presence, sessions, registry } = &self.cluster;
+        match wish {
+            Wish::Publish(statement) => {
+                broker.publish(statement, then(ticket, post, Found::Accepted));
+            }
+            Wish::Subscribe(channel, keep, limit) => {
+                broker.subscribe(&channel, keep, limit, then(ticket, post, Found::Log));
+            }
+            Wish::Unsubscribe(channel) => broker.unsubscribe(&channel),
+            Wish::Read(channel, keep, page) => {
+                broker.read(&channel, keep, page, then(ticket, post, Found::Log));
+            }
+            Wish::Forget(channel, keep) => {
+                broker.forget(&channel, keep, then(ticket, post, |()| Found::Done));
+            }
+            Wish::HearPatterns(wanted) => {
+                let bit = 1 << shard;
+                let all = if wanted {
+                    self.patterns.fetch_or(bit, Ordering::SeqCst) | bit
+                } else {
+                    self.patterns.fetch_and(!bit, Ordering::SeqCst) & !bit
+                };
+                broker.hear_patterns(all != 0, then(ticket, post, |()| Found::Done));
+            }
+            Wish::Come(channel, entry) => {
+                presence.come(&channel, *entry, then(ticket, post, Found::First));
+            }
+            Wish::Go(channel, entry) => {
+                presence.go(&channel, *entry, then(ticket, post, Found::First));
+            }
+            Wish::Who(channel, limit) => {
+                presence.who(&channel, limit, then(ticket, post, Found::Members));
+            }
+            Wish::Counts(channel) => {
+                let counts = |(sessions, users)| Found::Counts(sessions, users);
+                presence.counts(&channel, then(ticket, post, counts));
+            }
+            Wish::Save(session, body, ttl) => {
+                sessions.save(session, body, ttl, then(ticket, post, |()| Found::Done));
+            }
+            Wish::Take(session) => sessions.take(session, then(ticket, post, Found::Session)),
+            Wish::Drop(session) => sessions.drop_session(session),
+            Wish::Send(node, letter) => {
+                let letter = addressed(HUB, &letter);
+                registry.send(node, letter, then(ticket, post, |()| Found::Done));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Posts what came of a wish to the shard that had it.
+fn then<T: 'static>(
+    ticket: Option<Ticket>,
+    post: &Post<Host>,
+    found: impl FnOnce(T) -> Found + Send + 'static,
+) -> taiwa_core::Then<T> {
+    let Some(ticket) = ticket else { return Box::new(|_| {}) };
+    let post = post.clone();
+    Box::new(move |result: Result<T, Refusal>| {
+        post.send(Note::Found(ticket, Box::new(result.map(found))));
+    })
+}
+
+/// Writes for which part of the other node a letter is.
+fn addressed(part: u8, letter: &[u8]) -> Bytes {
+    let mut whole = BytesMut::with_capacity(letter.len() + 1);
+    whole.put_u8(part);
+    whole.put_slice(letter);
+    whole.freeze()
+}
+
+/// Gives what is heard to the shards.
+pub(crate) struct Hearing {
+    posts: Arc<[Post<Host>]>,
+    /// As the shards find the owner of a channel.
+    hasher: Seeded,
+    /// Of each shard: whether something was not given to it because too much waited.
+    missed: Box<[AtomicBool]>,
+    membership: Arc<Membership>,
+    /// Who answers the requests that other nodes forward; there once the site is at work.
+    pub(crate) site: OnceLock<crate::site::Weakly>,
+}
+
+impl Hearing {
+    pub(crate) fn new(
+        posts: Arc<[Post<Host>]>,
+        key: [u8; 16],
+        membership: Arc<Membership>,
+    ) -> Arc<Self> {
+        let missed = posts.iter().map(|_| AtomicBool::new(false)).collect();
+        let hasher = Seeded::new(key);
+        Arc::new(Self { posts, hasher, missed, membership, site: OnceLock::new() })
+    }
+
+    fn owner(&self, channel: &Channel) -> usize {
+        (self.hasher.hash_one(channel) % self.posts.len() as u64) as usize
+    }
+
+    fn tell_all(&self, note: impl Fn() -> Note) {
+        for post in &*self.posts {
+            post.send(note());
+        }
+    }
+}
+
+impl Ears for Hearing {
+    fn heard(&self, heard: Heard) {
+        let owner = self.owner(&heard.channel);
+        let (post, missed) = (&self.posts[owner], &self.missed[owner]);
+        // What has a position is read again; the rest is heard by those who can follow.
+        match post.try_send(Note::Heard(Box::new(heard))) {
+            Ok(()) if missed.load(Ordering::Relaxed) && missed.swap(false, Ordering::AcqRel) => {
+                post.send(Note::Cluster(State::Missed));
+            }
+            Err(NotSent::Full(_)) => missed.store(true, Ordering::Release),
+            _ => {}
+        }
+    }
+
+    fn letter(&self, from: NodeId, letter: Bytes) {
+        match letter.first() {
+            Some(&HUB) => {
+                let letter = letter.slice(1..);
+                let shards = self.posts.len() as u16;
+                if let Some(shard) = shard_of(&letter, shards) {
+                    self.posts[usize::from(shard)].send(Note::Far(from, letter));
+                }
+            }
+            Some(&FORWARD) => {
+                let site = self.site.get().and_then(crate::site::Weakly::upgrade);
+                self.membership.forwards.take(from, &letter.slice(1..), site);
+            }
+            _ => {}
+        }
+    }
+
+    fn node_come(&self, node: NodeId) {
+        tracing::info!(%node, "another node has come");
+        self.tell_all(|| Note::NodeCome(node));
+    }
+
+    fn node_gone(&self, node: NodeId) {
+        tracing::info!(%node, "another node is gone");
+        self.membership.forwards.gone(node);
+        self.tell_all(|| Note::NodeGone(node));
+    }
+
+    fn state(&self, state: State) {
+        match state {
+            State::Lost => tracing::error!("the broker can't be reached: nothing is published"),
+            State::Back { .. } => tracing::info!("the broker can be reached"),
+            State::Missed => tracing::warn!("too much came from the broker: it is read again"),
+        }
+        self.tell_all(|| Note::Cluster(state));
+    }
+}
