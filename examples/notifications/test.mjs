@@ -3,7 +3,7 @@
 //   node examples/notifications/test.mjs TAIWA
 //
 // prints `ok NAME` or `FAIL NAME: why`, one line a check. `cargo xtask interop examples/notifications` runs it. That a day may lie
-// between two visits is shown by a clock that is only a number: `cargo test -p taiwa-cli notifications`.
+// between two visits is shown by a clock that is only a number: `cargo test -p taiwa-cli days`.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

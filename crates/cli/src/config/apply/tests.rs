@@ -13,7 +13,7 @@ use super::*;
 use crate::{config::load::Layers, connect::NEVER};
 
 /// Reads settings out of what would stand in a file.
-fn read(text: &str) -> Settings {
+pub(super) fn read(text: &str) -> Settings {
     let file = crate::config::tree::File { path: "t.toml".into(), text: text.into() };
     let layers = Layers { file: Some(file), ..Layers::default() };
     layers.load().unwrap_or_else(|it| panic!("{it:#?}")).settings
