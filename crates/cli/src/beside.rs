@@ -127,8 +127,28 @@ pub(crate) async fn serve_admin(
             verifier.counts().fields().to_vec()
         });
     }
+    let settings = settings.clone();
+    let admin = with_limits(admin, move |limit| limit(&settings));
     begin("the admin listener", &addrs, admin.serve(server).with_successor(leaving.begun()));
     Ok(())
+}
+
+/// Tells the limits that dashboards and alerts compare with; `now` asks the settings that hold for one.
+fn with_limits(
+    admin: Admin,
+    now: impl Fn(fn(&Settings) -> usize) -> usize + Clone + Send + Sync + 'static,
+) -> Admin {
+    let (connections, letters, events) = (now.clone(), now.clone(), now);
+    admin
+        .gauge("connections_max", "Connections that there may be", move || {
+            connections(|it| it.limits.server.connections_max) as u64
+        })
+        .gauge("letters_max", "Letters that may wait for a shard", move || {
+            letters(|it| it.limits.shard.letters_max) as u64
+        })
+        .gauge("webhook_events_max", "Events that may wait for the webhook of one URL", move || {
+            events(|it| it.webhooks.queue_max) as u64
+        })
 }
 
 fn webhook_results(deciders: &Deciders) -> Vec<(&'static str, u64)> {
