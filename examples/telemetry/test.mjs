@@ -64,6 +64,11 @@ const measures = (page, device) =>
 const connected = (page, ms = STEP_MS) => until('connected', async () => (await page.innerText('#state')) === 'connected', ms);
 const newest = (page) => page.locator('#log li').first().innerText();
 
+async function lastOf(device) {
+  const { publications } = await telemetry.site.api('history', { channel: `device:#${device}`, limit: 1 });
+  return publications[0].data;
+}
+
 async function comeIn() {
   const page = await telemetry.open();
   await page.fill('#password', 'password of the checks');
@@ -104,6 +109,8 @@ await runAll({
     for (const name of ['pump1', 'pump2']) {
       await page.selectOption(`[aria-label="${name} measures every"]`, '60');
       await devices[name].says('every 60');
+      // It says one more thing at its old pace.
+      await until(`${name} at its new pace`, () => lastOf(name).then((it) => it.every === 60), STEP_MS);
     }
     holds((await newest(page)).endsWith('pump2 is to measure every 60 s'), await newest(page));
   },
