@@ -30,7 +30,8 @@ OF_TELEMETRY = (
     "ends-well"
 ).split()
 OF_NOTIFICATIONS = (
-    "come-in live read-marks cut closed-and-opened nothing-new away-too-long begun-anew a-hole-is-seen for-ada-alone ends-well"
+    "come-in live read-marks cut closed-and-opened nothing-new away-too-long begun-anew a-hole-is-seen for-ada-alone sent-away"
+    " ends-well"
 ).split()
 MEMBERS = ["plain", "events", "objects"] + KINDS
 

@@ -199,6 +199,13 @@ await runAll({
     same((await ask('list', {})).status, 401, 'the list of a stranger');
     same((await ask('list', {}, `${bobs}x`)).status, 401, 'the list with a forged cookie');
   },
+  async 'sent-away'() {
+    await app.site.api('disconnect', { user: 'ada', code: 4003, reason: 'banned', may_return: false });
+    await text(ada, '#state', 'not connected: banned');
+    const asked = ada.asked.length;
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    same(ada.asked.length, asked, 'requests of a page that was sent away for good');
+  },
   'ends-well': () => app.finish(),
 });
 process.exit(0);

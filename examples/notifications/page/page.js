@@ -9,11 +9,7 @@ let user, saving;
 let kept; // { position, isWhole, items: { id: notification } }
 
 function remember() {
-  let found = null;
-  try {
-    found = JSON.parse(localStorage.getItem(`notifications:${user}`));
-  } catch {} // what can't be read is not there
-  kept = found ?? { position: null, isWhole: false, items: {} };
+  kept = JSON.parse(localStorage.getItem(`notifications:${user}`)) ?? { position: null, isWhole: false, items: {} };
 }
 
 /** Saves position and notifications together: however the page ends, they fit each other. */
@@ -49,14 +45,13 @@ function put({ id, from, text, at, isRead = false }) {
   }
   lines.get(id).classList.toggle("new", !isRead);
   lines.get(id).lastChild.hidden = isRead;
-  while (lines.size > KEPT_MAX) forget($("list").lastElementChild.value);
+  while (lines.size > KEPT_MAX) {
+    const oldest = $("list").lastElementChild;
+    oldest.remove();
+    lines.delete(oldest.value);
+    delete kept.items[oldest.value];
+  }
   count();
-}
-
-function forget(id) {
-  lines.get(id).remove();
-  lines.delete(id);
-  delete kept.items[id];
 }
 
 const unread = () => Object.values(kept.items).filter((it) => !it.isRead).map((it) => it.id);
@@ -107,13 +102,17 @@ async function mark(ids) {
   }
 }
 
+function end(stream, why) {
+  stream.close();
+  stream.isOver = true;
+  $("state").textContent = `not connected: ${why}`;
+}
+
 /** Begins anew, once for each stream. */
 function again(stream, error) {
-  if (stream?.isOver) return;
-  if (stream) stream.isOver = true;
-  stream?.close();
+  if (stream.isOver) return;
+  end(stream, error.message);
   if (error.status === 401) return $("login").open || $("login").showModal();
-  $("state").textContent = `not connected: ${error.message}`;
   setTimeout(begin, AGAIN_MS * (1 + Math.random()));
 }
 
@@ -122,7 +121,7 @@ async function begin() {
   try {
     session = await ask("/session");
   } catch (error) {
-    return again(undefined, error);
+    return again({ close() {} }, error);
   }
   if (session.user !== user) {
     user = session.user;
@@ -131,10 +130,9 @@ async function begin() {
     remember();
     for (const it of Object.values(kept.items)) put(it);
   }
-  const url = new URL(session.stream);
   // A new EventSource knows no last event: the URL says it. When it comes back by itself, its header counts.
-  if (kept.position) url.searchParams.set("lastEventId", kept.position);
-  listen(new EventSource(url, { withCredentials: true })); // the cookie is our token
+  const since = kept.position ? `?lastEventId=${encodeURIComponent(kept.position)}` : "";
+  listen(new EventSource(session.stream + since, { withCredentials: true })); // the cookie is our token
 }
 
 function listen(stream) {
@@ -156,6 +154,10 @@ function listen(stream) {
   stream.addEventListener("taiwa:gap", () => {
     $("gap").textContent = "You missed more than the stream remembers: this is the list as it is now.";
     readList(stream);
+  });
+  stream.addEventListener("taiwa:disconnect", ({ data }) => {
+    const { reason, reconnect } = JSON.parse(data);
+    if (!reconnect) end(stream, reason);
   });
   stream.onerror = () => {
     $("state").textContent = "not connected: coming back";

@@ -85,20 +85,22 @@ async function order(device, every) {
   }
 }
 
+function end(stream, why) {
+  stream.close();
+  stream.isOver = true;
+  $("state").textContent = `not connected: ${why}`;
+}
+
 /** Begins anew, once for each stream. */
 function again(stream, error) {
-  if (stream) {
-    if (stream.isOver) return;
-    stream.isOver = true;
-    stream.close();
-  }
+  if (stream.isOver) return;
+  end(stream, error.message);
   if (error.status === 401) return $("login").open || $("login").showModal();
-  $("state").textContent = `not connected: ${error.message}`;
   setTimeout(begin, AGAIN_MS * (1 + Math.random()));
 }
 
 async function begin() {
-  let stream;
+  let stream = { close() {} };
   try {
     const { url, notices } = await ask("/session");
     const query = new URLSearchParams({ channel: notices, format: "json" });
@@ -121,6 +123,10 @@ async function begin() {
       again(stream, error);
     }
   };
+  stream.addEventListener("taiwa:disconnect", ({ data }) => {
+    const { reason, reconnect } = JSON.parse(data);
+    if (!reconnect) end(stream, reason);
+  });
   stream.onerror = () => {
     $("state").textContent = "not connected: coming back";
     if (stream.readyState === EventSource.CLOSED) again(stream, new Error("coming back"));
