@@ -31,24 +31,44 @@ export class Example {
    */
   static async start(name, { taiwa, command, secrets = [], settings = () => [], env = {} }) {
     const example = new Example();
-    const folder = new URL(`../examples/${name}/`, import.meta.url);
     const target = { port: 0 };
     example.proxy = await Proxy.before(target);
-    for (const it of secrets) process.env[it] = SECRETS[it];
-    example.#begin(command, fileURLToPath(folder), { ...process.env, TAIWA_URL: example.proxy.http, ...env });
-    example.url = await example.#firstLine();
+    await example.#begin(name, command, secrets, { TAIWA_URL: example.proxy.http, ...env });
     if (!taiwa) return example;
     const flags = ['--origin', new URL(example.url).origin, ...settings(example.url)];
-    example.site = await Site.start(taiwa, readFileSync(new URL('taiwa.toml', folder), 'utf8'), flags);
+    example.site = await Site.start(taiwa, example.#toml, flags);
     target.port = example.site.port;
     return example;
   }
 
-  #begin([program, ...given], cwd, env) {
-    this.#program = spawn(program, given, { cwd, env: { ...env, PYTHONDONTWRITEBYTECODE: '1' } });
+  /** Starts taiwa first, and nothing stands before it: what is kept for a slow reader on the way there is less. Pages of all origins may come. */
+  static async startDirectly(name, { taiwa, command, secrets = [], env = {} }) {
+    const example = new Example();
+    example.#take(name, secrets);
+    example.site = await Site.start(taiwa, example.#toml, ['--origin', 'any']);
+    await example.#begin(name, command, secrets, { TAIWA_URL: example.site.http, ...env });
+    return example;
+  }
+
+  #folder;
+
+  #take(name, secrets) {
+    this.#folder = new URL(`../examples/${name}/`, import.meta.url);
+    for (const it of secrets) process.env[it] = SECRETS[it];
+  }
+
+  get #toml() {
+    return readFileSync(new URL('taiwa.toml', this.#folder), 'utf8');
+  }
+
+  async #begin(name, [program, ...given], secrets, env) {
+    this.#take(name, secrets);
+    const options = { cwd: fileURLToPath(this.#folder), env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...env } };
+    this.#program = spawn(program, given, options);
     createInterface(this.#program.stderr).on('line', (line) => this.#complaints.push(line));
     this.ended = new Promise((resolve) => this.#program.once('close', resolve));
     process.on('exit', () => this.#program.kill('SIGKILL'));
+    this.url = await this.#firstLine();
   }
 
   #firstLine() {
@@ -74,11 +94,20 @@ export class Example {
     return page;
   }
 
+  /** Stops the server part in its tracks, or lets it go on. */
+  hold() {
+    this.#program.kill('SIGSTOP');
+  }
+
+  letGo() {
+    this.#program.kill('SIGCONT');
+  }
+
   /** Ends all, and complains about whoever did not end well or had something to complain about. */
   async finish() {
     await within(Promise.all(this.#browsers.map((it) => it.close())), STOP_MS, 'the end of the browsers');
     await this.site?.finish();
-    this.proxy.close();
+    this.proxy?.close();
     holds(this.#program.exitCode === null, `the server part ended with ${this.#program.exitCode}`);
     // One that is all there is closes its connections first.
     this.#program.kill(this.site ? 'SIGTERM' : 'SIGINT');

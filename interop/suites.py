@@ -29,6 +29,7 @@ OF_TELEMETRY = (
     "come-in devices-come live orders last-value-at-once for-nobody-else goes-by-itself killed silent order-waits restart "
     "ends-well"
 ).split()
+OF_TICKER = "come-in stops-reading has-the-newest-of-each reads-on fast-sees-every-quote ends-well".split()
 OF_NOTIFICATIONS = (
     "come-in live read-marks cut closed-and-opened nothing-new away-too-long begun-anew a-hole-is-seen for-ada-alone sent-away"
     " ends-well"
@@ -92,6 +93,10 @@ SUITES = (
     Suite(
         "examples/game/", ("node_modules/playwright-core", "/usr/bin/chromium"),
         (NODE, "../examples/game/test.mjs"), tuple(OF_GAME), 120,
+    ),
+    Suite(
+        "examples/ticker/", ("node_modules/playwright-core", "/usr/bin/chromium"),
+        (NODE, "../examples/ticker/test.mjs"), tuple(OF_TICKER), 120,
     ),
     Suite(
         "examples/notifications/", ("node_modules/playwright-core", "/usr/bin/chromium"),
