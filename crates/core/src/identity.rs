@@ -132,14 +132,40 @@ pub struct Client {
     pub session: SessionId,
     /// Whose it is; `None` for the anonymous, and before it was let in.
     pub user: Option<User>,
-    /// What others see of the connection in presence, a JSON text.
-    pub info: Option<Bytes>,
-    /// What the app remembers about it, a JSON text; no client sees it.
-    pub meta: Option<Bytes>,
+    /// What the app has said about it.
+    pub about: Option<Box<About>>,
     /// The address that it came from, if it has one.
     pub address: Option<IpAddr>,
     /// The name of the dialect that it speaks.
     pub dialect: &'static str,
+}
+
+/// What the app has said about a session: of many it says nothing.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct About {
+    /// What others see of the connection in presence, a JSON text.
+    pub info: Option<Bytes>,
+    /// What the app remembers about it, a JSON text; no client sees it.
+    pub meta: Option<Bytes>,
+}
+
+impl About {
+    /// Puts together what was said, if anything was.
+    pub fn new(info: Option<Bytes>, meta: Option<Bytes>) -> Option<Box<Self>> {
+        (info.is_some() || meta.is_some()).then(|| Box::new(Self { info, meta }))
+    }
+}
+
+impl Client {
+    /// Returns what others see of the connection in presence, a JSON text.
+    pub fn info(&self) -> Option<&Bytes> {
+        self.about.as_ref()?.info.as_ref()
+    }
+
+    /// Returns what the app remembers about it, a JSON text; no client sees it.
+    pub fn meta(&self) -> Option<&Bytes> {
+        self.about.as_ref()?.meta.as_ref()
+    }
 }
 
 /// A session in a channel: an entry of its presence, or the publisher of something.
@@ -165,6 +191,13 @@ pub struct Change {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_about_whom_nothing_was_said_is_small() {
+        // With the two counts of its `Arc`.
+        assert!(size_of::<Client>() + 16 <= 96, "{}", size_of::<Client>());
+        assert_eq!(About::new(None, None), None);
+    }
 
     #[test]
     fn an_identifier_names_its_shard_and_survives_being_written() {

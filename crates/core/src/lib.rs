@@ -33,7 +33,7 @@ pub use conversation::{
 };
 pub use delivery::{Delivery, Encoding, Said};
 pub use dialect::{Addressee, Dialect, Door, Knock, Transport};
-pub use identity::{Change, Client, Member, ResumeKey, Secret, SessionId, User};
+pub use identity::{About, Change, Client, Member, ResumeKey, Secret, SessionId, User};
 pub use payload::{Mixed, Payload};
 pub use publication::{Position, Publication, Tags};
 pub use refusal::{Disconnect, Refusal, RefusalKind};

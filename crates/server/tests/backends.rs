@@ -87,8 +87,7 @@ fn client(user: Option<&str>) -> Arc<Client> {
     Arc::new(Client {
         session: SessionId(7),
         user: user.map(User::from),
-        info: None,
-        meta: None,
+        about: None,
         address: None,
         dialect: "plain",
     })

@@ -7,7 +7,7 @@ use super::{
     fields::{Fields, time},
 };
 use crate::{
-    CallId, Change, Channel, Client, Connected, Disconnect, Event, History, Link, Member,
+    About, CallId, Change, Channel, Client, Connected, Disconnect, Event, History, Link, Member,
     Publication, Published, Recovered, Refusal, RefusalKind, Reply, ResumeKey, SessionId,
     Subscribed, Tags, Target, Unsubscribed,
 };
@@ -244,8 +244,7 @@ fn member(fields: &mut Fields) -> Result<Arc<Member>, String> {
     let client = Client {
         session: fields.session("session")?.unwrap_or(SessionId(2)),
         user: fields.field("user").map(|it| it.as_str().into()),
-        info: fields.bytes("info"),
-        meta: None,
+        about: About::new(fields.bytes("info"), None),
         address: None,
         dialect: fields.field("dialect").map_or("plain", |it| it.leak()),
     };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use taiwa_core::{
-    Admission, Answer, Client, Connect, Connected, Delivery, Disconnect, Event, Link, Question,
-    Refusal, RefusalKind, Reply, Resumed, Secret, SessionId, User,
+    About, Admission, Answer, Client, Connect, Connected, Delivery, Disconnect, Event, Link,
+    Question, Refusal, RefusalKind, Reply, Resumed, Secret, SessionId, User,
 };
 
 use super::{
@@ -40,8 +40,7 @@ impl Shard {
         let session = |seat: Seat| {
             id = SessionId::new(self_bits(out.random()), seat.index(), shard);
             let Arrival { dialect, address } = arrival;
-            let client =
-                Client { session: id, user: None, info: None, meta: None, address, dialect };
+            let client = Client { session: id, user: None, about: None, address, dialect };
             Session {
                 client: Arc::new(client),
                 links: Few::default(),
@@ -132,12 +131,9 @@ impl Shard {
         }
         let client = match session.client.user {
             None => session.client.clone(),
-            Some(_) => Arc::new(Client {
-                user: None,
-                info: None,
-                meta: None,
-                ..Client::clone(&session.client)
-            }),
+            Some(_) => {
+                Arc::new(Client { user: None, about: None, ..Client::clone(&session.client) })
+            }
         };
         let state = LinkState { link, client: client.clone(), admitted: false, expiry: None };
         session.links.push(state);
@@ -239,8 +235,7 @@ impl Shard {
         let was_only_one = Arc::ptr_eq(&state.client, &session.client);
         state.client = Arc::new(Client {
             user: admission.user.clone(),
-            info: admission.info.clone(),
-            meta: admission.meta.clone(),
+            about: About::new(admission.info.clone(), admission.meta.clone()),
             ..Client::clone(&state.client)
         });
         state.admitted = true;

@@ -6,54 +6,64 @@ use std::{
     sync::Arc,
 };
 
-use taiwa_core::{Link, Member, SessionId, User};
+use taiwa_core::{Client, Link, Member, SessionId, User};
 
 use crate::seeded::{Seeded, SeededMap, SeededSet};
 
 /// Who is in a channel.
 #[derive(Debug)]
 pub(super) struct Crowd {
-    members: SeededSet<Present>,
+    /// Those of whom the channel knows no more than who they are: each costs its place here alone.
+    clients: SeededSet<Present<Client>>,
+    /// Those who are somebody special in it.
+    members: Option<Box<SeededSet<Present<Member>>>>,
     users: SeededMap<User, u32>,
     anonymous: usize,
 }
 
-/// One link in a channel. A member knows its session: the table keeps no second copy of it, only as much of it as finds it
-/// again, so that a table that grows reads nothing but itself.
+/// One link in a channel. What it has knows the session: the table keeps no second copy of it, only as much of it as finds
+/// it again, so that a table that grows reads nothing but itself.
 #[derive(Debug)]
-struct Present {
-    member: Arc<Member>,
+struct Present<T> {
+    it: Arc<T>,
     mark: u32,
     link: Link,
     /// How often it is there: twice for a moment, if an end and a new beginning overlap.
     times: u16,
 }
 
-/// What names an entry of the table.
+/// What names an entry of a table.
 trait Who {
     fn session(&self) -> SessionId;
     fn mark(&self) -> u32;
     fn link(&self) -> Link;
 }
 
+/// What has a session.
+trait Known {
+    fn session(&self) -> SessionId;
+}
+
 impl Crowd {
     pub(super) fn new(hasher: &Seeded) -> Self {
-        let members = SeededSet::with_hasher(hasher.clone());
-        Self { members, users: SeededMap::with_hasher(hasher.clone()), anonymous: 0 }
-    }
-
-    pub(super) fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
-        self.members.iter().map(|it| &it.member)
+        Self {
+            clients: SeededSet::with_hasher(hasher.clone()),
+            members: None,
+            users: SeededMap::with_hasher(hasher.clone()),
+            anonymous: 0,
+        }
     }
 
     /// Goes through the members with their links.
-    pub(super) fn links(&self) -> impl Iterator<Item = (Link, &Arc<Member>)> {
-        self.members.iter().map(|it| (it.link, &it.member))
+    pub(super) fn members(&self) -> impl Iterator<Item = (Link, Arc<Member>)> {
+        let special = self.members.iter().flat_map(|it| it.iter());
+        let special = special.map(|it| (it.link, it.it.clone()));
+        self.clients.iter().map(|it| (it.link, nobody_special(it.it.clone()))).chain(special)
     }
 
     /// Returns how many links are in.
     pub(super) fn sessions(&self) -> usize {
-        self.members.len()
+        self.clients.len() + self.members.as_ref().map_or(0, |it| it.len())
     }
 
     /// Returns how many users are in; all the anonymous together are one.
@@ -63,29 +73,54 @@ impl Crowd {
 
     /// Counts a member in. Returns whether it is the first of its user, or `None` if it is there already.
     pub(super) fn come(&mut self, link: Link, member: &Arc<Member>) -> Option<bool> {
-        let user = member.client.user.as_ref();
-        let mark = mark(member.client.session);
-        let present = Present { member: member.clone(), mark, link, times: 1 };
-        let Some(before) = self.members.replace(present) else { return Some(self.count_in(user)) };
-        let times = before.times.saturating_add(1);
-        self.members.replace(Present { member: member.clone(), mark, link, times });
-        // A link that was left and connected again may be of another user now.
-        self.count_in(user);
-        self.count_out(before.member.client.user.as_ref());
-        None
+        let before = self.take(link, member.client.session);
+        self.put(link, member, before.as_ref().map_or(1, |(_, times)| times.saturating_add(1)));
+        let is_first = self.count_in(member.client.user.as_ref());
+        match before {
+            None => Some(is_first),
+            Some((before, _)) => {
+                // A link that was left and connected again may be of another user now.
+                self.count_out(before.client.user.as_ref());
+                None
+            }
+        }
     }
 
     /// Counts a member out. Returns it and whether it was the last of its user, or `None` if it is still there.
     pub(super) fn go(&mut self, link: Link, session: SessionId) -> Option<(Arc<Member>, bool)> {
-        let who = (session, link);
-        let mut present = self.members.take(&who as &dyn Who)?;
-        present.times -= 1;
-        if present.times > 0 {
-            self.members.insert(present);
+        let (member, times) = self.take(link, session)?;
+        if times > 1 {
+            self.put(link, &member, times - 1);
             return None;
         }
-        let is_last = self.count_out(present.member.client.user.as_ref());
-        Some((present.member, is_last))
+        let is_last = self.count_out(member.client.user.as_ref());
+        Some((member, is_last))
+    }
+
+    fn put(&mut self, link: Link, member: &Arc<Member>, times: u16) {
+        let mark = mark(member.client.session);
+        if member.channel_info.is_none() {
+            self.clients.insert(Present { it: member.client.clone(), mark, link, times });
+            return;
+        }
+        let hasher = self.clients.hasher();
+        let new = || Box::new(SeededSet::with_hasher(hasher.clone()));
+        let members = self.members.get_or_insert_with(new);
+        members.insert(Present { it: member.clone(), mark, link, times });
+    }
+
+    /// Takes an entry out, with how often it is there.
+    fn take(&mut self, link: Link, session: SessionId) -> Option<(Arc<Member>, u16)> {
+        let who = (session, link);
+        if let Some(it) = self.clients.take(&who as &dyn Who) {
+            return Some((nobody_special(it.it), it.times));
+        }
+        let members = self.members.as_mut()?;
+        let it = members.take(&who as &dyn Who)?;
+        if members.is_empty() {
+            self.members = None;
+        }
+        Some((it.it, it.times))
     }
 
     /// Returns whether it is the first session of its user. Of the anonymous each is.
@@ -120,9 +155,25 @@ fn mark(session: SessionId) -> u32 {
     (session.0 >> 80) as u32
 }
 
-impl Who for Present {
+fn nobody_special(client: Arc<Client>) -> Arc<Member> {
+    Arc::new(Member { client, channel_info: None })
+}
+
+impl Known for Client {
     fn session(&self) -> SessionId {
-        self.member.client.session
+        self.session
+    }
+}
+
+impl Known for Member {
+    fn session(&self) -> SessionId {
+        self.client.session
+    }
+}
+
+impl<T: Known> Who for Present<T> {
+    fn session(&self) -> SessionId {
+        self.it.session()
     }
 
     fn mark(&self) -> u32 {
@@ -163,42 +214,39 @@ impl PartialEq for dyn Who + '_ {
 
 impl Eq for dyn Who + '_ {}
 
-impl<'a> Borrow<dyn Who + 'a> for Present {
+impl<'a, T: Known + 'a> Borrow<dyn Who + 'a> for Present<T> {
     fn borrow(&self) -> &(dyn Who + 'a) {
         self
     }
 }
 
-impl Hash for Present {
+impl<T: Known> Hash for Present<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self as &dyn Who).hash(state);
     }
 }
 
-impl PartialEq for Present {
+impl<T: Known> PartialEq for Present<T> {
     fn eq(&self, other: &Self) -> bool {
         self as &dyn Who == other as &dyn Who
     }
 }
 
-impl Eq for Present {}
+impl<T: Known> Eq for Present<T> {}
 
 #[cfg(test)]
 mod tests {
-    use taiwa_core::Client;
-
     use super::*;
 
     fn member(session: u128, user: Option<&str>) -> Arc<Member> {
         let (session, user) = (SessionId(session), user.map(User::from));
-        let (info, meta, address, dialect) = (None, None, None, "test");
-        let client = Arc::new(Client { session, user, info, meta, address, dialect });
-        Arc::new(Member { client, channel_info: None })
+        let (about, address, dialect) = (None, None, "test");
+        nobody_special(Arc::new(Client { session, user, about, address, dialect }))
     }
 
     #[test]
     fn who_is_in_a_channel_takes_16_bytes_of_its_table() {
-        assert_eq!(size_of::<Present>(), 16);
+        assert_eq!(size_of::<Present<Client>>(), 16);
     }
 
     #[test]
@@ -226,5 +274,20 @@ mod tests {
         let (gone, is_last) = crowd.go(Link(0), SessionId(1)).unwrap();
         assert_eq!((gone.client.user.as_ref().unwrap().as_str(), is_last), ("bob", true));
         assert_eq!((crowd.sessions(), crowd.users()), (0, 0));
+    }
+
+    #[test]
+    fn who_is_special_comes_and_goes_as_all_do() {
+        let mut crowd = Crowd::new(&Seeded::new([1; 16]));
+        let plain = member(1, Some("ada"));
+        let channel_info = Some("1".into());
+        let special = Arc::new(Member { channel_info, ..Member::clone(&plain) });
+        assert_eq!(crowd.come(Link(0), &plain), Some(true));
+        assert_eq!(crowd.come(Link(0), &special), None, "it is the same link");
+        assert_eq!(crowd.members().collect::<Vec<_>>(), [(Link(0), special.clone())]);
+        assert!(crowd.go(Link(0), SessionId(1)).is_none());
+        assert_eq!(crowd.sessions(), 1);
+        assert_eq!(crowd.go(Link(0), SessionId(1)), Some((special, true)));
+        assert!(crowd.sessions() == 0 && crowd.members.is_none());
     }
 }

@@ -303,8 +303,8 @@ impl Owned {
     }
 
     /// Goes through who is in it.
-    pub(super) fn members(&self) -> impl Iterator<Item = (Link, &Arc<Member>)> {
-        self.crowd.iter().flat_map(|it| it.links())
+    pub(super) fn members(&self) -> impl Iterator<Item = (Link, Arc<Member>)> {
+        self.crowd.iter().flat_map(|it| it.members())
     }
 
     pub(super) fn forget(&mut self) {
@@ -314,8 +314,8 @@ impl Owned {
 
     pub(super) fn presence(&self, limits: &Limits) -> Result<Reply, Refusal> {
         self.has_presence()?;
-        let members = self.crowd.iter().flat_map(|it| it.members());
-        Ok(Reply::Presence(members.take(limits.presence_max).cloned().collect()))
+        let members = self.members().map(|(_, member)| member);
+        Ok(Reply::Presence(members.take(limits.presence_max).collect()))
     }
 
     pub(super) fn counts(&self) -> Result<Reply, Refusal> {

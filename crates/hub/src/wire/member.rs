@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use taiwa_core::{Client, Member, SessionId, User};
+use taiwa_core::{About, Client, Member, SessionId, User};
 
 /// Who is in a channel, or said something in it. What the app remembers of a client stays on its node.
 #[derive(Deserialize, Serialize)]
@@ -27,7 +27,7 @@ impl<'a> Seen<'a> {
         Self {
             session: client.session.0,
             user: client.user.as_ref().map(User::as_str),
-            info: client.info.as_deref(),
+            info: client.info().map(|it| &**it),
             address: client.address,
             dialect: client.dialect,
             channel_info: None,
@@ -53,8 +53,7 @@ impl<'a> Seen<'a> {
         Client {
             session: SessionId(self.session),
             user: self.user.map(User::from),
-            info: self.info.map(|it| whole.slice_ref(it)),
-            meta: None,
+            about: About::new(self.info.map(|it| whole.slice_ref(it)), None),
             address: self.address,
             dialect: known(self.dialect, names),
         }

@@ -132,7 +132,7 @@ impl From<&core::Member> for Member {
         Self {
             session: SessionName(client.session),
             user: client.user.as_ref().map(|it| it.as_str().to_owned()),
-            info: client.info.as_deref().and_then(Json::parse),
+            info: client.info().map(|it| &**it).and_then(Json::parse),
             channel_info: it.channel_info.as_deref().and_then(Json::parse),
             dialect: client.dialect,
         }
@@ -225,8 +225,8 @@ impl From<&core::Client> for Session {
         Self {
             session: SessionName(it.session),
             user: it.user.as_ref().map(|it| it.as_str().to_owned()),
-            info: it.info.as_deref().and_then(Json::parse),
-            meta: it.meta.as_deref().and_then(Json::parse),
+            info: it.info().map(|it| &**it).and_then(Json::parse),
+            meta: it.meta().map(|it| &**it).and_then(Json::parse),
             address: it.address.map(|it| it.to_string()),
             dialect: it.dialect,
         }

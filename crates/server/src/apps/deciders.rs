@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use taiwa_core::{Admission, Answer, App, Asked, Client, Connect, Question, Refusal, RefusalKind};
+use taiwa_core::{
+    About, Admission, Answer, App, Asked, Client, Connect, Question, Refusal, RefusalKind,
+};
 use tracing::warn;
 
 use super::{
@@ -203,8 +205,7 @@ impl Deciders {
                 connect.token = None;
                 Arc::new(Client {
                     user: known.user.clone(),
-                    info: known.info.clone(),
-                    meta: known.meta.clone(),
+                    about: About::new(known.info.clone(), known.meta.clone()),
                     ..Client::clone(&who)
                 })
             }

@@ -58,8 +58,7 @@ pub fn example_client() -> Arc<Client> {
     Arc::new(Client {
         session: SessionId(1),
         user: None,
-        info: None,
-        meta: None,
+        about: None,
         address: None,
         dialect: "plain",
     })

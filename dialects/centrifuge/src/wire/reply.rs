@@ -188,7 +188,7 @@ fn member<F: Fields>(to: &mut F, it: &Member) {
     let client = &it.client;
     to.label(1, "user", client.user.as_ref().map_or("", |it| it.as_str()));
     to.label(2, "client", &client.session.to_string());
-    if let Some(info) = &client.info {
+    if let Some(info) = client.info() {
         to.json(3, "conn_info", info);
     }
     if let Some(info) = &it.channel_info {

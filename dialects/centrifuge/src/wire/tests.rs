@@ -3,7 +3,7 @@
 use super::*;
 
 use serde_json::Value;
-use taiwa_core::{Channel, Client, Tags, User};
+use taiwa_core::{About, Channel, Client, Tags, User};
 
 const COMMANDS: &str = include_str!("../../tests/vectors/commands.txt");
 const REPLIES: &str = include_str!("../../tests/vectors/replies.txt");
@@ -154,8 +154,7 @@ impl Sample {
         let client = Client {
             session: SessionId(42),
             user: Some(User::from("ada")),
-            info: Some(Bytes::from_static(b"{\"n\":1}")),
-            meta: None,
+            about: About::new(Some(Bytes::from_static(b"{\"n\":1}")), None),
             address: None,
             dialect: "centrifuge",
         };

@@ -102,8 +102,7 @@ impl Shard {
             if !std::mem::replace(&mut replica.untold, false) && !all {
                 continue;
             }
-            let here =
-                owned.members().map(|(link, member)| (channel.clone(), link, member.clone()));
+            let here = owned.members().map(|(link, member)| (channel.clone(), link, member));
             members.extend(here);
         }
         let Some(nodes) = &mut self.nodes else { return };

@@ -47,7 +47,7 @@ impl Letter {
     /// Returns about how many bytes it takes while it waits.
     pub(super) fn weight(&self) -> usize {
         let of = |client: &Client| {
-            let texts = [&client.info, &client.meta];
+            let texts = [client.info(), client.meta()];
             texts.into_iter().flatten().map(Bytes::len).sum::<usize>()
         };
         OVERHEAD_BYTES
@@ -136,8 +136,8 @@ fn client(client: &Client) -> ClientFields<'_> {
     ClientFields {
         session: client.session.to_string(),
         user: client.user.as_ref().map(|it| it.as_str()),
-        info: client.info.as_deref().and_then(json),
-        meta: client.meta.as_deref().and_then(json),
+        info: client.info().map(|it| &**it).and_then(json),
+        meta: client.meta().map(|it| &**it).and_then(json),
         address: client.address,
         dialect: client.dialect,
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taiwa_core::{Channel, Client, Connect, Disconnect, Payload, Publish, SessionId, Tags, User};
+use taiwa_core::{
+    About, Channel, Client, Connect, Disconnect, Payload, Publish, SessionId, Tags, User,
+};
 
 use super::*;
 use crate::outgoing::{
@@ -52,16 +54,15 @@ fn client() -> Arc<Client> {
     Arc::new(Client {
         session: SessionId(42),
         user: None,
-        info: None,
-        meta: None,
+        about: None,
         address: Some([192, 0, 2, 7].into()),
         dialect: "centrifuge",
     })
 }
 
 fn ada() -> Arc<Client> {
-    let meta = Some(r#"{"plan":"gold"}"#.into());
-    Arc::new(Client { user: Some(User::from("ada")), meta, ..Client::clone(&client()) })
+    let about = About::new(None, Some(r#"{"plan":"gold"}"#.into()));
+    Arc::new(Client { user: Some(User::from("ada")), about, ..Client::clone(&client()) })
 }
 
 pub(super) fn question(kind: Kind) -> Question {
