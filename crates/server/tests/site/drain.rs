@@ -15,7 +15,7 @@ async fn goodbye(socket: &mut taiwa::WebSocket) -> Instant {
     let bye = said(socket).await;
     let after = bye.strip_prefix("bye Shutdown(Some(").and_then(|it| it.strip_suffix("))"));
     let after = after.unwrap_or_else(|| panic!("{bye}"));
-    assert!(after.ends_with("ms") || after.starts_with("1."), "{bye}");
+    assert!(after.ends_with("ms") || after.starts_with('1'), "{bye}");
     let told = Instant::now();
     assert_eq!(closed(socket).await, (4001, "bye".into()));
     told
