@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
 
-use super::settings::Settings;
+use super::{reload::Reload, settings::Settings};
 
 /// A table of settings.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub(crate) struct Key {
     /// Words that are allowed, if these are all, with what each means.
     pub(crate) choices: Vec<Choice>,
     pub(crate) secret: bool,
+    /// What it waits for when it is changed while the server runs.
+    pub(crate) reload: Option<Reload>,
 }
 
 /// A word that a setting may be.
@@ -74,9 +76,29 @@ fn schema_of<T: JsonSchema>() -> Schema {
 pub(crate) fn schema() -> Value {
     let mut schema = schema_of::<Settings>().to_value();
     tidy(&mut schema);
+    note_reloads(&mut schema, "");
     schema["title"] = "Settings of taiwa serve".into();
     schema
 }
+
+/// Notes what each key waits for when it is changed.
+fn note_reloads(schema: &mut Value, path: &str) {
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
+    for (name, below) in properties {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        if below["properties"].is_object() {
+            note_reloads(below, &path);
+        } else if below["items"]["properties"].is_object() {
+            note_reloads(&mut below["items"], &path);
+        } else if let Some(reload) = Reload::of(&path) {
+            below[RELOAD] = reload.name().into();
+        }
+    }
+}
+
+/// The keyword of the schema that says what a key waits for. Programs that don't know it pass over it (JSON Schema Core
+/// 2020-12 §6.5).
+const RELOAD: &str = "x-reload";
 
 /// Takes out what says nothing in TOML: nulls, and defaults of whole tables, whose keys have their own. Makes one line
 /// of each text.
@@ -118,11 +140,11 @@ fn tidy(schema: &mut Value) {
 
 /// Returns all keys.
 pub(crate) fn all() -> &'static Section {
-    static ALL: LazyLock<Section> = LazyLock::new(|| section("", &schema(), false));
+    static ALL: LazyLock<Section> = LazyLock::new(|| section("", "", &schema(), false));
     &ALL
 }
 
-fn section(name: &str, schema: &Value, repeated: bool) -> Section {
+fn section(path: &str, name: &str, schema: &Value, repeated: bool) -> Section {
     let mut made = Section {
         name: name.into(),
         doc: text(schema, "description"),
@@ -131,19 +153,20 @@ fn section(name: &str, schema: &Value, repeated: bool) -> Section {
         sections: Vec::new(),
     };
     for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         if schema["properties"].is_object() {
-            made.sections.push(section(name, schema, false));
+            made.sections.push(section(&path, name, schema, false));
         } else if schema["items"]["properties"].is_object() {
             let doc = text(schema, "description");
-            made.sections.push(Section { doc, ..section(name, &schema["items"], true) });
+            made.sections.push(Section { doc, ..section(&path, name, &schema["items"], true) });
         } else {
-            made.keys.push(key(name, schema));
+            made.keys.push(key(&path, name, schema));
         }
     }
     made
 }
 
-fn key(name: &str, schema: &Value) -> Key {
+fn key(path: &str, name: &str, schema: &Value) -> Key {
     let is_list = schema["items"].is_object();
     Key {
         name: name.into(),
@@ -153,6 +176,7 @@ fn key(name: &str, schema: &Value) -> Key {
         example: schema["examples"].get(0).cloned(),
         choices: choices(if is_list { &schema["items"] } else { schema }),
         secret: schema["writeOnly"] == true || schema["items"]["writeOnly"] == true,
+        reload: Reload::of(path),
     }
 }
 

@@ -4,6 +4,7 @@ mod apply;
 pub(crate) mod flags;
 mod keys;
 pub(crate) mod load;
+pub(crate) mod reload;
 mod sense;
 pub(crate) mod settings;
 pub(crate) mod tree;

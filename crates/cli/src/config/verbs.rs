@@ -13,7 +13,7 @@ use super::{
     flags::{Flags, ShownFlags},
     keys,
     load::{self, Layers, Loaded, Problem},
-    write,
+    write::{self, Beside},
 };
 use crate::exit::{Exit, Failure};
 
@@ -43,6 +43,10 @@ enum ConfigVerb {
         /// Say where each comes from: a flag, a variable, a line of the file, or default
         #[arg(id = "with_origin", long = "origin")]
         origin: bool,
+        /// Say what a changed key waits for: a reload applies it at once, or anew (to what begins
+        /// from then on), or it needs a restart
+        #[arg(long)]
+        reload: bool,
         #[command(flatten)]
         flags: ShownFlags,
     },
@@ -66,10 +70,10 @@ pub(crate) fn run(config: Config) -> Result<Exit, Failure> {
                 None => format!("there is no {}; all is well without it\n", load::USUAL_FILE),
             }
         }
-        ConfigVerb::Show { origin, flags } => {
+        ConfigVerb::Show { origin, reload, flags } => {
             let loaded = load(flags.0)?;
             warn_of(&loaded);
-            write::effective(&loaded, origin)
+            write::effective(&loaded, Beside { origin, reload })
         }
         ConfigVerb::Env => write::environment(),
         ConfigVerb::Schema => {

@@ -9,6 +9,7 @@ use super::{
     flags,
     keys::{self, Found, Key, Section},
     load::{self, Loaded},
+    reload::Reload,
     tree::Origin,
 };
 
@@ -116,13 +117,40 @@ fn prose(text: &mut String, paragraph: &str) {
     text.push('\n');
 }
 
-/// Returns the settings that hold, as TOML; with where each comes from, if that is asked for.
-pub(crate) fn effective(loaded: &Loaded, with_origins: bool) -> String {
+/// What is said beside each setting that holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Beside {
+    /// Where it comes from.
+    pub(crate) origin: bool,
+    /// What it waits for when it is changed.
+    pub(crate) reload: bool,
+}
+
+/// Returns the settings that hold, as TOML, with what is asked for beside them.
+pub(crate) fn effective(loaded: &Loaded, beside: Beside) -> String {
     let values = serde_json::to_value(&loaded.settings).expect("settings are what JSON can say");
-    let origins = with_origins.then_some(&loaded.origins);
+    let origins = beside.origin.then_some(&loaded.origins);
     let mut text = String::new();
-    write_effective(&mut text, keys::all(), &values, "", "", origins);
+    let notes = Notes { origins, reload: beside.reload };
+    write_effective(&mut text, keys::all(), &values, "", "", notes);
     text
+}
+
+#[derive(Clone, Copy)]
+struct Notes<'a> {
+    origins: Option<&'a BTreeMap<String, Origin>>,
+    reload: bool,
+}
+
+impl Notes<'_> {
+    fn of(&self, key: &Key, path: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(origins) = self.origins {
+            notes.push(origins.get(path).map_or_else(|| "default".into(), ToString::to_string));
+        }
+        notes.extend(key.reload.filter(|_| self.reload).map(|it| it.name().to_owned()));
+        notes
+    }
 }
 
 /// `header` is what stands in brackets, `path` what the origins know: they differ in a list.
@@ -132,17 +160,14 @@ fn write_effective(
     values: &Value,
     header: &str,
     path: &str,
-    origins: Option<&BTreeMap<String, Origin>>,
+    notes: Notes<'_>,
 ) {
     for key in &section.keys {
         let Some(value) = values.get(&key.name) else { continue };
         let _ = write!(text, "{} = {}", key.name, toml(value));
-        if let Some(origins) = origins {
-            match origins.get(&format!("{path}{}", key.name)) {
-                Some(origin) => write!(text, "  # {origin}"),
-                None => write!(text, "  # default"),
-            }
-            .expect("a text takes all");
+        let notes = notes.of(key, &format!("{path}{}", key.name));
+        if !notes.is_empty() {
+            let _ = write!(text, "  # {}", notes.join("; "));
         }
         text.push('\n');
     }
@@ -154,7 +179,7 @@ fn write_effective(
                 for (number, item) in items.iter().enumerate() {
                     let _ = writeln!(text, "\n[[{header}]]");
                     let path = format!("{path}{}[{number}].", below.name);
-                    write_effective(text, below, item, &format!("{header}."), &path, origins);
+                    write_effective(text, below, item, &format!("{header}."), &path, notes);
                 }
             }
             _ => {
@@ -164,7 +189,7 @@ fn write_effective(
                     let _ = writeln!(text, "\n[{header}]");
                 }
                 let path = format!("{path}{}.", below.name);
-                write_effective(text, below, value, &format!("{header}."), &path, origins);
+                write_effective(text, below, value, &format!("{header}."), &path, notes);
             }
         }
     }
@@ -222,7 +247,7 @@ pub(crate) fn page() -> String {
 
 fn write_page(text: &mut String, section: &Section, path: &str, told: &mut Told) {
     if !section.keys.is_empty() {
-        text.push_str("\n| key | meaning | form | default |\n|---|---|---|---|\n");
+        text.push_str("\n| key | meaning | form | default | changes |\n|---|---|---|---|---|\n");
     }
     for key in &section.keys {
         let full = if path.is_empty() { key.name.clone() } else { format!("{path}.{}", key.name) };
@@ -245,7 +270,8 @@ fn write_page(text: &mut String, section: &Section, path: &str, told: &mut Told)
             Some(default) => format!("`{}`", toml(default)),
             None => "not set".into(),
         };
-        let cells = [format!("`{}`", key.name), meaning, form, default];
+        let changes = key.reload.map_or("", Reload::name).to_owned();
+        let cells = [format!("`{}`", key.name), meaning, form, default, changes];
         let cells = cells.map(|it| it.replace('|', "\\|"));
         let _ = writeln!(text, "| {} |", cells.join(" | "));
     }

@@ -8,6 +8,8 @@ use crate::config::{
     values::{MASK, Secret},
 };
 
+const WITH_ORIGINS: Beside = Beside { origin: true, reload: false };
+
 fn load(text: String) -> Loaded {
     let layers = Layers { file: Some(File { path: "t.toml".into(), text }), ..Layers::default() };
     layers.load().unwrap_or_else(|it| panic!("{it:#?}"))
@@ -58,9 +60,9 @@ fn what_holds_is_written_as_it_is_read() {
     let text = uncommented(&example(), |key| !is_file(key));
     // A secret is not written.
     let settings = load(text.replace("a-long-random-text", MASK));
-    let again = load(effective(&settings, true));
+    let again = load(effective(&settings, WITH_ORIGINS));
     assert_eq!(again.settings, settings.settings);
-    assert_eq!(effective(&again, false), effective(&settings, false));
+    assert_eq!(effective(&again, Beside::default()), effective(&settings, Beside::default()));
 }
 
 #[test]
@@ -69,7 +71,7 @@ fn what_holds_is_told_with_its_origin() {
         "listen = [\"a:1\"]\n[[namespace]]\nname = \"a\"\n[namespace.rights]\npublish = \"all\"\n"
             .into(),
     );
-    let text = effective(&loaded, true);
+    let text = effective(&loaded, WITH_ORIGINS);
     for line in [
         "listen = [\"a:1\"]  # t.toml:1:10",
         "level = \"info\"  # default",
@@ -86,7 +88,7 @@ fn secrets_are_masked() {
     let text = "[auth.jwt]\nsecrets = [\"opensesame-opensesame-opensesame\"]\n[api]\nkeys = [\"opensesame\"]\n\
                 [[api.key]]\nsecret = \"open-sesame\"\n[webhooks]\nsecrets = [\"opensesame-opensesame-opensesame\"]\n";
     let loaded = load(text.into());
-    let shown = effective(&loaded, true);
+    let shown = effective(&loaded, WITH_ORIGINS);
     assert!(!shown.contains("sesame"), "{shown}");
     assert_eq!(shown.matches(MASK).count(), 4, "{shown}");
     assert!(!format!("{:?}", loaded.settings).contains("sesame"));
