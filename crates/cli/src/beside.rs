@@ -7,7 +7,7 @@ use taiwa::{Addr, Certificates, Serving};
 use taiwa_server::{
     Running,
     admin::Admin,
-    api::{Api, Limits},
+    api::{Api, Desk, Limits},
     apps::{Deciders, webhooks::Kind},
     core::{Disconnect, RefusalKind, SessionId},
     hub::{self, Order, Whom},
@@ -18,28 +18,26 @@ use crate::{
     config::settings::Settings,
     ending::Leaving,
     exit::{Exit, Failure},
+    present::Present,
     serve,
 };
 
-/// Returns the API, if there are keys for it.
+/// Returns the API. Without keys there is none, until there are.
 pub(crate) fn api(
     settings: &Settings,
     hub: &hub::Limits,
     deciders: &Deciders,
-) -> Result<Option<Api>, Failure> {
+) -> Result<Api, Failure> {
     let usage = |key: &str, why: &dyn std::fmt::Display| {
         Failure::new(Exit::Usage, format_args!("{key}: {why}"))
     };
     let keys = settings.api_keys().map_err(|(key, text)| usage(&key, &text))?;
-    if keys.is_empty() {
-        return Ok(None);
-    }
     let path = settings.api.path.trim_end_matches('/');
     let api = Api::new(keys, Limits::of(hub)).path(path).map_err(|it| usage("api.path", &it))?;
-    Ok(Some(match deciders.rules().verifier() {
+    Ok(match deciders.rules().verifier() {
         Some(verifier) => api.verifier(verifier.clone()),
         None => api,
-    }))
+    })
 }
 
 /// Sends those away whose token is revoked, as long as the server runs.
@@ -78,57 +76,66 @@ async fn send_away(running: &Running, session: SessionId) {
 /// How long a busy server is left alone.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
-/// Serves the API on addresses of its own, if there are any; over TLS if clients are.
+/// Serves the API on addresses of its own, if there are any; over TLS if clients are. Returns it.
 pub(crate) async fn serve_api(
     settings: &Settings,
-    api: Option<Api>,
+    api: Api,
     running: &Running,
     certificates: Option<Certificates>,
     leaving: &Leaving,
-) -> Result<(), Failure> {
-    let Some(api) = api else { return Ok(()) };
+) -> Result<Desk, Failure> {
+    if let Some(desk) = running.api() {
+        return Ok(desk.clone());
+    }
+    let desk = api.open(running.control().clone().into_orders());
     let Some(mut server) = serve::open(&settings.api.listen, settings).await? else {
-        return Ok(());
+        return Ok(desk);
     };
     if let Some(certificates) = certificates {
         server = server.tls_reloading(certificates);
     }
     let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
-    let desk = api.open(running.control().clone().into_orders());
-    begin("the API", &addrs, desk.serve(server).with_successor(leaving.begun()));
-    Ok(())
+    begin("the API", &addrs, desk.clone().serve(server).with_successor(leaving.begun()));
+    Ok(desk)
 }
 
 /// Serves metrics and health where the settings say so. To the end: who asks whether a server that closes is ready is
 /// to hear that it is not; unless the next process listens in the same place, and says so for itself.
 pub(crate) async fn serve_admin(
-    settings: &Settings,
+    present: &Present,
     running: &Running,
-    deciders: &Deciders,
     leaving: &Leaving,
 ) -> Result<(), Failure> {
+    let now = present.now();
+    let settings = &now.settings;
     let Some(server) = serve::open(&settings.admin.listen, settings).await? else {
         return Ok(());
     };
     let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
-    let (waiting, done) = (deciders.clone(), deciders.clone());
-    let verifier = deciders.rules().verifier().cloned();
-    let mut admin = Admin::of(running)
+    let [waiting, done, tokens, reloads, keys] = [(); 5].map(|()| present.clone());
+    let admin = Admin::of(running)
         .gauge(
             "webhook_events_waiting",
             "Events that wait to be told, or are being told",
-            move || waiting.webhooks().waiting() as u64,
+            move || waiting.deciders().waiting() as u64,
         )
         .counters("webhook_requests", "What became of questions and events", "result", move || {
-            webhook_results(&done)
-        });
-    if let Some(verifier) = verifier {
-        admin = admin.counters("auth", "What became of tokens", "result", move || {
-            verifier.counts().fields().to_vec()
-        });
-    }
-    let settings = settings.clone();
-    let admin = with_limits(admin, move |limit| limit(&settings));
+            webhook_results(&done.deciders())
+        })
+        .counters("auth", "What became of tokens", "result", move || {
+            let counts = tokens.now().decided.token_counts();
+            counts.fields().to_vec()
+        })
+        .counters("reloads", "What became of reloads of the settings", "result", move || {
+            reloads.reloads()
+        })
+        .gauge(
+            "settings_waiting_for_restart",
+            "Settings that were changed and count no sooner than after a restart",
+            move || keys.waiting_for_restart(),
+        );
+    let limits = present.clone();
+    let admin = with_limits(admin, move |limit| limit(&limits.now().settings));
     begin("the admin listener", &addrs, admin.serve(server).with_successor(leaving.begun()));
     Ok(())
 }

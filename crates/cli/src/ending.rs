@@ -9,6 +9,7 @@ use tracing::info;
 use crate::{
     config::settings::Settings,
     exit::Exit,
+    present::Present,
     signals::{Signal, Signals},
     supervisor::Supervisor,
 };
@@ -20,13 +21,13 @@ const AT_ONCE_WITHIN: Duration = Duration::from_millis(500);
 
 /// What SIGTERM begins.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Drain {
+struct Drain {
     wait: Duration,
     period: Duration,
 }
 
 impl Drain {
-    pub(crate) fn of(settings: &Settings) -> Self {
+    fn of(settings: &Settings) -> Self {
         let time = |it: crate::args::Time| it.0.unwrap_or_default();
         Self { wait: time(settings.times.drain_wait), period: time(settings.times.drain_period) }
     }
@@ -62,7 +63,7 @@ impl Leaving {
 pub(crate) async fn end(
     mut signals: Signals,
     running: Running,
-    drain: Drain,
+    present: Present,
     leave: watch::Sender<bool>,
     supervisor: Supervisor,
 ) {
@@ -70,6 +71,7 @@ pub(crate) async fn end(
     tokio::select! {
         signal = signals.next() => {
             running.readiness().go_away();
+            let drain = Drain::of(&present.now().settings);
             supervisor.stopping(drain.total());
             match signal {
                 Signal::Interrupt => info!("{signal:?}: closing all connections"),

@@ -13,6 +13,7 @@ use tracing_subscriber::{
     filter::LevelFilter,
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
+    reload,
     util::SubscriberInitExt,
 };
 
@@ -55,20 +56,40 @@ enum Stage {
 /// Writes the last lines when it is dropped.
 pub(crate) struct Ending(Lines);
 
-/// Logs as the settings say, until the end of what is returned. Spans go to `traces`, too.
-#[must_use]
-pub(crate) fn to_stderr(
-    log: &Log,
-    traces: Option<impl Layer<Registry> + Send + Sync + 'static>,
-) -> Ending {
-    let level = match log.level {
+/// How much is logged, which may be changed.
+pub(crate) struct Loudness(Box<dyn Fn(LevelFilter) + Send + Sync>);
+
+impl Loudness {
+    fn of<S: 'static>(filter: reload::Handle<LevelFilter, S>) -> Self {
+        Self(Box::new(move |level| {
+            // It fails when there is no log any more.
+            let _ = filter.reload(level);
+        }))
+    }
+
+    /// Logs so much from now on.
+    pub(crate) fn set(&self, level: Level) {
+        self.0(filter(level));
+    }
+}
+
+fn filter(level: Level) -> LevelFilter {
+    match level {
         Level::Off => LevelFilter::OFF,
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
-    };
+    }
+}
+
+/// Logs as the settings say, until the end of what is returned. Spans go to `traces`, too.
+#[must_use]
+pub(crate) fn to_stderr(
+    log: &Log,
+    traces: Option<impl Layer<Registry> + Send + Sync + 'static>,
+) -> (Ending, Loudness) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = Lines::default();
     let writing = lines.clone();
@@ -81,15 +102,21 @@ pub(crate) fn to_stderr(
         LogFormat::Text => written.boxed(),
         LogFormat::Json => written.json().flatten_event(true).boxed(),
     };
-    match traces {
-        None => tracing_subscriber::registry().with(written).with(level).init(),
+    let loudness = match traces {
+        None => {
+            let (level, handle) = reload::Layer::new(filter(log.level));
+            tracing_subscriber::registry().with(written).with(level).init();
+            Loudness::of(handle)
+        }
         // With a filter for each: what the log leaves out is traced all the same.
         Some(traces) => {
+            let (level, handle) = reload::Layer::new(filter(log.level));
             let layers = vec![traces.boxed(), written.with_filter(level).boxed()];
             tracing_subscriber::registry().with(layers).init();
+            Loudness::of(handle)
         }
-    }
-    Ending(lines)
+    };
+    (Ending(lines), loudness)
 }
 
 impl Lines {

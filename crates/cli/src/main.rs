@@ -10,6 +10,7 @@ mod exit;
 mod listen;
 mod log;
 mod manual;
+mod present;
 mod rooms;
 mod serve;
 mod signals;

@@ -5,85 +5,82 @@ use std::{
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
-use taiwa::{Addr, Certificates, Server};
-use taiwa_server::{Site, apps::Deciders};
-use tracing::{error, info, warn};
+use taiwa::{Addr, Certificates, Server, Tuner, Tuning};
+use taiwa_server::{Site, apps::Deciders, hub};
+use tracing::{info, warn};
 
 use crate::{
     args::Serve,
     beside,
-    config::{settings::Settings, verbs},
+    config::{apply::Decided, settings::Settings, verbs},
     descriptors,
-    ending::{self, Drain, Leaving, SHUT_DOWN_WITHIN},
+    ending::{self, Leaving, SHUT_DOWN_WITHIN},
     exit::{Exit, Failure},
     listen::Listen,
-    log, rooms,
+    log,
+    present::{Parts, Present},
+    rooms,
     signals::{Hangups, Signals},
     supervisor::{self, Supervisor},
     traces::{self, Traces},
 };
 
 pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
-    let loaded = verbs::load(args.flags)?;
+    let flags = args.flags;
+    let loaded = verbs::load(flags.clone())?;
     let traces = traces::begin(&loaded)?;
     let settings = loaded.settings;
-    let _log = log::to_stderr(&settings.log, traces.as_ref().map(Traces::layer));
+    let (_log, loudness) = log::to_stderr(&settings.log, traces.as_ref().map(Traces::layer));
     if let Some(file) = &loaded.file {
         info!(file = %file.display(), "settings read");
     }
     for stranger in &loaded.strangers {
         warn!("{stranger}");
     }
-    let signals = Signals::new().map_err(|it| Failure::new(Exit::Inside, it))?;
+    let inside = |it| Failure::new(Exit::Inside, it);
+    let signals = Signals::new().map_err(inside)?;
+    let hangups = Hangups::new().map_err(inside)?;
     descriptors::raise(settings.limits.server.connections_max);
     let mut server = server(&settings).await?;
     let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
-    let deciders = deciders(&settings, &addrs)?;
-    let tls = settings.tls.cert.is_some();
+    let decided = decided(&settings, &addrs, None)?;
+    let deciders = decided.deciders.clone();
+    let scheme = if settings.tls.cert.is_some() { "https" } else { "http" };
     let certificates = certificates(&settings)?;
     if let Some(certificates) = certificates.clone() {
-        let every = settings.tls.reload.0;
-        reload(certificates.clone(), every).map_err(|it| Failure::new(Exit::Inside, it))?;
         server = server.tls_reloading(certificates);
     }
+    let tuner = Tuner::default();
+    server = server.tuned_by(&tuner);
 
-    let mut hub = settings.hub();
-    let told = deciders.told();
-    (hub.tell_disconnected, hub.tell_occupied) = (told.disconnected, told.occupied);
+    let hub = hub(&settings, &deciders);
     let api = beside::api(&settings, &hub.limits, &deciders)?;
-    let mut site = Site::new(hub, Arc::new(deciders.clone()))
-        .dialects(rooms::rooms(&settings))
-        .shards(settings.shards())
-        .limits(settings.host())
-        .address_conversations_max(settings.limits.address.clients_max.0)
-        .request_bytes_max(settings.limits.connection.request_max.0)
-        .origins(settings.allowed_origins())
-        .scheme(if tls { "wss" } else { "ws" });
-    if let Some(api) = api.clone().filter(|_| settings.api.listen.is_empty()) {
-        site = site.api(api);
+    let mut site = site(&settings, hub, &deciders);
+    if settings.api.listen.is_empty() {
+        site = site.api(api.clone());
     }
     let running = site.start().map_err(|it| Failure::new(Exit::Inside, it))?;
-    beside::send_revoked_away(&running, &deciders);
     let supervisor = Supervisor::of_environment();
     let (leave, leaving) = Leaving::new();
-    beside::serve_api(&settings, api, &running, certificates, &leaving).await?;
-    beside::serve_admin(&settings, &running, &deciders, &leaving).await?;
+    let desk = beside::serve_api(&settings, api, &running, certificates.clone(), &leaving).await?;
+    let present = Present::new(flags, settings, decided, addrs.clone());
+    let parts = Parts { running: running.clone(), tuner, desk, certificates, loudness };
+    present.watch(parts, hangups);
+    beside::serve_admin(&present, &running, &leaving).await?;
     supervisor::look_for_untaken_sockets();
-    let end =
-        ending::end(signals, running.clone(), Drain::of(&settings), leave, supervisor.clone());
+    let end = ending::end(signals, running.clone(), present.clone(), leave, supervisor.clone());
     let serving = running.serve(server, |_| async { None });
     let serving = serving.with_successor(leaving.begun()).with_shutdown(end);
-    announce(&addrs, if tls { "https" } else { "http" });
+    announce(&addrs, scheme);
     supervisor.ready(&addrs);
     supervisor.reassure(&running);
     // Among the connections that it begins: from the main thread each of them would cost two wake-ups of a thread.
     let served = tokio::spawn(serving.into_future()).await;
     served.map_err(io::Error::from).flatten().map_err(|it| Failure::new(Exit::Inside, it))?;
     running.shut_down(SHUT_DOWN_WITHIN).await.map_err(|it| Failure::new(Exit::Inside, it))?;
-    match deciders.drained(SHUT_DOWN_WITHIN).await {
+    match present.deciders().drained(SHUT_DOWN_WITHIN).await {
         0 => {}
         left => warn!(left, "webhooks were not told all"),
     }
@@ -93,19 +90,53 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     Ok(Exit::Good)
 }
 
-/// Returns who decides. A server to which nobody could connect does not start.
-fn deciders(settings: &Settings, addrs: &[Addr]) -> Result<Deciders, Failure> {
+/// Returns who decides, in the place of those before. A server to which nobody could connect does not start.
+pub(crate) fn decided(
+    settings: &Settings,
+    addrs: &[Addr],
+    before: Option<&Decided>,
+) -> Result<Decided, Failure> {
     let usage = |it: String| Failure::new(Exit::Usage, it);
     let anonymous = settings.lets_anonymous_in(addrs);
-    let deciders =
-        settings.deciders(anonymous).map_err(|(key, text)| usage(format!("{key}: {text}")))?;
-    let asked = settings.webhooks.url.connect.is_some();
-    if !anonymous && !asked && !deciders.rules().verifies_connections() {
+    if !anonymous && settings.webhooks.url.connect.is_none() && !settings.auth.jwt.has_keys() {
         let why = "nobody could connect: clients without a token are let in by servers on this machine alone; \
                    --anonymous true lets them in here, auth.jwt lets those with a token in";
         return Err(usage(why.into()));
     }
-    Ok(deciders)
+    let decided = match before {
+        None => settings.decided(anonymous),
+        Some(before) => settings.decided_after(before, anonymous),
+    };
+    decided.map_err(|(key, text)| usage(format!("{key}: {text}")))
+}
+
+/// Returns what the hub allows.
+pub(crate) fn hub(settings: &Settings, deciders: &Deciders) -> hub::Settings {
+    let mut hub = settings.hub();
+    let told = deciders.told();
+    (hub.tell_disconnected, hub.tell_occupied) = (told.disconnected, told.occupied);
+    hub
+}
+
+/// Returns what is served.
+pub(crate) fn site(settings: &Settings, hub: hub::Settings, deciders: &Deciders) -> Site {
+    Site::new(hub, Arc::new(deciders.clone()))
+        .dialects(rooms::rooms(settings))
+        .shards(settings.shards())
+        .limits(settings.host())
+        .address_conversations_max(settings.limits.address.clients_max.0)
+        .request_bytes_max(settings.limits.connection.request_max.0)
+        .origins(settings.allowed_origins())
+        .scheme(if settings.tls.cert.is_some() { "wss" } else { "ws" })
+}
+
+/// Returns what holds for connections.
+pub(crate) fn tuning(settings: &Settings) -> Tuning {
+    Tuning {
+        config: settings.connection(),
+        origins: settings.allowed_origins(),
+        connections_max: settings.limits.server.connections_max,
+    }
 }
 
 async fn server(settings: &Settings) -> Result<Server, Failure> {
@@ -114,10 +145,8 @@ async fn server(settings: &Settings) -> Result<Server, Failure> {
     if !settings.proxy_protocol.is_empty() {
         server = server.proxy_protocol(settings.proxy_protocol.iter().map(|it| it.0));
     }
-    Ok(server
-        .config(settings.connection())
-        .origins(settings.allowed_origins())
-        .connections_max(settings.limits.server.connections_max))
+    let tuning = tuning(settings);
+    Ok(server.config(tuning.config).origins(tuning.origins).connections_max(tuning.connections_max))
 }
 
 /// Listens at these places; `None` without any.
@@ -149,41 +178,6 @@ fn certificates(settings: &Settings) -> Result<Option<Certificates>, Failure> {
     };
     let made = Certificates::from_files(certificates, key);
     made.map(Some).map_err(|it| Failure::new(Exit::Usage, it))
-}
-
-/// Shows another certificate when SIGHUP comes, and when the files have changed if they are watched. Without TLS that
-/// signal ends the program, as ever.
-fn reload(certificates: Certificates, every: Option<Duration>) -> std::io::Result<()> {
-    let mut hangups = Hangups::new()?;
-    tokio::spawn(async move {
-        let mut told = String::new();
-        loop {
-            let signalled = match every {
-                None => {
-                    hangups.next().await;
-                    true
-                }
-                Some(every) => tokio::time::timeout(every, hangups.next()).await.is_ok(),
-            };
-            let why = if signalled { "SIGHUP" } else { "tls.reload" };
-            match certificates.reload() {
-                Ok(true) => info!("{why}: new connections see the new certificate"),
-                Ok(false) if signalled => info!("{why}: the certificate has not changed"),
-                Ok(false) => {}
-                Err(error) => {
-                    let text = error.to_string();
-                    // What is looked at again and again is told once.
-                    if signalled || text != told {
-                        error!("{why}: the old certificate stays: {text}");
-                    }
-                    told = text;
-                    continue;
-                }
-            }
-            told.clear();
-        }
-    });
-    Ok(())
 }
 
 /// Says where the page is: the one line on stdout. Whoever closed stdout does not want to know.

@@ -2,44 +2,9 @@
 
 mod support;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
-use support::{Outcome, Running, Server, connect, run, taiwa};
-
-/// A folder of one test's own, gone with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("taiwa-test-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    /// Runs taiwa here, with these variables.
-    fn run(&self, args: &[&str], variables: &[(&str, &str)]) -> Outcome {
-        let mut command = taiwa(args);
-        command.current_dir(&self.0).envs(variables.iter().copied());
-        Running::start(command).finish()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use support::{Folder, Running, Server, connect, run, taiwa};
 
 #[test]
 fn init_writes_a_file_that_check_accepts_and_never_overwrites() {

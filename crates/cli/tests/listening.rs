@@ -143,7 +143,7 @@ fn sighup_shows_a_new_certificate_and_keeps_the_old_one_if_that_is_no_good() {
     server.await_log("SIGHUP: the certificate has not changed");
     folder.write("cert.pem", &new.cert.pem());
     server.signal("-HUP");
-    server.await_log("SIGHUP: the old certificate stays: TLS: ");
+    server.await_log("SIGHUP: the old settings stay: --tls-cert: tls.cert: TLS: ");
     assert_eq!((opens(&trusted_old), opens(&trusted_new)), (Some(0), Some(4)));
     folder.write("key.pem", &new.signing_key.serialize_pem());
     server.signal("-HUP");

@@ -1,6 +1,7 @@
 //! From the settings to what the library and the server take.
 
 mod access;
+mod decided;
 mod dialects;
 mod hub;
 
@@ -18,6 +19,8 @@ use crate::{args::Allow, connect::keepalive};
 /// How many shards there may be: a set of them is one word.
 pub(crate) const SHARDS_MAX: NonZeroUsize =
     NonZeroUsize::new(taiwa_hub::SHARDS_MAX as usize).expect("there is one");
+
+pub(crate) use decided::Decided;
 
 /// A key of the settings, and what is wrong with it.
 pub(crate) type Fault = (String, String);

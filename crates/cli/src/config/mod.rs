@@ -1,6 +1,6 @@
 //! The configuration of `taiwa serve`, and `taiwa config`.
 
-mod apply;
+pub(crate) mod apply;
 pub(crate) mod flags;
 mod keys;
 pub(crate) mod load;

@@ -41,7 +41,7 @@ use Reload::{Anew, AtOnce, Restart};
 
 /// Keys by section. To make a key one that reloads, have `serve::reload` apply it.
 const ROWS: &[(&str, Reload, &[&str])] = &[
-    ("", Restart, &["listen", "unix_mode", "proxy_protocol", "shards"]),
+    ("", Restart, &["listen", "unix_mode", "reuse_port", "proxy_protocol", "shards"]),
     ("", Anew, &["origins"]),
     ("tls", Anew, &["cert", "key"]),
     ("tls", AtOnce, &["reload"]),
@@ -73,6 +73,7 @@ const ROWS: &[(&str, Reload, &[&str])] = &[
     ("times", Anew, &["handshake_timeout", "close_timeout", "write_timeout", "message_timeout"]),
     ("times", Anew, &["ping_after", "pong_within", "session_ttl", "app_timeout"]),
     ("times", AtOnce, &["slow_after", "expiry_grace", "connect_timeout", "idle_timeout"]),
+    ("times", AtOnce, &["drain_wait", "drain_period"]),
     ("compression", Anew, &["mode", "min", "level", "window"]),
     ("namespace", AtOnce, &["name", "history_size", "history_ttl", "epoch_ttl", "join_leave"]),
     ("namespace", AtOnce, &["force_join_leave", "patterns", "publisher", "payloads"]),
@@ -98,6 +99,7 @@ const ROWS: &[(&str, Reload, &[&str])] = &[
     ("api.key", AtOnce, &["secret", "secret_file", "commands", "channels"]),
     ("admin", Restart, &["listen"]),
     ("broker", Restart, &["kind"]),
+    ("traces", Restart, &["endpoint", "sample"]),
 ];
 
 impl Settings {
@@ -105,6 +107,7 @@ impl Settings {
     pub(crate) fn keep_started(&mut self, started: &Self) {
         self.listen.clone_from(&started.listen);
         self.unix_mode = started.unix_mode;
+        self.reuse_port = started.reuse_port;
         self.proxy_protocol.clone_from(&started.proxy_protocol);
         self.shards = started.shards;
         self.log.format = started.log.format;
@@ -112,6 +115,7 @@ impl Settings {
         self.api.listen.clone_from(&started.api.listen);
         self.admin.listen.clone_from(&started.admin.listen);
         self.broker.clone_from(&started.broker);
+        self.traces.clone_from(&started.traces);
         // Certificates are exchanged; whether there are any is not.
         if self.tls.cert.is_some() != started.tls.cert.is_some() {
             (self.tls.cert, self.tls.key) = (started.tls.cert.clone(), started.tls.key.clone());

@@ -2,8 +2,10 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
@@ -122,6 +124,37 @@ pub fn run(args: &[&str], input: impl Into<Vec<u8>>) -> Outcome {
 /// Runs `taiwa connect` with `url` to its end.
 pub fn connect(url: &str, args: &[&str], input: impl Into<Vec<u8>>) -> Outcome {
     run(&[&["connect", url], args].concat(), input)
+}
+
+/// A folder of one test's own, gone with it.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("taiwa-test-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Runs taiwa here, with these variables.
+    pub fn run(&self, args: &[&str], variables: &[(&str, &str)]) -> Outcome {
+        let mut command = taiwa(args);
+        command.current_dir(&self.0).envs(variables.iter().copied());
+        Running::start(command).finish()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// `taiwa serve`, killed when dropped.

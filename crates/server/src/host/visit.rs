@@ -70,7 +70,7 @@ impl Visit {
         };
         info!(
             id,
-            who = self.peer(),
+            who = %self.peer(),
             user,
             dialect,
             path = self.path(),

@@ -4,13 +4,9 @@ use std::{collections::BTreeSet, fs, time::Duration};
 
 use taiwa_server::{
     api,
-    apps::{
-        Deciders, DecidersSettings,
-        rules::RulesSettings,
-        webhooks::{SigningSecret, WebhookLimits, WebhookSettings, WebhookUrls},
-    },
-    auth::{AuthLimits, AuthSettings, JwksSettings, KeySource, Secret, Verifier},
-    outgoing::{Outgoing, OutgoingLimits, Trust},
+    apps::webhooks::{SigningSecret, WebhookLimits, WebhookSettings, WebhookUrls},
+    auth::{AuthLimits, AuthSettings, JwksSettings, KeySource, Secret},
+    outgoing::OutgoingLimits,
 };
 
 use super::Fault;
@@ -61,18 +57,6 @@ impl Settings {
             connect_max: self.times.connect_timeout.0.unwrap_or(NEVER),
             idle_max: self.times.idle_timeout.0.unwrap_or(NEVER),
         }
-    }
-
-    /// Returns whom these requests trust.
-    ///
-    /// # Errors
-    /// The file can't be read, or has no certificates.
-    pub(crate) fn trust(&self) -> Result<Trust, Fault> {
-        let Some(path) = &self.webhooks.ca else { return Ok(Trust::Platform) };
-        let key = || "webhooks.ca".to_owned();
-        let pem = fs::read(path)
-            .map_err(|error| (key(), format!("can't read {}: {error}", path.display())))?;
-        Trust::from_pem(&pem).map_err(|error| (key(), error.to_string()))
     }
 }
 
@@ -141,35 +125,8 @@ impl ApiKey {
     }
 }
 
-/// Who decides.
+/// Who is asked and told.
 impl Settings {
-    /// Returns the rules and webhooks, with the requests that these make. Clients without a token are let in if
-    /// `anonymous` says so.
-    ///
-    /// # Errors
-    /// A file can't be read, or what is set can't be used; which settings check themselves is told by
-    /// [`sense`](crate::config) before.
-    pub(crate) fn deciders(&self, anonymous: bool) -> Result<Deciders, Fault> {
-        let outgoing = Outgoing::new(&self.trust()?, &self.outgoing());
-        let auth = self.auth()?;
-        let verifier = match auth.keys.is_empty() {
-            true => None,
-            false => Some(Verifier::new(auth, &outgoing).map_err(at("auth.jwt"))?),
-        };
-        let settings = DecidersSettings {
-            rules: RulesSettings {
-                connections: verifier,
-                subscriptions: None,
-                anonymous,
-                personal_prefix: self.auth.personal_prefix.as_deref().map(Into::into),
-                bearers_max: self.limits.auth.bearers_max,
-            },
-            webhooks: self.webhooks()?,
-            tokens_first: self.auth.tokens_first,
-        };
-        Deciders::new(settings, &outgoing).map_err(at("webhooks"))
-    }
-
     /// Returns the settings of webhooks.
     ///
     /// # Errors
@@ -217,11 +174,20 @@ impl Settings {
 /// The longest that a webhook may take.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn at<E: std::fmt::Display>(key: &str) -> impl Fn(E) -> Fault {
+pub(super) fn at<E: std::fmt::Display>(key: &str) -> impl Fn(E) -> Fault {
     move |error| (key.to_owned(), error.to_string())
 }
 
 impl Jwt {
+    /// Returns whether tokens are taken.
+    pub(crate) fn has_keys(&self) -> bool {
+        let Self { secrets, public_keys, jwks_files, jwks_urls, .. } = self;
+        !(secrets.is_empty()
+            && public_keys.is_empty()
+            && jwks_files.is_empty()
+            && jwks_urls.is_empty())
+    }
+
     /// Returns where keys come from, each with the path of its setting.
     ///
     /// # Errors

@@ -68,8 +68,9 @@ fn secrets_are_compared_although_nobody_is_shown_them() {
 
 /// Changes every key that needs a restart.
 const STARTED_OTHERWISE: &str = "listen = [\"127.0.0.1:1\"]\nunix_mode = \"600\"\nproxy_protocol = [\"unix\"]\n\
-    shards = 2\nlog.format = \"json\"\nlimits.shard.letters_max = 7\n\
-    api = { keys = [\"x\"], listen = [\"127.0.0.1:2\"] }\nadmin.listen = [\"127.0.0.1:3\"]\n";
+    reuse_port = true\nshards = 2\nlog.format = \"json\"\nlimits.shard.letters_max = 7\n\
+    api = { keys = [\"x\"], listen = [\"127.0.0.1:2\"] }\nadmin.listen = [\"127.0.0.1:3\"]\n\
+    traces = { endpoint = \"http://127.0.0.1:4\", sample = \"1%\" }\n";
 
 /// Of these there is one value only, so far.
 const ONE_VALUE: &[&str] = &["broker.kind"];
