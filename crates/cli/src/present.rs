@@ -118,11 +118,6 @@ impl Present {
         self.now().decided.deciders.clone()
     }
 
-    /// Returns the places where clients connect.
-    pub(crate) fn addrs(&self) -> &[Addr] {
-        &self.0.addrs
-    }
-
     /// Begins to listen for SIGHUP, and to look at the files of certificates as often as the settings say.
     pub(crate) fn watch(&self, parts: Parts, mut hangups: Hangups) {
         beside::send_revoked_away(&parts.running, &self.deciders());

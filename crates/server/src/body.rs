@@ -7,10 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
-use crate::{cluster::Forwarded, host};
+use crate::{
+    cluster::Forwarded,
+    host::{self, Answered},
+};
 
 /// The body of an answer. One that goes on tells its conversation when it is dropped.
 pub struct SiteBody(Form);
@@ -89,4 +93,35 @@ impl Body for SiteBody {
             Form::Goes(_) | Form::Far(_) => SizeHint::default(),
         }
     }
+}
+
+/// Makes a response of what a conversation says.
+pub(crate) fn response(answer: Answered) -> Response<SiteBody> {
+    let (status, headers, body) = match answer {
+        Answered::Whole { status, headers, body } => (status, headers, SiteBody::from(body)),
+        Answered::Stream { headers, body } => (200, headers, SiteBody::from(body)),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let out = response.headers_mut();
+    // What a conversation says is for its client alone, and a proxy must not gather it.
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    out.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            out.insert(name, value);
+        }
+    }
+    response
+}
+
+/// Makes a response of a text.
+pub(crate) fn text(status: StatusCode, text: &'static str) -> Response<SiteBody> {
+    let mut response = Response::new(SiteBody::from(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }

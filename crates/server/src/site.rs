@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use taiwa::{Addr, LocalAddr, Origins, Server, Serving};
 use taiwa_core::{Addressee, App, Cluster, Dialect, NodeId, Transport};
 use taiwa_hub::Settings;
@@ -21,14 +21,14 @@ use crate::{
     addresses::Addresses,
     admin::Readiness,
     api::{Api, Desk},
-    body::SiteBody,
+    body::{SiteBody, response, text},
     cluster::{Hearing, Membership},
     control::Control,
     cors,
     doors::{self, Doors},
     drain::Exiting,
     front::{Front, Present},
-    host::{Answered, ForWhom, Host, HostLimits, Note, Shared, Visitor},
+    host::{ForWhom, Host, HostLimits, Note, Shared, Visitor},
     page,
     shard::{self, ShardFailure, Shards},
     trace,
@@ -480,33 +480,4 @@ impl Running {
 pub(crate) enum Place<'a> {
     Here(&'a shard::Post<Host>, crate::host::TalkKey),
     On(NodeId, &'a Arc<Membership>),
-}
-
-fn response(answer: Answered) -> Response<SiteBody> {
-    let (status, headers, body) = match answer {
-        Answered::Whole { status, headers, body } => (status, headers, SiteBody::from(body)),
-        Answered::Stream { headers, body } => (200, headers, SiteBody::from(body)),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let out = response.headers_mut();
-    // What a conversation says is for its client alone, and a proxy must not gather it.
-    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    out.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    for (name, value) in headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            out.insert(name, value);
-        }
-    }
-    response
-}
-
-fn text(status: StatusCode, text: &'static str) -> Response<SiteBody> {
-    let mut response = Response::new(SiteBody::from(text));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
 }
