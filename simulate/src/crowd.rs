@@ -8,11 +8,14 @@ use std::{
 };
 
 use taiwa_core::{
-    Admission, Answer, Command, Event, Message, Publication, Question, Refusal, Token,
+    Admission, Answer, Cluster, Command, Event, Message, Publication, Question, Refusal, Token,
 };
 use taiwa_hub::{
     Arrival, Done, Encoded, Letter, Now, OrderId, Outlet, Seat, Settings, Shard, Ticket,
+    far::{Wish, shard_of},
 };
+
+use crate::node::{News, Node};
 
 /// How much of each kind a shard does in a turn: letters read, clients that left, timers.
 const LETTERS: usize = 256;
@@ -35,6 +38,7 @@ pub struct Crowd {
     clients: Vec<Client>,
     now: Now,
     tokens: Token,
+    node: Option<Node>,
 }
 
 /// What is known of a client.
@@ -61,6 +65,7 @@ struct Hall {
     posts: Vec<(u16, Letter)>,
     reseats: Vec<(Seat, Seat)>,
     moves: Vec<(Seat, u16, Token, Command)>,
+    wishes: Vec<(Option<Ticket>, Wish)>,
     drawn: u128,
     /// Calls of the shard, and what it wanted done in them.
     steps: u64,
@@ -84,7 +89,22 @@ impl Crowd {
             clients: vec![],
             now: Now { at: start, unix_ms: 1 },
             tokens: 0,
+            node: None,
         }
+    }
+
+    /// Makes the shards those of one node of several.
+    #[must_use]
+    pub fn in_cluster(mut self, cluster: Cluster) -> Self {
+        let id = cluster.registry.node();
+        let names: Arc<[&'static str]> = ["crowd"].into();
+        let shards = mem::take(&mut self.shards).into_iter();
+        self.shards = shards.map(|it| it.in_cluster(id, names.clone())).collect();
+        for hall in &mut self.halls {
+            hall.drawn = hall.drawn.wrapping_mul(u128::from(id.0) | 1);
+        }
+        self.node = Some(Node::new(cluster));
+        self
     }
 
     /// Lets a client come in at a shard.
@@ -151,6 +171,7 @@ impl Crowd {
     /// Does one turn of each shard: a bounded number of letters, leavers and timers. Returns whether anything is left.
     pub fn turn(&mut self) -> bool {
         let now = self.now;
+        self.hear_others();
         for shard in 0..self.shards.len() {
             for _ in 0..LETTERS {
                 let Some(letter) = self.letters[shard].pop_front() else { break };
@@ -173,7 +194,40 @@ impl Crowd {
 
     /// Tells whether letters or leavers wait for a turn.
     pub fn is_busy(&self) -> bool {
-        self.letters.iter().any(|it| !it.is_empty()) || self.leaving.iter().any(|it| !it.is_empty())
+        self.letters.iter().any(|it| !it.is_empty())
+            || self.leaving.iter().any(|it| !it.is_empty())
+            || self.node.as_ref().is_some_and(Node::is_busy)
+    }
+
+    /// Gives what came from other nodes to the shards.
+    fn hear_others(&mut self) {
+        let now = self.now;
+        let Some(heard) = self.node.as_ref().map(Node::take) else { return };
+        for news in heard {
+            match news {
+                News::Found(shard, ticket, found) => {
+                    self.on(shard, |it, out| it.found(ticket, found, now, out));
+                }
+                News::Heard(heard) => {
+                    let owner = usize::from(self.shards[0].owner(&heard.channel));
+                    self.on(owner, |it, out| it.heard(heard, now, out));
+                }
+                News::Letter(from, letter) => {
+                    let shard = shard_of(&letter, self.shards.len() as u16);
+                    let shard = usize::from(shard.expect("it is of this version"));
+                    self.on(shard, |it, out| it.far_letter(from, &letter, now, out));
+                }
+                News::Come(node) => self.shards.iter_mut().for_each(|it| it.node_come(node)),
+                News::Gone(node) => self.on_all(|it, out| it.node_gone(node, now, out)),
+                News::State(state) => self.on_all(|it, out| it.cluster_state(state, now, out)),
+            }
+        }
+    }
+
+    fn on_all(&mut self, act: impl Fn(&mut Shard, &mut Hall)) {
+        for shard in 0..self.shards.len() {
+            self.on(shard, &act);
+        }
     }
 
     /// Returns how many letters wait at the shard where most do.
@@ -231,6 +285,11 @@ impl Crowd {
         act(&mut self.shards[shard], hall);
         for (to, letter) in hall.posts.drain(..) {
             self.letters[usize::from(to)].push_back(letter);
+        }
+        if let Some(node) = &mut self.node {
+            for (ticket, wish) in hall.wishes.drain(..) {
+                node.ask(shard, ticket, wish);
+            }
         }
         for (fresh, taken) in mem::take(&mut hall.reseats) {
             let who = hall.seats.remove(&fresh).expect("somebody sits there");
@@ -314,6 +373,10 @@ impl Outlet for Hall {
             }
             _ => Answer::Noted,
         }))
+    }
+
+    fn far(&mut self, ticket: Option<Ticket>, wish: Wish) {
+        self.wishes.push((ticket, wish));
     }
 
     fn done(&mut self, _: OrderId, _: Result<Done, Refusal>) {}

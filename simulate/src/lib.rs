@@ -15,6 +15,7 @@ mod party;
 mod plan;
 mod world;
 mod crowd;
+mod node;
 
 pub use crowd::{Crowd, Who};
 pub use dice::Dice;

@@ -1,7 +1,9 @@
 //! What a shard wants of other nodes, and hears of them.
 
 use bytes::Bytes;
-use taiwa_core::{Accepted, Channel, Entry, Keep, Log, NodeId, Page, SessionId, Statement};
+use taiwa_core::{
+    Accepted, Channel, Cluster, Entry, Keep, Log, NodeId, Page, Refusal, SessionId, Statement, Then,
+};
 
 pub use crate::wire::shard_of;
 
@@ -59,4 +61,49 @@ pub enum Found {
     Counts(usize, usize),
     /// What was kept of a session.
     Session(Option<Bytes>),
+}
+
+impl Wish {
+    /// Asks the cluster. Of a [`Wish::HearPatterns`] the caller has to know what the other shards of the node want.
+    pub fn ask(self, cluster: &Cluster, then: Then<Found>) {
+        fn as_found<T: 'static>(
+            then: Then<Found>,
+            found: impl FnOnce(T) -> Found + Send + 'static,
+        ) -> Then<T> {
+            Box::new(move |result: Result<T, Refusal>| then(result.map(found)))
+        }
+        let Cluster { broker, presence, sessions, registry } = cluster;
+        let done = |()| Found::Done;
+        match self {
+            Self::Publish(statement) => {
+                broker.publish(statement, as_found(then, Found::Accepted));
+            }
+            Self::Subscribe(channel, keep, limit) => {
+                broker.subscribe(&channel, keep, limit, as_found(then, Found::Log));
+            }
+            Self::Unsubscribe(channel) => broker.unsubscribe(&channel),
+            Self::Read(channel, keep, page) => {
+                broker.read(&channel, keep, page, as_found(then, Found::Log));
+            }
+            Self::Forget(channel, keep) => broker.forget(&channel, keep, as_found(then, done)),
+            Self::HearPatterns(wanted) => broker.hear_patterns(wanted, as_found(then, done)),
+            Self::Come(channel, entry) => {
+                presence.come(&channel, *entry, as_found(then, Found::First));
+            }
+            Self::Go(channel, entry) => presence.go(&channel, *entry, as_found(then, Found::First)),
+            Self::Who(channel, limit) => {
+                presence.who(&channel, limit, as_found(then, Found::Members));
+            }
+            Self::Counts(channel) => {
+                let counts = |(sessions, users)| Found::Counts(sessions, users);
+                presence.counts(&channel, as_found(then, counts));
+            }
+            Self::Save(session, body, ttl) => {
+                sessions.save(session, body, ttl, as_found(then, done));
+            }
+            Self::Take(session) => sessions.take(session, as_found(then, Found::Session)),
+            Self::Drop(session) => sessions.drop_session(session),
+            Self::Send(node, letter) => registry.send(node, letter, as_found(then, done)),
+        }
+    }
 }

@@ -12,10 +12,10 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use taiwa_core::{Channel, Cluster, Ears, Heard, NodeId, Refusal, State};
+use taiwa_core::{Channel, Cluster, Ears, Heard, NodeId, State};
 use taiwa_hub::{
     Ticket,
-    far::{Found, Wish, shard_of},
+    far::{Wish, shard_of},
     seeded::Seeded,
 };
 
@@ -69,21 +69,7 @@ impl Membership {
         wish: Wish,
         post: &Post<Host>,
     ) {
-        let Cluster { broker, presence, sessions, registry } = &self.cluster;
-        match wish {
-            Wish::Publish(statement) => {
-                broker.publish(statement, then(ticket, post, Found::Accepted));
-            }
-            Wish::Subscribe(channel, keep, limit) => {
-                broker.subscribe(&channel, keep, limit, then(ticket, post, Found::Log));
-            }
-            Wish::Unsubscribe(channel) => broker.unsubscribe(&channel),
-            Wish::Read(channel, keep, page) => {
-                broker.read(&channel, keep, page, then(ticket, post, Found::Log));
-            }
-            Wish::Forget(channel, keep) => {
-                broker.forget(&channel, keep, then(ticket, post, |()| Found::Done));
-            }
+        let wish = match wish {
             Wish::HearPatterns(wanted) => {
                 let bit = 1 << shard;
                 let all = if wanted {
@@ -91,46 +77,16 @@ impl Membership {
                 } else {
                     self.patterns.fetch_and(!bit, Ordering::SeqCst) & !bit
                 };
-                broker.hear_patterns(all != 0, then(ticket, post, |()| Found::Done));
+                Wish::HearPatterns(all != 0)
             }
-            Wish::Come(channel, entry) => {
-                presence.come(&channel, *entry, then(ticket, post, Found::First));
-            }
-            Wish::Go(channel, entry) => {
-                presence.go(&channel, *entry, then(ticket, post, Found::First));
-            }
-            Wish::Who(channel, limit) => {
-                presence.who(&channel, limit, then(ticket, post, Found::Members));
-            }
-            Wish::Counts(channel) => {
-                let counts = |(sessions, users)| Found::Counts(sessions, users);
-                presence.counts(&channel, then(ticket, post, counts));
-            }
-            Wish::Save(session, body, ttl) => {
-                sessions.save(session, body, ttl, then(ticket, post, |()| Found::Done));
-            }
-            Wish::Take(session) => sessions.take(session, then(ticket, post, Found::Session)),
-            Wish::Drop(session) => sessions.drop_session(session),
-            Wish::Send(node, letter) => {
-                let letter = addressed(HUB, &letter);
-                registry.send(node, letter, then(ticket, post, |()| Found::Done));
-            }
-            _ => {}
-        }
+            Wish::Send(node, letter) => Wish::Send(node, addressed(HUB, &letter)),
+            wish => wish,
+        };
+        let Some(ticket) = ticket else { return wish.ask(&self.cluster, Box::new(|_| {})) };
+        let post = post.clone();
+        let then = move |found| post.send(Note::Found(ticket, Box::new(found)));
+        wish.ask(&self.cluster, Box::new(then));
     }
-}
-
-/// Posts what came of a wish to the shard that had it.
-fn then<T: 'static>(
-    ticket: Option<Ticket>,
-    post: &Post<Host>,
-    found: impl FnOnce(T) -> Found + Send + 'static,
-) -> taiwa_core::Then<T> {
-    let Some(ticket) = ticket else { return Box::new(|_| {}) };
-    let post = post.clone();
-    Box::new(move |result: Result<T, Refusal>| {
-        post.send(Note::Found(ticket, Box::new(result.map(found))));
-    })
 }
 
 /// Writes for which part of the other node a letter is.

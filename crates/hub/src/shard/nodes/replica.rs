@@ -29,8 +29,12 @@ pub(in super::super) struct Replica {
     early_lost: bool,
     /// The log is being read.
     syncing: bool,
+    /// Something was heard of this epoch, of which the log that was read then is not.
+    strange: Option<u64>,
     /// It is among the doubtful.
     doubted: bool,
+    /// It is one of those of them that are being read.
+    counted: bool,
     /// Since when nobody subscribes.
     pub(in super::super) idle: Option<Instant>,
     /// The store may not know all members here.
@@ -234,7 +238,7 @@ impl Shard {
     ) {
         let Some(replica) = self.replica(channel) else { return };
         replica.syncing = false;
-        let was_doubted = std::mem::replace(&mut replica.doubted, false);
+        let was_counted = std::mem::replace(&mut replica.counted, false);
         match log {
             Ok(log) => {
                 let limit = self.settings.limits.page_max;
@@ -256,7 +260,7 @@ impl Shard {
                 self.repair_soon(now);
             }
         }
-        if was_doubted && let Some(nodes) = &mut self.nodes {
+        if was_counted && let Some(nodes) = &mut self.nodes {
             nodes.reading -= 1;
             // A broker that refuses is asked again by the timer.
             if !nodes.repairing {
@@ -278,6 +282,10 @@ impl Shard {
             self.skip_to(channel, Position { epoch, offset: before }, now, out);
         }
         let is_page = log.entries.len() >= self.settings.limits.page_max;
+        if self.owned.get(channel).is_some_and(|it| it.position().offset > top) {
+            // Nothing is applied while the log is read: it has lost what was said already.
+            self.skip_to(channel, log.position, now, out);
+        }
         for (offset, body) in log.entries {
             let position = Position { epoch, offset };
             self.next(channel, position, &body, now, out);
@@ -295,8 +303,26 @@ impl Shard {
         let (early, waiting) =
             (std::mem::take(&mut replica.early), std::mem::take(&mut replica.waiting));
         let lost = std::mem::replace(&mut replica.early_lost, false);
+        let mut strange = None;
         for heard in early {
-            self.take_own(heard, now, out);
+            let epoch = heard.position.map(|it| it.epoch);
+            let Some(owned) = self.owned.get_mut(channel) else { return };
+            let at = owned.position();
+            match (epoch, owned.replica.as_deref_mut()) {
+                // The log was read because of it and is still of another epoch: that one is over.
+                (Some(epoch), Some(replica))
+                    if epoch != at.epoch && replica.strange == Some(epoch) =>
+                {
+                    self.counters.duplicates += 1;
+                }
+                _ => {
+                    strange = epoch.filter(|it| *it != at.epoch).or(strange);
+                    self.take_own(heard, now, out);
+                }
+            }
+        }
+        if let Some(replica) = self.replica(channel) {
+            replica.strange = strange;
         }
         for errand in waiting {
             self.do_errand(errand, now, out);
@@ -475,8 +501,8 @@ impl Shard {
             && let Some(channel) = nodes.doubtful.pop_front()
         {
             let Some(replica) = self.replica(&channel) else { continue };
-            if replica.feed != Feed::On {
-                replica.doubted = false;
+            replica.doubted = false;
+            if replica.feed != Feed::On || std::mem::replace(&mut replica.counted, true) {
                 continue;
             }
             if let Some(nodes) = &mut self.nodes {
