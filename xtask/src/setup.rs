@@ -26,6 +26,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("nginx", "redirects, refusals and a proxy in front of our server"),
     ("openssl", "certificates, and TLS that is not ours, for tests"),
     ("prometheus", "promtool, which checks and tests alerts"),
+    ("redis-server", "the broker of the tests of brokers/redis"),
     ("socat", "TLS that is not ours, around Autobahn"),
     ("systemd", "checks of its units, and sockets that it opens for a server; nothing is started"),
     ("tinyproxy-bin", "an HTTP proxy between client and server"),

@@ -129,7 +129,10 @@ pub(crate) async fn a_broker_that_stands_still_refuses_in_time(fixture: &dyn Fix
         refused(answer(it).await);
     }
     assert!(begun.elapsed() < AT_LAST, "it took {:?}", begun.elapsed());
-    hears(&a, State::Lost).await;
+    for node in [&a, &b] {
+        // Also one that wants nothing notices.
+        hears(node, State::Lost).await;
+    }
     everything_is_refused(&a, b.id).await;
     assert_eq!(a.cluster.registry.look().waiting, 0);
     fixture.thaw().await;

@@ -12,6 +12,7 @@ mod sessions;
 mod registry;
 mod lost;
 mod memory;
+mod redis;
 
 /// Plays all scenes on one broker.
 macro_rules! scenes {
@@ -70,4 +71,5 @@ macro_rules! scenes {
 
 mod on {
     scenes!(memory);
+    scenes!(redis);
 }

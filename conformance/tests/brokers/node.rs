@@ -75,8 +75,9 @@ impl Diary {
             };
             if tokio::time::timeout(SOON, wait).await.is_err() {
                 let lines = self.lines();
-                let (count, last) = (lines.len(), &lines[lines.len().saturating_sub(5)..]);
-                panic!("{place}: not in time: {what}; {count} lines, the last are {last:?}");
+                let last = format!("{:?}", &lines[lines.len().saturating_sub(5)..]);
+                let (count, last) = (lines.len(), last.chars().take(1000).collect::<String>());
+                panic!("{place}: not in time: {what}; {count} lines, the last are {last}");
             }
         }
     }

@@ -1,0 +1,152 @@
+//! Publications and history.
+
+use bytes::Bytes;
+use taiwa_core::{Accepted, Broker, Channel, Keep, Log, Page, Position, Statement, Then};
+
+use crate::{
+    ask::Ask,
+    node::{Redis, millis},
+    scripts::Script,
+    wire::{self, Broken, Value},
+};
+
+impl Broker for Redis {
+    fn publish(&self, statement: Statement, then: Then<Accepted>) {
+        let Statement { channel, body, keep, id, to_patterns } = statement;
+        let keys = &self.shared.keys;
+        let heard = keys.heard(&channel);
+        if keep.size == 0 && id.is_none() && !to_patterns {
+            let message = [b"n", &body[..]].concat();
+            let nodes = |it: Value| {
+                let nodes = it.number().and_then(|it| it.try_into().ok());
+                Ok(Accepted { nodes: Some(nodes.ok_or(Broken::Syntax)?), ..Default::default() })
+            };
+            return self.command(&[b"PUBLISH", heard.as_bytes(), &message], then, nodes);
+        }
+        let window = id.as_ref().map_or("0".into(), |(_, window)| millis(*window));
+        let id = keys.id(&channel, id.as_ref().map_or("", |(id, _)| id));
+        let (patterns, before) = if to_patterns {
+            (keys.patterns(), wire::counted(channel.as_str()))
+        } else {
+            Default::default()
+        };
+        let [epoch, size, age, life] = self.kept(keep);
+        let arguments: &[&[u8]] = &[
+            epoch.as_bytes(),
+            size.as_bytes(),
+            age.as_bytes(),
+            life.as_bytes(),
+            window.as_bytes(),
+            b"PUBLISH",
+            heard.as_bytes(),
+            patterns.as_bytes(),
+            before.as_bytes(),
+            &body,
+        ];
+        let keys = [keys.top(&channel), keys.log(&channel), id];
+        self.script(Script::Publish, &keys, arguments, then, accepted);
+    }
+
+    fn subscribe(&self, channel: &Channel, keep: Keep, limit: usize, then: Then<Log>) {
+        let newest = Page { since: None, limit, reverse: true };
+        let command = if keep.size == 0 {
+            wire::command(&[b"PING"])
+        } else {
+            self.tell(channel, keep, newest)
+        };
+        let read = move |it| {
+            if keep.size == 0 {
+                return Ok(Log::default());
+            }
+            let mut log = log(it)?;
+            log.entries.reverse();
+            Ok(log)
+        };
+        let channel = channel.clone();
+        self.ask(command.len(), then, read, |pending| Ask::Subscribe(channel, command, pending));
+    }
+
+    fn unsubscribe(&self, channel: &Channel) {
+        // Not refused, however much waits: there is at most one for each subscription.
+        drop(self.queue.send(Ask::Unsubscribe(channel.clone())));
+    }
+
+    fn read(&self, channel: &Channel, keep: Keep, page: Page, then: Then<Log>) {
+        if keep.size == 0 {
+            let ping: &[&[u8]] = &[b"PING"];
+            return self.command(ping, then, |_| Ok(Log::default()));
+        }
+        let command = self.tell(channel, keep, page);
+        self.ask(command.len(), then, log, |pending| Ask::Request(command, pending));
+    }
+
+    fn forget(&self, channel: &Channel, _keep: Keep, then: Then<()>) {
+        let log = self.shared.keys.log(channel);
+        self.command(&[b"UNLINK", log.as_bytes()], then, |_| Ok(()));
+    }
+
+    fn hear_patterns(&self, wanted: bool, then: Then<()>) {
+        self.ask(0, then, |_| Ok(()), |pending| Ask::Patterns(wanted, pending));
+    }
+}
+
+impl Redis {
+    /// Writes the epoch of a log that begins now, the size of a log, its age and its epoch's time.
+    fn kept(&self, keep: Keep) -> [String; 4] {
+        let life = millis(keep.epoch_ttl.max(keep.ttl));
+        let epoch = wire::epoch(self.shared.random());
+        [epoch, keep.size.to_string(), millis(keep.ttl), life]
+    }
+
+    /// Writes the command that tells a position and a page.
+    fn tell(&self, channel: &Channel, keep: Keep, page: Page) -> Vec<u8> {
+        let keys = &self.shared.keys;
+        let limit = page.limit.min(keep.size).to_string();
+        let since = page.since.map_or_else(String::new, |it| it.offset.to_string());
+        let [epoch, size, age, life] = self.kept(keep);
+        let arguments: &[&[u8]] = &[
+            epoch.as_bytes(),
+            size.as_bytes(),
+            age.as_bytes(),
+            life.as_bytes(),
+            limit.as_bytes(),
+            if page.reverse { b"backward" } else { b"forward" },
+            since.as_bytes(),
+        ];
+        self.shared.scripts.command(
+            Script::Tell,
+            &[keys.top(channel), keys.log(channel)],
+            arguments,
+        )
+    }
+}
+
+/// Reads what the script for publishing says.
+fn accepted(answer: Value) -> Result<Accepted, Broken> {
+    let [repeated, place, rest @ ..] = answer.list().ok_or(Broken::Syntax)? else {
+        return Err(Broken::Syntax);
+    };
+    Ok(Accepted {
+        position: wire::position(place.text().ok_or(Broken::Syntax)?)?,
+        repeated: repeated.number() == Some(1),
+        nodes: rest.first().and_then(Value::number).and_then(|it| it.try_into().ok()),
+    })
+}
+
+/// Reads a position and a page.
+fn log(answer: Value) -> Result<Log, Broken> {
+    let Some([epoch, offset, entries]) = answer.list() else { return Err(Broken::Syntax) };
+    let epoch = epoch.text().and_then(|it| std::str::from_utf8(it).ok());
+    let epoch = epoch.and_then(|it| u64::from_str_radix(it, 16).ok()).ok_or(Broken::Syntax)?;
+    let offset = offset.number().and_then(|it| it.try_into().ok()).ok_or(Broken::Syntax)?;
+    let entries = entries.list().ok_or(Broken::Syntax)?.iter();
+    let entries = entries.map(|it| entry(it).ok_or(Broken::Syntax)).collect::<Result<_, _>>()?;
+    Ok(Log { position: Position { epoch, offset }, entries })
+}
+
+/// Reads an entry of a stream: its identifier is the offset, `-` and the time.
+fn entry(it: &Value) -> Option<(u64, Bytes)> {
+    let [id, fields] = it.list()? else { return None };
+    let (offset, _) = std::str::from_utf8(id.text()?).ok()?.split_once('-')?;
+    Some((offset.parse().ok()?, fields.list()?.get(1)?.body()?))
+}

@@ -1,0 +1,146 @@
+//! Redis: a server of its own for each scene, which keeps what it has in an append-only file.
+
+use std::{
+    io,
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use taiwa_core::Cluster;
+use taiwa_redis::Settings;
+
+use crate::fixture::{Fixture, Kept, Later};
+
+/// A server process of ours, and its folder.
+pub(crate) struct Server {
+    port: u16,
+    folder: PathBuf,
+    child: Mutex<Option<Child>>,
+}
+
+pub(crate) async fn fixture() -> Option<Box<dyn Fixture>> {
+    let server = Server::begin().await?;
+    Some(Box::new(server))
+}
+
+impl Server {
+    /// Starts one, or says why there is none.
+    pub(crate) async fn begin() -> Option<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let version = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
+        if version.is_err() {
+            eprintln!("skipped: redis-server is not installed (cargo xtask setup)");
+            return None;
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("taiwa-redis-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let port =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let server = Self { port, folder, child: Mutex::default() };
+        server.run().await;
+        Some(server)
+    }
+
+    fn settings(&self) -> Settings {
+        let mut settings = Settings::parse(&format!("redis://127.0.0.1:{}/1", self.port)).unwrap();
+        // So that a scene in which a node dies is over sooner.
+        settings.beat_every = Duration::from_millis(500);
+        settings.gone_after = Duration::from_secs(3);
+        settings
+    }
+
+    async fn run(&self) {
+        let log = std::fs::File::create(self.folder.join("log")).unwrap();
+        let child = Command::new("redis-server")
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args(["--appendonly", "yes", "--dir"])
+            .arg(&self.folder)
+            .stdout(log)
+            .spawn()
+            .unwrap();
+        *self.child.lock().unwrap() = Some(child);
+        let up = async {
+            while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+                let ended = self.child.lock().unwrap().as_mut().unwrap().try_wait().unwrap();
+                assert_eq!(ended, None, "redis-server ended");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(crate::node::SOON, up).await.expect("redis-server starts");
+    }
+
+    fn signal(&self, name: &str) {
+        let child = self.child.lock().unwrap();
+        let id = child.as_ref().expect("it runs").id().to_string();
+        let done = Command::new("kill").args([name, &id]).status().unwrap();
+        assert!(done.success());
+    }
+
+    fn end(&self) -> io::Result<()> {
+        if let Some(mut child) = self.child.lock().unwrap().take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+}
+
+impl Fixture for Server {
+    fn join(&self) -> Later<'_, Cluster> {
+        Box::pin(async {
+            let node = taiwa_redis::connect(self.settings()).await.unwrap();
+            Cluster::of(&node)
+        })
+    }
+
+    fn kill(&self, node: Cluster) -> Later<'_, ()> {
+        Box::pin(async move { drop(node) })
+    }
+
+    fn pass(&self, time: Duration) -> Later<'_, ()> {
+        Box::pin(tokio::time::sleep(time))
+    }
+
+    fn stop(&self, kept: Kept) -> Later<'_, ()> {
+        Box::pin(async move {
+            if kept == Kept::Everything {
+                // It writes its file to the end.
+                self.signal("-TERM");
+                let child = self.child.lock().unwrap().take();
+                let status = tokio::task::spawn_blocking(move || child.unwrap().wait());
+                status.await.unwrap().unwrap();
+            } else {
+                self.end().unwrap();
+                std::fs::remove_dir_all(&self.folder).unwrap();
+                std::fs::create_dir_all(&self.folder).unwrap();
+            }
+        })
+    }
+
+    fn start(&self) -> Later<'_, ()> {
+        Box::pin(self.run())
+    }
+
+    fn freeze(&self) -> Later<'_, ()> {
+        Box::pin(async { self.signal("-STOP") })
+    }
+
+    fn thaw(&self) -> Later<'_, ()> {
+        Box::pin(async { self.signal("-CONT") })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.end());
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
