@@ -5,29 +5,31 @@ use std::{
     slice,
 };
 
-/// A list as a slice; its order changes when items are taken out. With one item it is no larger than that, if a part of
-/// the item is never zero.
+/// A list as a slice; its order changes when items are taken out. It has room for its items and for no more: each that comes
+/// moves the others, so it is for lists of which the limits make no long ones. With one item it is no larger than that, if
+/// a part of the item is never zero and 16 bytes are left beside it.
 #[derive(Debug)]
 pub(crate) enum Few<T> {
     One(T),
-    #[expect(clippy::box_collection, reason = "many are rare, and one item is to be the largest")]
-    Other(Option<Box<Vec<T>>>),
+    Other(Box<[T]>),
 }
 
 impl<T> Default for Few<T> {
     fn default() -> Self {
-        Self::Other(None)
+        Self::Other(Box::default())
     }
 }
 
 impl<T> Few<T> {
     pub(crate) fn push(&mut self, item: T) {
         *self = match std::mem::take(self) {
-            Self::One(first) => Self::Other(Some(Box::new(vec![first, item]))),
-            Self::Other(None) => Self::One(item),
-            Self::Other(Some(mut all)) => {
+            Self::One(first) => Self::Other(Box::new([first, item])),
+            Self::Other(none) if none.is_empty() => Self::One(item),
+            Self::Other(all) => {
+                let mut all = all.into_vec();
+                all.reserve_exact(1);
                 all.push(item);
-                Self::Other(Some(all))
+                Self::Other(all.into_boxed_slice())
             }
         };
     }
@@ -39,17 +41,12 @@ impl<T> Few<T> {
         }
         match std::mem::take(self) {
             Self::One(item) => Some(item),
-            Self::Other(None) => None,
-            Self::Other(Some(mut all)) => {
+            Self::Other(all) => {
+                let mut all = all.into_vec();
                 let item = all.swap_remove(at);
                 *self = match all.len() {
-                    1 => all.pop().map_or(Self::Other(None), Self::One),
-                    left => {
-                        if left * 4 < all.capacity() {
-                            all.shrink_to(left * 2);
-                        }
-                        Self::Other(Some(all))
-                    }
+                    1 => all.pop().map_or_else(Self::default, Self::One),
+                    _ => Self::Other(all.into_boxed_slice()),
                 };
                 Some(item)
             }
@@ -63,8 +60,7 @@ impl<T> Deref for Few<T> {
     fn deref(&self) -> &[T] {
         match self {
             Self::One(item) => slice::from_ref(item),
-            Self::Other(None) => &[],
-            Self::Other(Some(all)) => all,
+            Self::Other(all) => all,
         }
     }
 }
@@ -73,8 +69,7 @@ impl<T> DerefMut for Few<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         match self {
             Self::One(item) => slice::from_mut(item),
-            Self::Other(None) => &mut [],
-            Self::Other(Some(all)) => all,
+            Self::Other(all) => all,
         }
     }
 }
@@ -105,6 +100,6 @@ mod tests {
 
     #[test]
     fn one_item_takes_no_more_than_itself() {
-        assert_eq!(size_of::<Few<(u64, crate::slab::Key)>>(), 16);
+        assert_eq!(size_of::<Few<(u64, u64, crate::slab::Key)>>(), 24);
     }
 }

@@ -9,7 +9,7 @@ use taiwa_core::{
 
 use super::{
     Now, Shard, nodes,
-    session::{Expiry, LinkState, Session, Subscription},
+    session::{Expiry, LinkState, Session, Subscriber, Subscription},
     timers::Due,
     waiting::{Asker, Then, Waiting},
 };
@@ -485,6 +485,8 @@ pub(super) fn nonsense() -> Refusal {
 
 const _: () = {
     // What an idle subscribed session costs, besides what stands behind its pointers.
-    assert!(size_of::<Session>() <= 144);
+    assert!(size_of::<Session>() <= 128);
+    assert!(size_of::<Subscription>() <= 32);
+    assert!(size_of::<Subscriber>() <= 56);
     assert!(size_of::<Bucket>() <= 24);
 };

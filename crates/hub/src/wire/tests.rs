@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use taiwa_core::{
-    Authorization, Client, Disconnect, Payload, Publish, RefusalKind, SessionId, Tags, User,
+    About, Authorization, Client, Disconnect, Payload, Publish, RefusalKind, SessionId, Tags, User,
 };
 
 use super::*;
@@ -21,8 +21,7 @@ fn member() -> Member {
     let client = Client {
         session: SessionId(7 << 100 | 3),
         user: Some(User::from("ada")),
-        info: Some("{\"a\":1}".into()),
-        meta: Some("\"secret\"".into()),
+        about: About::new(Some("{\"a\":1}".into()), Some("\"secret\"".into())),
         address: Some([127, 0, 0, 1].into()),
         dialect: "sse",
     };
@@ -67,7 +66,10 @@ fn what_belongs_to_a_publication_comes_along_and_what_the_app_remembers_does_not
     assert_eq!((&it.event, &it.key, &it.tags), (&publish.event, &publish.key, &publish.tags));
     assert_eq!((it.at, it.position), (99, Some(Position { epoch: 5, offset: 6 })));
     let mut theirs = member();
-    let client = Client { meta: None, ..Client::clone(&theirs.client) };
+    let client = Client {
+        about: About::new(theirs.client.info().cloned(), None),
+        ..Client::clone(&theirs.client)
+    };
     theirs.client = Arc::new(client);
     assert_eq!(it.publisher.as_deref(), Some(&theirs));
     assert_eq!(spoken.except, [SessionId(2), SessionId(9)], "sorted");
@@ -154,7 +156,7 @@ fn what_came_of_orders_arrives_as_it_was() {
     part(Ok(Done::Affected(3)));
     part(Ok(Done::Channels(vec![(channel(), 2)])));
     let mut client = Client::clone(&member().client);
-    client.meta = None;
+    client.about = About::new(client.info().cloned(), None);
     part(Ok(Done::Sessions(vec![Arc::new(client)])));
     part(Ok(Done::Answer(Payload::Text("yes".into()))));
     let counters = Counters { published: 1, gaps: 2, parts_lost: 3, ..Counters::default() };
