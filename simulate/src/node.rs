@@ -65,6 +65,9 @@ impl Ears for Inbox {
 impl Node {
     pub(crate) fn new(cluster: Cluster) -> Self {
         let inbox = Arc::new(Inbox::default());
+        for node in cluster.registry.nodes() {
+            inbox.put(News::Come(node));
+        }
         cluster.registry.begin(inbox.clone());
         Self { cluster, inbox, patterns: 0 }
     }

@@ -219,7 +219,8 @@ pub trait Ears: Send + Sync {
     fn heard(&self, heard: Heard);
     /// A letter came.
     fn letter(&self, from: NodeId, letter: Bytes);
-    /// A node has come.
+    /// A node has come, besides those that were [there](NodeRegistry::nodes) when this one began to hear. It may be told of
+    /// one that is known.
     fn node_come(&self, node: NodeId);
     /// A node is gone: it left, or was silent for too long.
     fn node_gone(&self, node: NodeId);

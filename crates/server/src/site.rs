@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use taiwa::{Addr, LocalAddr, Origins, Server, Serving};
-use taiwa_core::{Addressee, App, Cluster, Dialect, NodeId, Transport};
+use taiwa_core::{Addressee, App, Cluster, Dialect, Ears, NodeId, Transport};
 use taiwa_hub::Settings;
 use tokio::{runtime::Handle, sync::oneshot};
 use tracing::{Span, debug, warn};
@@ -193,6 +193,10 @@ impl Site {
         }));
         if let (Some(hearing), Some(membership)) = (hearing, membership) {
             let _ = hearing.site.set(Weakly(Arc::downgrade(&running.0)));
+            // Those that are there already; of who comes and goes from now on it hears.
+            for node in membership.cluster.registry.nodes() {
+                hearing.node_come(node);
+            }
             membership.cluster.registry.begin(hearing);
         }
         Ok(running)

@@ -419,7 +419,7 @@ impl Shard {
                 self.one_done(ticket, 1, out);
             }
             Then::Restore(ticket) => {
-                return self.one_restored(ticket, Some(Ok((channel, told))), now, out);
+                return self.one_restored(ticket, Some(Ok(told)), now, out);
             }
         }
         self.save_if_kept(seat, now, out);

@@ -163,7 +163,9 @@ impl Ears for Hearing {
     }
 
     fn node_come(&self, node: NodeId) {
-        tracing::info!(%node, "another node has come");
+        if node != self.membership.node() {
+            tracing::info!(%node, "another node is there");
+        }
         self.tell_all(|| Note::NodeCome(node));
     }
 

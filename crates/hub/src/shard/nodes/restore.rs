@@ -10,6 +10,7 @@ use taiwa_core::{
 use super::{
     super::{
         Now, Shard,
+        audience::{Writer, deliver},
         session::{Kept, To, Why},
         timers::Due,
         waiting::{Asker, Then, Waiting},
@@ -33,7 +34,7 @@ pub(in super::super) struct Restoring {
     left: usize,
     is_whole: bool,
     read: u64,
-    missed: Vec<(Channel, Vec<Arc<Publication>>)>,
+    missed: Vec<Vec<Arc<Publication>>>,
 }
 
 /// How long another node may take to give a session up.
@@ -376,15 +377,15 @@ impl Shard {
     pub(in super::super) fn one_restored(
         &mut self,
         ticket: Ticket,
-        stands: Option<Result<(Channel, Subscribed), ()>>,
+        stands: Option<Result<Subscribed, ()>>,
         now: Now,
         out: &mut dyn Outlet,
     ) {
         let Some(Waiting::Taking(restoring)) = self.waiting.get_mut(ticket) else { return };
         match stands {
             None => {}
-            Some(Ok((channel, told))) => match told.recovered {
-                Recovered::Whole(missed) => restoring.missed.push((channel, missed)),
+            Some(Ok(told)) => match told.recovered {
+                Recovered::Whole(missed) => restoring.missed.push(missed),
                 // Where nothing is kept nothing can be missed.
                 _ if told.position.is_none() => {}
                 _ => restoring.is_whole = false,
@@ -422,8 +423,11 @@ impl Shard {
         };
         self.reply(asker, Ok(Reply::Connected(Box::new(connected))), out);
         self.replay(seat, read, out);
-        for (channel, missed) in missed {
-            self.tell_again(seat, link, &channel, missed, out);
+        // In each channel in its order; between them in the order of time, as far as clocks agree.
+        let mut all: Vec<_> = missed.into_iter().flatten().collect();
+        all.sort_by_key(|it| it.at);
+        for publication in all {
+            self.tell_again(seat, link, &publication, out);
         }
         let session = self.sessions.get(seat);
         let mine = session.map(|it| &it.subscriptions[..]).unwrap_or_default();
@@ -434,17 +438,16 @@ impl Shard {
         self.save_session(seat, now, out);
     }
 
-    /// Gives a subscriber what it missed while its session was nowhere.
+    /// Gives a subscriber something that it missed while its session was nowhere.
     fn tell_again(
         &mut self,
         seat: Seat,
         link: Link,
-        channel: &Channel,
-        missed: Vec<Arc<Publication>>,
+        publication: &Arc<Publication>,
         out: &mut dyn Outlet,
     ) {
         let log_bytes_max = self.settings.limits.log_bytes_max;
-        let target = Target::Channel(channel.clone());
+        let target = Target::Channel(publication.channel.clone());
         let Some(mine) = self.subscription(seat, link, &target) else { return };
         let (key, place) = (mine.audience, mine.place);
         let (Some(session), Some(audience)) =
@@ -455,20 +458,10 @@ impl Shard {
         let to = audience.to.clone();
         let Some(subscriber) = audience.subscribers.get_mut(place) else { return };
         let at = subscriber.at;
-        for publication in missed {
-            let writer = &mut super::super::audience::Writer::default();
-            super::super::audience::deliver(
-                subscriber,
-                session,
-                &to,
-                &publication,
-                writer,
-                log_bytes_max,
-                out,
-            );
-            out.fan_out_ended();
-            self.counters.delivered += 1;
-        }
+        let writer = &mut Writer::default();
+        deliver(subscriber, session, &to, publication, writer, log_bytes_max, out);
+        out.fan_out_ended();
+        self.counters.delivered += 1;
         subscriber.at = subscriber.at.max(at);
     }
 }
