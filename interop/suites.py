@@ -29,7 +29,9 @@ OF_TELEMETRY = (
     "come-in devices-come live orders last-value-at-once for-nobody-else goes-by-itself killed silent order-waits restart "
     "ends-well"
 ).split()
-OF_TICKER = "come-in stops-reading has-the-newest-of-each reads-on fast-sees-every-quote ends-well".split()
+OF_TICKER = (
+    "come-in stops-reading has-the-newest-of-each reads-on fast-sees-every-quote without-streams ends-well"
+).split()
 OF_NOTIFICATIONS = (
     "come-in live read-marks cut closed-and-opened nothing-new away-too-long begun-anew a-hole-is-seen for-ada-alone sent-away"
     " ends-well"

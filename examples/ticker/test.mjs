@@ -65,6 +65,12 @@ await runAll({
     same(await number(fast, '#replaced'), 0, 'replaced quotes');
     holds((await number(fast, '#read')) > (await number(slow, '#read')), 'the slow one has read as much');
   },
+  async 'without-streams'() {
+    await fast.addInitScript(() => delete window.WebSocketStream);
+    await fast.reload();
+    await until('quotes', async () => (await number(fast, '#read')) > 500);
+    same(await fast.isVisible('#stopped'), false, 'a page that can stop reading');
+  },
   'ends-well': () => ticker.finish(),
 });
 
