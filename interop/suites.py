@@ -33,8 +33,8 @@ OF_TICKER = (
     "come-in stops-reading has-the-newest-of-each reads-on fast-sees-every-quote without-streams ends-well"
 ).split()
 OF_NOTIFICATIONS = (
-    "come-in live read-marks cut closed-and-opened nothing-new away-too-long begun-anew a-hole-is-seen for-ada-alone sent-away"
-    " ends-well"
+    "come-in live read-marks cut closed-and-opened nothing-new away-too-long begun-anew a-hole-is-seen for-ada-alone "
+    "sent-away ends-well"
 ).split()
 MEMBERS = ["plain", "events", "objects"] + KINDS
 
