@@ -29,6 +29,18 @@ pub(crate) enum Ask {
     Leave(Pending),
 }
 
+impl Ask {
+    /// Tells until when somebody waits for the answer.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        match self {
+            Self::Request(_, it) | Self::Subscribe(_, _, it) | Self::Patterns(_, it) => {
+                Some(it.until)
+            }
+            Self::Unsubscribe(_) | Self::Begin(_) | Self::Leave(_) => None,
+        }
+    }
+}
+
 /// An answer that somebody waits for. It is told in any case, at the latest when this is dropped.
 pub(crate) struct Pending {
     answer: Option<Answer>,

@@ -16,7 +16,7 @@ pub enum Error {
     Deadline,
     /// The server said no; the text is its own.
     Refused(String),
-    /// What answered is not a server that this crate can use; the text says why.
+    /// A setting can't be, or what answered is not a server that this crate can use; the text says why.
     Unusable(&'static str),
 }
 

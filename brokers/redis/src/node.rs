@@ -53,9 +53,12 @@ pub(crate) struct Shared {
 ///
 /// # Errors
 ///
-/// If the server can't be reached, says no, or can't be used: see [`Error`]. It is not tried again; once this has
+/// If a setting can't be, or the server can't be reached, says no, or can't be used: see [`Error`]. It is not tried again; once this has
 /// succeeded, a lost connection comes back by itself.
 pub async fn connect(settings: Settings) -> Result<Arc<Redis>, Error> {
+    if let Some(fault) = settings.fault() {
+        return Err(Error::Unusable(fault));
+    }
     let tls = settings.tls.as_ref().map(dial::tls).transpose()?;
     let mut wire = dial::dial(&settings, tls.as_ref()).await?;
     let keys = Keys::new(&settings.prefix, settings.database);

@@ -193,6 +193,31 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Tells which setting can't be.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let second = Duration::from_secs(1);
+        let rules = [
+            (self.beat_every < second / 10, "beat_every is a tenth of a second at least"),
+            (
+                self.gone_after < 3 * self.beat_every,
+                "gone_after is three times beat_every at least",
+            ),
+            (
+                self.presence_ttl < 8 * self.beat_every,
+                "presence_ttl is eight times beat_every at least",
+            ),
+            (self.prefix.contains(['{', '}']), "the prefix has no braces"),
+            (self.connect_max.is_zero(), "connect_max is not zero"),
+            (self.request_max.is_zero(), "request_max is not zero"),
+            (self.silence_max < second, "silence_max is a second at least"),
+            (self.again_after.is_zero(), "again_after is not zero"),
+            (self.again_max < self.again_after, "again_max is again_after at least"),
+        ];
+        rules.iter().find(|(broken, _)| *broken).map(|(_, rule)| *rule)
+    }
+}
+
 fn decoded(part: &str) -> Result<String, BadUrl> {
     let text = percent_decode_str(part).decode_utf8();
     text.map(Into::into).map_err(|_| BadUrl("what is percent-encoded is no UTF-8"))
@@ -266,6 +291,17 @@ mod tests {
             let why = Settings::parse(url).unwrap_err().to_string();
             assert!(!why.contains("secret") && !why.is_empty(), "{url}: {why}");
         }
+    }
+
+    #[test]
+    fn settings_that_can_not_be_are_told() {
+        let good = || Settings::parse("redis://h").unwrap();
+        assert_eq!(good().fault(), None);
+        let second = Duration::from_secs(1);
+        assert!(Settings { gone_after: 8 * second, ..good() }.fault().is_some());
+        assert!(Settings { presence_ttl: 20 * second, ..good() }.fault().is_some());
+        assert!(Settings { prefix: "{a}".into(), ..good() }.fault().is_some());
+        assert!(Settings { again_max: Duration::ZERO, ..good() }.fault().is_some());
     }
 
     #[test]

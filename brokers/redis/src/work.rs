@@ -328,17 +328,16 @@ impl Work {
             flow.late += 1;
             self.too_late(flow, what);
         }
-        let is_late = |it: &Ask| match it {
-            Ask::Request(_, it) | Ask::Subscribe(_, _, it) | Ask::Patterns(_, it) => {
-                it.until <= now
-            }
-            _ => false,
-        };
-        while flow.queue.front().is_some_and(is_late) {
-            if let Some(Ask::Request(_, it) | Ask::Subscribe(_, _, it) | Ask::Patterns(_, it)) =
-                flow.queue.pop_front()
-            {
-                it.late();
+        if flow.queue.iter().any(|it| it.until().is_some_and(|it| it <= now)) {
+            for ask in std::mem::take(&mut flow.queue) {
+                match ask {
+                    Ask::Request(_, it) | Ask::Subscribe(_, _, it) | Ask::Patterns(_, it)
+                        if it.until <= now =>
+                    {
+                        it.late();
+                    }
+                    other => flow.queue.push_back(other),
+                }
             }
         }
         if self.ears.is_some() && now >= flow.beat_at {

@@ -13,6 +13,7 @@ mod registry;
 mod lost;
 mod memory;
 mod redis;
+mod redis_alone;
 
 /// Plays all scenes on one broker.
 macro_rules! scenes {

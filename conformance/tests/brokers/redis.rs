@@ -19,19 +19,20 @@ use crate::fixture::{Fixture, Kept, Later};
 
 /// A server process of ours, and its folder.
 pub(crate) struct Server {
-    port: u16,
-    folder: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) folder: PathBuf,
+    more: Vec<String>,
     child: Mutex<Option<Child>>,
 }
 
 pub(crate) async fn fixture() -> Option<Box<dyn Fixture>> {
-    let server = Server::begin().await?;
+    let server = Server::begin(&[]).await?;
     Some(Box::new(server))
 }
 
 impl Server {
-    /// Starts one, or says why there is none.
-    pub(crate) async fn begin() -> Option<Self> {
+    /// Starts one with more settings, in which `{folder}` is its folder; or says why there is none.
+    pub(crate) async fn begin(more: &[&str]) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let version = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
         if version.is_err() {
@@ -44,12 +45,22 @@ impl Server {
         std::fs::create_dir_all(&folder).unwrap();
         let port =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let server = Self { port, folder, child: Mutex::default() };
+        let path = folder.display().to_string();
+        let more = more.iter().map(|it| it.replace("{folder}", &path)).collect();
+        let server = Self { port, folder, more, child: Mutex::default() };
         server.run().await;
         Some(server)
     }
 
-    fn settings(&self) -> Settings {
+    /// Tells the server something, as its own program for that does.
+    pub(crate) fn tell(&self, command: &[&str]) -> String {
+        let port = self.port.to_string();
+        let output =
+            Command::new("redis-cli").args(["-p", &port, "-n", "1"]).args(command).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::parse(&format!("redis://127.0.0.1:{}/1", self.port)).unwrap();
         // So that a scene in which a node dies is over sooner.
         settings.beat_every = Duration::from_millis(500);
@@ -63,6 +74,7 @@ impl Server {
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(["--appendonly", "yes", "--dir"])
             .arg(&self.folder)
+            .args(&self.more)
             .stdout(log)
             .spawn()
             .unwrap();
