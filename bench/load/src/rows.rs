@@ -58,7 +58,7 @@ enum Kind {
     Give,
     Publish { burst: usize },
     Resume,
-    Sessions,
+    Sessions { channels: usize },
     Newcomers,
 }
 
@@ -66,7 +66,7 @@ const ALWAYS: usize = usize::MAX;
 /// Rounds of a row that takes long, or whose figures lie close together.
 const SOME: usize = 3;
 
-pub(crate) const ROWS: [Row; 16] = [
+pub(crate) const ROWS: [Row; 17] = [
     Row {
         name: "echo-16",
         told: "echo of 16 B, 64 connections",
@@ -166,9 +166,16 @@ pub(crate) const ROWS: [Row; 16] = [
         rounds_max: SOME,
     },
     Row {
+        name: "sessions-1",
+        told: "10,000 sessions in one channel",
+        kind: Kind::Sessions { channels: 1 },
+        connections: 10_000,
+        rounds_max: SOME,
+    },
+    Row {
         name: "sessions",
         told: "10,000 sessions in two channels each",
-        kind: Kind::Sessions,
+        kind: Kind::Sessions { channels: 2 },
         connections: 10_000,
         rounds_max: SOME,
     },
@@ -206,7 +213,7 @@ impl Row {
             Kind::Take | Kind::Give => "cpu_ms_per_gib",
             Kind::Publish { .. } => "cpu_us_per_delivery",
             Kind::Resume => "cpu_us_per_session",
-            Kind::Sessions => "bytes_per_session",
+            Kind::Sessions { .. } => "bytes_per_session",
             Kind::Newcomers => "worst_wait_ms",
         }
     }
@@ -219,7 +226,7 @@ impl Row {
             Kind::Idle => "bytes per connection",
             Kind::FanOut { .. } | Kind::Publish { .. } => "CPU µs per delivered message",
             Kind::Resume => "CPU µs per session",
-            Kind::Sessions => "bytes per session",
+            Kind::Sessions { .. } => "bytes per session",
             Kind::Newcomers => "ms at worst",
             Kind::Take | Kind::Give => "CPU ms per GiB",
         }
@@ -233,7 +240,7 @@ impl Row {
             Kind::FanOut { compression: Compression::Deflate, .. } => Task::FanOutDeflate,
             Kind::Take => Task::Take,
             Kind::Give => Task::Give,
-            Kind::Publish { .. } | Kind::Sessions | Kind::Newcomers => Task::Publish,
+            Kind::Publish { .. } | Kind::Sessions { .. } | Kind::Newcomers => Task::Publish,
             Kind::Resume => Task::Resume,
         }
     }
@@ -292,7 +299,7 @@ impl Row {
             }
             Kind::Publish { burst } => publish::visit(&mut crowd()?, many, burst, effort, server),
             Kind::Resume => resume::visit(&mut crowd()?, many, STORMING_MAX, server),
-            Kind::Sessions => sessions::memory(&mut crowd()?, many, server),
+            Kind::Sessions { channels } => sessions::memory(&mut crowd()?, many, channels, server),
             Kind::Newcomers => sessions::newcomers(who.tongue, many, server, interrupted),
         }
     }

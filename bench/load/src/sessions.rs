@@ -36,14 +36,27 @@ fn wish(at: usize) -> Wish {
     Wish { channels: vec![format!("r{}", at % CHANNELS), ALL.into()], ..Wish::default() }
 }
 
+/// The same, in so many of its channels: one is that where all are.
+fn wish_of(at: usize, channels: usize) -> Wish {
+    let mut wish = wish(at);
+    wish.channels.drain(..wish.channels.len() - channels);
+    wish
+}
+
 /// Holds subscribed sessions that do nothing, and reads the server's memory before they came and after each has heard one
 /// message.
-pub(crate) fn memory(crowd: &mut Crowd, count: usize, server: &Running) -> Result<Value, String> {
+pub(crate) fn memory(
+    crowd: &mut Crowd,
+    count: usize,
+    channels: usize,
+    server: &Running,
+) -> Result<Value, String> {
     // The first ones make the server allocate what it needs only once.
     let speaks = match crowd.tongue() {
         Tongue::Plain => Wish { channels: vec![ALL.into()], ..Wish::default() },
         _ => Wish::default(),
     };
+    let wish = |at| wish_of(at, channels);
     crowd.let_in([speaks, wish(0)], 1)?;
     thread::sleep(SETTLE);
     tell_all(crowd)?;
