@@ -1,7 +1,7 @@
 //! What `taiwa serve` does beside serving its clients: the HTTP API, also on addresses of its own, the admin listener, and
 //! whoever came with a token that was revoked sent away.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use taiwa::{Addr, Certificates, Serving};
 use taiwa_server::{
@@ -14,7 +14,10 @@ use taiwa_server::{
 };
 use tracing::{error, info};
 
+use taiwa_core::NodeRegistry;
+
 use crate::{
+    broker,
     config::settings::Settings,
     ending::Leaving,
     exit::{Exit, Failure},
@@ -104,6 +107,7 @@ pub(crate) async fn serve_api(
 pub(crate) async fn serve_admin(
     present: &Present,
     running: &Running,
+    registry: Option<Arc<dyn NodeRegistry>>,
     leaving: &Leaving,
 ) -> Result<(), Failure> {
     let now = present.now();
@@ -135,6 +139,7 @@ pub(crate) async fn serve_admin(
             move || keys.waiting_for_restart(),
         );
     let limits = present.clone();
+    let admin = broker::measured(admin, registry);
     let admin = with_limits(admin, move |limit| limit(&limits.now().settings));
     begin("the admin listener", &addrs, admin.serve(server).with_successor(leaving.begun()));
     Ok(())

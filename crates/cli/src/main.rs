@@ -2,6 +2,7 @@
 
 mod args;
 mod beside;
+mod broker;
 mod config;
 mod connect;
 mod descriptors;

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::{
     args::Serve,
-    beside,
+    beside, broker,
     config::{apply::Decided, settings::Settings, verbs},
     descriptors,
     ending::{self, Leaving, SHUT_DOWN_WITHIN},
@@ -61,6 +61,11 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     if settings.api.listen.is_empty() {
         site = site.api(api.clone());
     }
+    let cluster = broker::join(&settings).await?;
+    let registry = cluster.as_ref().map(|it| it.registry.clone());
+    if let Some(cluster) = cluster {
+        site = site.cluster(cluster);
+    }
     let running = site.start().map_err(|it| Failure::new(Exit::Inside, it))?;
     let supervisor = Supervisor::of_environment();
     let (leave, leaving) = Leaving::new();
@@ -68,7 +73,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let present = Present::new(flags, settings, decided, addrs.clone());
     let parts = Parts { running: running.clone(), tuner, desk, certificates, loudness };
     present.watch(parts, hangups);
-    beside::serve_admin(&present, &running, &leaving).await?;
+    beside::serve_admin(&present, &running, registry, &leaving).await?;
     supervisor::look_for_untaken_sockets();
     let end = ending::end(signals, running.clone(), present.clone(), leave, supervisor.clone());
     let serving = running.serve(server, |_| async { None });

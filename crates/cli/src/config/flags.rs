@@ -49,6 +49,7 @@ const FLAGS: &[(Option<&str>, &[Short])] = &[
             ("unix-mode", "MODE", "unix_mode"),
             ("reuse-port", "TRUTH", "reuse_port"),
             ("proxy-protocol", "NETWORK", "proxy_protocol"),
+            ("broker", "URL", "broker"),
             ("tls-cert", "FILE", "tls.cert"),
             ("tls-key", "FILE", "tls.key"),
             ("origin", "ORIGIN", "origins"),

@@ -41,7 +41,7 @@ use Reload::{Anew, AtOnce, Restart};
 
 /// Keys by section. To make a key one that reloads, have `serve::reload` apply it.
 const ROWS: &[(&str, Reload, &[&str])] = &[
-    ("", Restart, &["listen", "unix_mode", "reuse_port", "proxy_protocol", "shards"]),
+    ("", Restart, &["listen", "unix_mode", "reuse_port", "proxy_protocol", "shards", "broker"]),
     ("", Anew, &["origins"]),
     ("tls", Anew, &["cert", "key"]),
     ("tls", AtOnce, &["reload"]),
@@ -98,7 +98,8 @@ const ROWS: &[(&str, Reload, &[&str])] = &[
     ("api", Restart, &["listen"]),
     ("api.key", AtOnce, &["secret", "secret_file", "commands", "channels"]),
     ("admin", Restart, &["listen"]),
-    ("broker", Restart, &["kind"]),
+    ("cluster", Restart, &["prefix", "ca_file", "credentials_file", "requests_max"]),
+    ("cluster", Restart, &["deadline", "silence"]),
     ("traces", Restart, &["endpoint", "sample"]),
 ];
 

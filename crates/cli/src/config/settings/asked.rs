@@ -165,19 +165,38 @@ pub(crate) struct Admin {
     pub(crate) listen: Vec<Listen>,
 }
 
-/// What carries publications and history.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+/// This server as one node of several.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Broker {
-    /// Which one.
-    pub(crate) kind: BrokerKind,
+pub(crate) struct Cluster {
+    /// What the names of keys, subjects and streams at the broker begin with: all nodes have the same, and clusters that
+    /// share a broker different ones.
+    pub(crate) prefix: String,
+    /// File with the certificates of those who may sign the broker's, in PEM; without it the system's are trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/etc/taiwa/broker-ca.pem")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// File with the credentials for NATS (`.creds`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/etc/taiwa/nats.creds")]
+    pub(crate) credentials_file: Option<PathBuf>,
+    /// Requests that may wait for the broker; more are refused.
+    pub(crate) requests_max: usize,
+    /// How long the broker may take for an answer; then the request is refused.
+    pub(crate) deadline: Time,
+    /// A node that was silent for so long is gone.
+    pub(crate) silence: Time,
 }
 
-/// Which broker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum BrokerKind {
-    /// The memory of this process: one server, and its history ends with it.
-    #[default]
-    Memory,
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            prefix: "taiwa".into(),
+            ca_file: None,
+            credentials_file: None,
+            requests_max: 65_536,
+            deadline: Time(Some(Duration::from_secs(5))),
+            silence: Time(Some(Duration::from_secs(10))),
+        }
+    }
 }

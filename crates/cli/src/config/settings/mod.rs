@@ -16,11 +16,12 @@ use taiwa::Deflate;
 
 use crate::{
     args::{Allow, Proxies, Size, Time},
+    config::values::Secret,
     listen::{Listen, Mode},
 };
 
 pub(crate) use access::{Auth, Jwt};
-pub(crate) use asked::{Admin, Api, ApiKey, Broker, Webhooks};
+pub(crate) use asked::{Admin, Api, ApiKey, Cluster, Webhooks};
 pub(crate) use dialects::Dialects;
 pub(crate) use limits::{Limits, Times};
 pub(crate) use namespace::{Namespace, Payloads, Recovery, Rights, SlowReaders, Who};
@@ -50,6 +51,12 @@ pub(crate) struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 4, range(min = 1, max = 64))]
     pub(crate) shards: Option<NonZeroUsize>,
+    /// What carries publications, history and presence between servers, as redis://HOST or nats://HOST; rediss and tls for
+    /// TLS. Servers with the same one are nodes of one cluster. Without it the memory of this process does: one server, and
+    /// its history ends with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "redis://127.0.0.1:6379")]
+    pub(crate) broker: Option<Secret>,
     /// TLS.
     pub(crate) tls: Tls,
     /// What is told on stderr.
@@ -80,8 +87,8 @@ pub(crate) struct Settings {
     /// Traces for OpenTelemetry, by OTLP. They need a taiwa that was built with the feature `otlp`. What stands in a file
     /// yields to the variables of OpenTelemetry, such as `OTEL_EXPORTER_OTLP_ENDPOINT`: docs/watching.md names them.
     pub(crate) traces: Traces,
-    /// What carries publications and history.
-    pub(crate) broker: Broker,
+    /// This server as one node of several: it counts with a `broker` alone.
+    pub(crate) cluster: Cluster,
 }
 
 impl Default for Settings {
@@ -93,6 +100,7 @@ impl Default for Settings {
             proxy_protocol: Vec::new(),
             origins: Vec::new(),
             shards: None,
+            broker: None,
             tls: Tls::default(),
             log: Log::default(),
             auth: Auth::default(),
@@ -106,7 +114,7 @@ impl Default for Settings {
             api: Api::default(),
             admin: Admin::default(),
             traces: Traces::default(),
-            broker: Broker::default(),
+            cluster: Cluster::default(),
         }
     }
 }
