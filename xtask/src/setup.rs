@@ -23,6 +23,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("haproxy", "a proxy that speaks the PROXY protocol"),
     ("libuv1", "the loop of socketify"),
     ("microsocks", "a SOCKS 5 proxy between client and server"),
+    ("nats-server", "what brokers/nats meets in"),
     ("nginx", "redirects, refusals and a proxy in front of our server"),
     ("openssl", "certificates, and TLS that is not ours, for tests"),
     ("prometheus", "promtool, which checks and tests alerts"),

@@ -12,6 +12,7 @@ mod sessions;
 mod registry;
 mod lost;
 mod memory;
+mod nats;
 mod redis;
 mod redis_alone;
 
@@ -72,5 +73,6 @@ macro_rules! scenes {
 
 mod on {
     scenes!(memory);
+    scenes!(nats);
     scenes!(redis);
 }
