@@ -34,7 +34,7 @@ OF_TICKER = (
 ).split()
 OF_NOTIFICATIONS = (
     "come-in live read-marks cut closed-and-opened nothing-new away-too-long begun-anew a-hole-is-seen for-ada-alone "
-    "sent-away ends-well"
+    "sent-away ends-well broker-remembers"
 ).split()
 MEMBERS = ["plain", "events", "objects"] + KINDS
 
@@ -101,7 +101,7 @@ SUITES = (
         (NODE, "../examples/ticker/test.mjs"), tuple(OF_TICKER), 120,
     ),
     Suite(
-        "examples/notifications/", ("node_modules/playwright-core", "/usr/bin/chromium"),
+        "examples/notifications/", ("node_modules/playwright-core", "/usr/bin/chromium", "redis-server"),
         (NODE, "../examples/notifications/test.mjs"), tuple(OF_NOTIFICATIONS), 120,
     ),
 )

@@ -2,9 +2,10 @@
 //
 //   node examples/notifications/test.mjs TAIWA
 //
-// prints `ok NAME` or `FAIL NAME: why`, one line a check. `cargo xtask interop examples/notifications` runs it. That a day may lie
-// between two visits is shown by a clock that is only a number: `cargo test -p taiwa-cli days`.
-import { mkdtempSync, rmSync } from 'node:fs';
+// prints `ok NAME` or `FAIL NAME: why`, one line a check. `cargo xtask interop examples/notifications` runs it; it needs redis-server. That
+// a day may lie between two visits is shown by a clock that is only a number: `cargo test -p taiwa-cli days`.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -17,14 +18,17 @@ const GAP = 'You missed more than the stream remembers: this is the list as it i
 
 const folder = mkdtempSync(join(tmpdir(), 'taiwa-notifications-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-const app = await Example.start('notifications', {
-  taiwa: process.argv[2],
-  command: [process.execPath, 'server.mjs', '0'],
-  secrets: ['TAIWA_AUTH__JWT__SECRETS', 'TAIWA_API__KEYS'],
-  env: { LIST_FILE: join(folder, 'list.jsonl') },
-});
+const start = (list, flags = []) =>
+  Example.start('notifications', {
+    taiwa: process.argv[2],
+    command: [process.execPath, 'server.mjs', '0'],
+    secrets: ['TAIWA_AUTH__JWT__SECRETS', 'TAIWA_API__KEYS'],
+    settings: () => flags,
+    env: { LIST_FILE: join(folder, list) },
+  });
+let app = await start('list.jsonl');
 
-const due = []; // what ada was told, the oldest first
+let due = []; // what ada was told, the oldest first
 const shown = (page) => page.locator('#list li span').allInnerTexts();
 const text = (page, selector, wanted) =>
   until(`"${wanted}" in ${selector}`, async () => (await page.innerText(selector)) === wanted, STEP_MS);
@@ -207,5 +211,33 @@ await runAll({
     same(ada.asked.length, asked, 'requests of a page that was sent away for good');
   },
   'ends-well': () => app.finish(),
+  async 'broker-remembers'() {
+    const socket = join(folder, 'redis');
+    const given = ['--port', '0', '--unixsocket', socket, '--save', '', '--appendonly', 'no', '--dir', folder];
+    const redis = spawn('redis-server', given, { stdio: 'ignore' });
+    process.on('exit', () => redis.kill('SIGKILL'));
+    await until('redis', () => existsSync(socket), STEP_MS);
+    [app, due] = [await start('again.jsonl', ['--broker', `redis+unix://${socket}`]), []];
+    ada = await app.open();
+    context = ada.context();
+    await comeIn(ada, 'ada');
+    bobs = await cookieOf('bob');
+    await tell(['one', 'two']);
+    await all(ada);
+    await ada.close();
+    await tell(['while she was away']);
+    await isSaid();
+    process.kill(app.site.pid, 'SIGKILL');
+    await app.site.restart();
+    await tell(['behind the restart']);
+    await isSaid();
+    ada = await openAgain(context);
+    await all(ada);
+    same(ada.events.filter((it) => it.id > 2).length, 2, 'what she missed');
+    same(ada.asked.includes('/list'), false, 'the list was read');
+    await text(ada, '#gap', '');
+    await app.finish();
+    redis.kill('SIGTERM');
+  },
 });
 process.exit(0);

@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 import time
+from http.client import HTTPException
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -68,10 +69,13 @@ def is_from_taiwa(headers, body):
 
 
 def order(command, **what):
-    """Gives taiwa an order over its HTTP API (docs/api.md)."""
+    """Gives taiwa an order over its HTTP API (docs/api.md). An OSError is all that can go wrong."""
     headers = {"x-api-key": KEY, "content-type": "application/json"}
-    with urlopen(Request(f"{TAIWA}/api/v1/{command}", json.dumps(what).encode(), headers), timeout=5) as answer:
-        return json.load(answer)
+    try:
+        with urlopen(Request(f"{TAIWA}/api/v1/{command}", json.dumps(what).encode(), headers), timeout=5) as answer:
+            return json.load(answer)
+    except (HTTPException, ValueError) as error:  # it ended in the middle of its answer
+        raise OSError(error) from error
 
 
 def show(devices):
@@ -173,8 +177,15 @@ class Telemetry(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, request, address):
+        # A page that went before it had its answer is nothing to complain about.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, address)
+
+
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 3000), Telemetry)
+    server = Server(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 3000), Telemetry)
     print(f"http://127.0.0.1:{server.server_port}/", flush=True)
     threading.Thread(target=keep_looking, daemon=True).start()
     server.serve_forever()

@@ -149,7 +149,8 @@ await runAll({
   async 'order-waits'() {
     await page.selectOption('[aria-label="pump2 measures every"]', '5');
     const since = await stateOf(page, 'pump2');
-    await page.reload();
+    // Pages that go before they have all their answers are nothing to complain about.
+    for (let n = 0; n < 10; n += 1) await page.reload();
     await connected(page);
     await becomes(page, 'pump2', 'offline');
     same(await stateOf(page, 'pump2'), since, 'pump2 behind a reload');
