@@ -36,15 +36,15 @@ export class Site {
   #lines = [];
   #admin;
 
-  /** Starts with a file of `toml`, and resolves once it listens. */
-  static async start(taiwa, toml = '', flags = []) {
+  /** Starts with a file of `toml`, and resolves once it listens: on any port, or on this one. */
+  static async start(taiwa, toml = '', flags = [], port = 0) {
     files += 1;
     const file = join(scratch, `${files}.toml`);
     writeFileSync(file, toml);
     const admin = join(scratch, `${files}.sock`);
     const site = new Site(taiwa, [...flags, '--config', file, '--log', 'warn', '--admin-listen', `unix:${admin}`]);
     site.#admin = admin;
-    await site.#begin('127.0.0.1:0');
+    await site.#begin(`127.0.0.1:${port}`);
     return site;
   }
 

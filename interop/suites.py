@@ -23,6 +23,10 @@ OF_PYTHON = (
 ).split()
 OF_STORMS = "nothing-lost honest-gaps ends-well".split()
 OF_SLOW = "slow-disconnect slow-drop-oldest slow-keep-latest slow-pause slow-memory slow-counted ends-well".split()
+OF_EXCHANGE = (
+    "they-come each-is-told-at-a-moment-of-its-own all-come-back-by-themselves they-are-told-that-history-ended "
+    "what-is-said-then-reaches-all-once-and-in-order ends-well"
+).split()
 OF_CHAT = "come-in presence talk refused history cut-and-resume honest-about-a-gap leaving ends-well".split()
 OF_GAME = "come-in refused ticks lag moves catches-the-coin leaving ends-well".split()
 OF_TELEMETRY = (
@@ -74,6 +78,7 @@ SUITES = (
     ),
     Suite("crowd/storm/", NPM, (NODE, "crowd/storm.mjs"), tuple(OF_STORMS), 300),
     Suite("crowd/slow/", NPM, (NODE, "crowd/slow.mjs"), tuple(OF_SLOW), 300),
+    Suite("crowd/exchange/", NPM, (NODE, "crowd/exchange.mjs"), tuple(OF_EXCHANGE), 200),
     Suite(
         "together/", NPM + ("curl", "/usr/bin/chromium", "/usr/bin/firefox-esr", "py:centrifuge"),
         (NODE, "together/run.mjs"),

@@ -9,6 +9,7 @@ use tracing::info;
 use crate::{
     config::settings::Settings,
     exit::Exit,
+    listen::Listen,
     present::Present,
     signals::{Signal, Signals},
     supervisor::Supervisor,
@@ -24,12 +25,23 @@ const AT_ONCE_WITHIN: Duration = Duration::from_millis(500);
 struct Drain {
     wait: Duration,
     period: Duration,
+    /// The next process gets newcomers by the same ports.
+    for_successor: bool,
 }
 
 impl Drain {
     fn of(settings: &Settings) -> Self {
         let time = |it: crate::args::Time| it.0.unwrap_or_default();
-        Self { wait: time(settings.times.drain_wait), period: time(settings.times.drain_period) }
+        let mut places = settings.listen.iter();
+        Self {
+            wait: time(settings.times.drain_wait),
+            period: time(settings.times.drain_period),
+            for_successor: places.all(|it| match it {
+                Listen::Tcp(_) => settings.reuse_port,
+                Listen::Activation => true,
+                Listen::Unix(_) => false,
+            }),
+        }
     }
 
     /// Returns how long the end takes at most.
@@ -99,7 +111,7 @@ pub(crate) async fn end(
 
 /// Lets the clients leave.
 async fn lead_out(running: &Running, drain: Drain, leave: &watch::Sender<bool>) {
-    let Drain { wait, period } = drain;
+    let Drain { wait, period, for_successor } = drain;
     if !wait.is_zero() {
         info!(seconds = wait.as_secs_f64(), "Terminate: not ready, waiting");
         sleep(wait).await;
@@ -107,7 +119,10 @@ async fn lead_out(running: &Running, drain: Drain, leave: &watch::Sender<bool>) 
     info!(seconds = period.as_secs_f64(), "Terminate: clients leave");
     // The next process gets the newcomers; who was accepted before is still let in, or told when to come again.
     leave.send_replace(true);
-    running.drain(period).await;
+    match for_successor {
+        true => running.drain_for_successor(period).await,
+        false => running.drain(period).await,
+    }
 }
 
 /// Ends the program, whatever keeps it.

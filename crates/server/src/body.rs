@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -124,4 +124,31 @@ pub(crate) fn text(status: StatusCode, text: &'static str) -> Response<SiteBody>
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
+}
+
+/// Reads a whole body of at most so many bytes.
+///
+/// # Errors
+///
+/// The status that says why not.
+pub(crate) async fn read<B>(body: B, bytes_max: usize) -> Result<Bytes, StatusCode>
+where
+    B: Body<Data: Into<Bytes>>,
+{
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    let mut body = std::pin::pin!(body);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let Ok(piece) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else {
+            continue;
+        };
+        let piece: Bytes = piece.into();
+        if whole.len() + piece.len() > bytes_max {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
 }

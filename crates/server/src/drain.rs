@@ -35,9 +35,20 @@ impl Running {
     /// # Ok(()) }
     /// ```
     pub async fn drain(&self, period: Duration) {
+        self.drain_before(period, Next::Later).await;
+    }
+
+    /// Lets all clients go as [`drain`](Self::drain) does, where another process listens in the same place already, as after
+    /// [`Serving::with_successor`](taiwa::Serving::with_successor): newcomers that still reach this one, by a connection
+    /// that is open, are told to come again at once, by another.
+    pub async fn drain_for_successor(&self, period: Duration) {
+        self.drain_before(period, Next::IsThere).await;
+    }
+
+    async fn drain_before(&self, period: Duration, next: Next) {
         self.0.readiness.go_away();
         let until = Instant::now() + period;
-        let _ = self.0.exit.set(Exit { until, period });
+        let _ = self.0.exit.set(Exit { until, period, next });
         let leaving = self.0.shards.posts().iter().map(|post| {
             let (gone, awaited) = oneshot::channel();
             post.send(Note::Leave(until, gone));
@@ -58,14 +69,26 @@ impl Running {
 pub(crate) struct Exit {
     until: Instant,
     period: Duration,
+    next: Next,
+}
+
+/// Who serves newcomers.
+enum Next {
+    /// Whoever comes behind the end of this process.
+    Later,
+    /// Another process, which a new connection reaches.
+    IsThere,
 }
 
 /// What is told to clients that come too late.
 pub(crate) const GOES_AWAY: &str = "the server goes away\n";
 
 impl Exit {
-    /// Returns after how many seconds a client may come: when this server has gone, and not all at once.
+    /// Returns after how many seconds a client may come: when somebody is there, and not all at once.
     pub(crate) fn retry_after(&self) -> u64 {
+        if let Next::IsThere = self.next {
+            return 1;
+        }
         let left = self.until.saturating_duration_since(Instant::now());
         let seconds = |it: Duration| it.as_millis().div_ceil(1000) as u64;
         seconds(left) + 1 + random::bits() as u64 % seconds(self.period).max(1)
@@ -77,13 +100,13 @@ impl Exit {
         let after = self.retry_after();
         if accept.starts_with(b"text/event-stream") {
             // WHATWG HTML §9.2.3: "Any other HTTP response code or Content-Type aborts the connection": for good.
-            let text = format!("retry: {}\n\n", after * 1000);
+            let text = format!("retry: {}\n\n", after * 1000 - random::bits() as u64 % 1000);
             let mut response = Response::new(SiteBody::from(Bytes::from(text)));
             let headers = response.headers_mut();
             let kind = HeaderValue::from_static("text/event-stream");
             headers.insert(header::CONTENT_TYPE, kind);
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            close_behind(&mut response);
             return response;
         }
         unavailable(after).map(SiteBody::from)
@@ -98,8 +121,13 @@ pub(crate) fn unavailable(retry_after: u64) -> Response<Bytes> {
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     headers.insert(header::CONTENT_TYPE, kind);
     headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    close_behind(&mut response);
     response
+}
+
+/// Ends the connection behind a response: who is at the wrong server for a while finds the right one by another.
+pub(crate) fn close_behind<B>(response: &mut Response<B>) {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// Whether the server drains, and since when.
@@ -112,14 +140,16 @@ mod tests {
     #[test]
     fn nobody_is_called_back_while_the_server_is_there_nor_all_at_once() {
         let period = Duration::from_secs(10);
-        let exit = Exit { until: Instant::now() + period, period };
+        let exit = Exit { until: Instant::now() + period, period, next: Next::Later };
         let times = (0..1000).map(|_| exit.retry_after()).collect::<Vec<_>>();
         assert!(times.iter().all(|it| (11..=20).contains(it)), "{times:?}");
         for second in 11..=20 {
             let share = times.iter().filter(|it| **it == second).count();
             assert!((50..200).contains(&share), "{share} at {second}");
         }
-        let at_once = Exit { until: Instant::now(), period: Duration::ZERO };
+        let at_once = Exit { until: Instant::now(), period: Duration::ZERO, next: Next::Later };
         assert_eq!(at_once.retry_after(), 1);
+        let next = Exit { next: Next::IsThere, ..exit };
+        assert_eq!(next.retry_after(), 1);
     }
 }

@@ -21,12 +21,12 @@ use crate::{
     addresses::Addresses,
     admin::Readiness,
     api::{Api, Desk},
-    body::{SiteBody, response, text},
+    body::{self, SiteBody, response, text},
     cluster::{Hearing, Membership},
     control::Control,
     cors,
     doors::{self, Doors},
-    drain::Exiting,
+    drain::{self, Exiting},
     front::{Front, Present},
     host::{ForWhom, Host, HostLimits, Note, Shared, Visitor},
     page,
@@ -331,7 +331,7 @@ impl Running {
             return self.answer(request).await;
         }
         let (parts, body) = request.into_parts();
-        let body = match self.read(body).await {
+        let body = match body::read(body, self.request_bytes_max()).await {
             Ok(body) => body,
             Err(status) => return text(status, "the request's body is too long or broken\n"),
         };
@@ -367,6 +367,9 @@ impl Running {
         };
         let mut response = self.converse(request).await;
         response.headers_mut().extend(allowed);
+        if self.0.exit.get().is_some() && !response.status().is_success() {
+            drain::close_behind(&mut response);
+        }
         response
     }
 
@@ -387,7 +390,7 @@ impl Running {
         };
         let tcp = || parts.extensions.get::<SocketAddr>().copied().map(Addr::Tcp);
         let peer = parts.extensions.get::<Addr>().cloned().or_else(tcp);
-        let body = match self.read(body).await {
+        let body = match body::read(body, self.request_bytes_max()).await {
             Ok(body) => body,
             Err(status) => return text(status, "the request's body is too long or broken\n"),
         };
@@ -453,30 +456,6 @@ impl Running {
             }
             _ => Some(Place::Here(self.0.shards.posts().get(usize::from(shard))?, talk)),
         }
-    }
-
-    async fn read<B>(&self, body: B) -> Result<Bytes, StatusCode>
-    where
-        B: http_body::Body<Data: Into<Bytes>>,
-        B::Error: std::fmt::Display,
-    {
-        let limit = self.0.front.get().request_bytes_max;
-        if body.size_hint().lower() > limit as u64 {
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
-        }
-        let mut body = std::pin::pin!(body);
-        let mut whole = bytes::BytesMut::new();
-        while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            let Ok(piece) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else {
-                continue;
-            };
-            let piece: Bytes = piece.into();
-            if whole.len() + piece.len() > limit {
-                return Err(StatusCode::PAYLOAD_TOO_LARGE);
-            }
-            whole.extend_from_slice(&piece);
-        }
-        Ok(whole.freeze())
     }
 }
 

@@ -145,3 +145,40 @@ async fn a_second_drain_may_be_shorter_and_a_shut_down_ends_it() {
     soon(long).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
+
+#[tokio::test]
+async fn where_a_successor_is_there_newcomers_are_sent_to_it_at_once() {
+    let stage = Stage::new().await;
+    let _both = [stage.connect("/ws?name=a").await, stage.connect("/ws?name=b").await];
+    let strange = format!("/http?to={}", "0".repeat(52));
+    let before = stage.ask(stage.request(Method::POST, &strange, "")).await;
+    assert_eq!(
+        (before.status(), before.headers().get("connection")),
+        (http::StatusCode::NOT_FOUND, None)
+    );
+    let running = stage.running.clone();
+    let draining = tokio::spawn(async move { running.drain_for_successor(PERIOD).await });
+    soon(async {
+        while stage.running.readiness().is_ready() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let refused = stage.ask(stage.request(Method::POST, "/http?name=c", "reply 200")).await;
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["retry-after"]),
+        (503, &"1".parse().unwrap())
+    );
+    // It may be one of the successor's.
+    let strange = stage.ask(stage.request(Method::POST, &strange, "")).await;
+    assert_eq!(
+        (strange.status().as_u16(), &strange.headers()["connection"]),
+        (404, &"close".parse().unwrap())
+    );
+    let source = Request::get(format!("http://{}/http?name=d", stage.addr));
+    let source = source.header("accept", "text/event-stream").body(Full::default()).unwrap();
+    let (_, body) = read(stage.ask(source).await).await;
+    let retry = body.strip_prefix("retry: ").and_then(|it| it.strip_suffix("\n\n"));
+    assert!(retry.is_some_and(|it| it.parse::<u64>().unwrap() <= 1000), "{body}");
+    soon(draining).await.unwrap();
+}
