@@ -15,7 +15,10 @@ use taiwa_hub::{
     far::{Wish, shard_of},
 };
 
-use crate::node::{News, Node};
+use crate::{
+    Load,
+    node::{News, Node},
+};
 
 /// How much of each kind a shard does in a turn: letters read, clients that left, timers.
 const LETTERS: usize = 256;
@@ -199,10 +202,15 @@ impl Crowd {
             || self.node.as_ref().is_some_and(Node::is_busy)
     }
 
+    /// Returns what the node asked of the broker so far, and heard from it; nothing if it is alone.
+    pub fn load(&self) -> Load {
+        self.node.as_ref().map(|it| it.load).unwrap_or_default()
+    }
+
     /// Gives what came from other nodes to the shards.
     fn hear_others(&mut self) {
         let now = self.now;
-        let Some(heard) = self.node.as_ref().map(Node::take) else { return };
+        let Some(heard) = self.node.as_mut().map(Node::take) else { return };
         for news in heard {
             match news {
                 News::Found(shard, ticket, found) => {

@@ -16,9 +16,12 @@ mod plan;
 mod world;
 mod crowd;
 mod node;
+mod fleet;
+pub mod scale;
 
 pub use crowd::{Crowd, Who};
 pub use dice::Dice;
+pub use fleet::{Fleet, Guest, Load};
 pub use network::{Network, Pipe};
 pub use party::Party;
 pub use plan::{Disaster, Plan, Wish};

@@ -13,6 +13,8 @@ use taiwa_hub::{
     far::{Found, Wish},
 };
 
+use crate::Load;
+
 /// Something that a node hears.
 pub(crate) enum News {
     Found(usize, Ticket, Result<Found, Refusal>),
@@ -29,6 +31,7 @@ pub(crate) struct Node {
     inbox: Arc<Inbox>,
     /// The shards that want to hear what is for patterns.
     patterns: u64,
+    pub(crate) load: Load,
 }
 
 #[derive(Default)]
@@ -69,15 +72,17 @@ impl Node {
             inbox.put(News::Come(node));
         }
         cluster.registry.begin(inbox.clone());
-        Self { cluster, inbox, patterns: 0 }
+        Self { cluster, inbox, patterns: 0, load: Load::default() }
     }
 
     pub(crate) fn is_busy(&self) -> bool {
         !self.inbox.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    pub(crate) fn take(&self) -> VecDeque<News> {
-        mem::take(&mut *self.inbox.0.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn take(&mut self) -> VecDeque<News> {
+        let news = mem::take(&mut *self.inbox.0.lock().unwrap_or_else(PoisonError::into_inner));
+        self.load.heard += news.iter().filter(|it| matches!(it, News::Heard(_))).count() as u64;
+        news
     }
 
     pub(crate) fn ask(&mut self, shard: usize, ticket: Option<Ticket>, wish: Wish) {
@@ -95,6 +100,7 @@ impl Node {
                 inbox.put(News::Found(shard, ticket, found));
             }
         };
+        self.load.count(&wish);
         wish.ask(&self.cluster, Box::new(then));
     }
 }
