@@ -12,8 +12,11 @@ const GIB: f64 = (1u64 << 30) as f64;
 /// How many connections are planned for.
 const SIZES: [f64; 2] = [1e6, 1e7];
 
+/// Writes a table.
+type Table = fn() -> String;
+
 /// The tables, by name.
-const TABLES: [(&str, fn() -> String); 6] = [
+const TABLES: [(&str, Table); 6] = [
     ("costs", costs),
     ("assumptions", assumptions),
     ("plan", plan),
