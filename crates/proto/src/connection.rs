@@ -107,9 +107,9 @@ struct Pings {
     /// Bytes that are written when the last of them is.
     pongs_end: u64,
     /// The newest Ping's payload, when the outbox has its fill of Pongs.
-    pong: Option<Bytes>,
+    pong: Option<Box<Bytes>>,
     /// The newest Ping of ours.
-    pinged: Option<(Bytes, Instant)>,
+    pinged: Option<(Box<[u8]>, Instant)>,
 }
 
 /// What was received; frames are counted where they are read.
@@ -369,7 +369,8 @@ impl Connection {
             }
             Found::Pong(payload) => {
                 let pinged = self.pings.as_mut().map(|it| &mut it.pinged);
-                if let Some((_, sent)) = pinged.and_then(|it| it.take_if(|it| it.0 == payload)) {
+                if let Some((_, sent)) = pinged.and_then(|it| it.take_if(|it| *it.0 == payload[..]))
+                {
                     let round_trip = now.saturating_duration_since(sent).as_nanos();
                     self.round_trip = u64::try_from(round_trip).unwrap_or(UNKNOWN);
                     self.tidy_pings();

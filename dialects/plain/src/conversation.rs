@@ -22,14 +22,11 @@ use crate::{
 ///     │  └─── let in, no channel ───────────────► Echo
 ///     └────── refused, sent away, gone ─────────► Over ◄── from Open and Echo too
 /// ```
-pub(crate) struct Talk {
-    state: State,
-    next: Token,
-}
+pub(crate) struct Talk(State);
 
 enum State {
     Arriving(Box<Arrival>),
-    Open { channel: Channel, json: bool },
+    Open { channel: Channel, json: bool, next: u32 },
     Echo,
     Over,
 }
@@ -44,6 +41,8 @@ struct Arrival {
     early: Vec<Message>,
     /// How many bytes of that it may still send.
     room: usize,
+    /// The token of the next question.
+    next: u32,
 }
 
 impl Talk {
@@ -53,22 +52,28 @@ impl Talk {
             settings.json.iter().any(|it| **it == *namespace)
         });
         let (early, room) = (vec![], settings.early_bytes_max);
-        let arrival = Arrival { unanswered: wish.channels.len(), wish, json, early, room };
-        Self { state: State::Arriving(Box::new(arrival)), next: 0 }
+        let arrival = Arrival { unanswered: wish.channels.len(), wish, json, early, room, next: 0 };
+        Self(State::Arriving(Box::new(arrival)))
     }
 
     fn ask(&mut self, command: Command, out: &mut Actions) {
-        out.push(Action::Ask(self.next, command));
-        self.next += 1;
+        let next = match &mut self.0 {
+            State::Arriving(arrival) => &mut arrival.next,
+            State::Open { next, .. } => next,
+            State::Echo | State::Over => return,
+        };
+        // It looks at no token of an answer: they only have to differ from those that are on their way.
+        out.push(Action::Ask(Token::from(*next), command));
+        *next = next.wrapping_add(1);
     }
 
     fn end(&mut self, (code, reason): Ending, out: &mut Actions) {
-        self.state = State::Over;
+        self.0 = State::Over;
         out.push(Action::End(code, reason));
     }
 
     fn said(&mut self, line: Line, said: Message, out: &mut Actions) {
-        match &mut self.state {
+        match &mut self.0 {
             State::Arriving(arrival) => {
                 let size = said.as_bytes().len() + size_of::<Message>();
                 // A client that opens and says one thing is right, however long that is.
@@ -78,7 +83,7 @@ impl Talk {
                 arrival.room = arrival.room.saturating_sub(size);
                 arrival.early.push(said);
             }
-            State::Open { channel, json } => match payload(said, *json) {
+            State::Open { channel, json, .. } => match payload(said, *json) {
                 Some(payload) => {
                     let publish = Publish::new(channel.clone(), payload);
                     self.ask(Command::Publish(Link(0), Box::new(publish)), out);
@@ -92,7 +97,7 @@ impl Talk {
 
     /// Goes on from being let in to hearing channels.
     fn let_in(&mut self, connected: &Connected, out: &mut Actions) {
-        let State::Arriving(arrival) = &self.state else { return };
+        let State::Arriving(arrival) = &self.0 else { return };
         let Wish { echo, last, .. } = arrival.wish;
         let channels = arrival.wish.channels.clone();
         for (_, subscribed) in &connected.subscribed {
@@ -108,7 +113,7 @@ impl Talk {
     }
 
     fn subscribed(&mut self, out: &mut Actions) {
-        if let State::Arriving(arrival) = &mut self.state {
+        if let State::Arriving(arrival) = &mut self.0 {
             arrival.unanswered = arrival.unanswered.saturating_sub(1);
             self.perhaps_open(out);
         }
@@ -116,13 +121,14 @@ impl Talk {
 
     /// Opens when nothing is left to wait for, and says what the client said too early.
     fn perhaps_open(&mut self, out: &mut Actions) {
-        let State::Arriving(arrival) = &mut self.state else { return };
+        let State::Arriving(arrival) = &mut self.0 else { return };
         if arrival.unanswered > 0 {
             return;
         }
         let early = mem::take(&mut arrival.early);
-        self.state = match arrival.wish.channels.first() {
-            Some(channel) => State::Open { channel: channel.clone(), json: arrival.json },
+        let next = arrival.next;
+        self.0 = match arrival.wish.channels.first() {
+            Some(channel) => State::Open { channel: channel.clone(), json: arrival.json, next },
             None => State::Echo,
         };
         for said in early {
@@ -147,7 +153,7 @@ impl Talk {
 
 impl Conversation for Talk {
     fn receive(&mut self, input: Input, _: Instant, out: &mut Actions) {
-        match (input, &mut self.state) {
+        match (input, &mut self.0) {
             (_, State::Over) => {}
             (Input::Joined(_), State::Arriving(arrival)) => {
                 let token = arrival.wish.token.take();
@@ -166,7 +172,7 @@ impl Conversation for Talk {
     }
 
     fn deliver(&mut self, event: Event, _: Instant, out: &mut Actions) {
-        if matches!(self.state, State::Over) {
+        if matches!(self.0, State::Over) {
             return;
         }
         match event {
@@ -219,6 +225,6 @@ mod tests {
 
     #[test]
     fn who_is_in_and_silent_costs_little() {
-        assert!(size_of::<Talk>() <= 48, "{}", size_of::<Talk>());
+        assert!(size_of::<Talk>() <= 24, "{}", size_of::<Talk>());
     }
 }

@@ -138,7 +138,7 @@ impl Connection {
         {
             pings.pongs = 0;
             if let Some(payload) = pings.pong.take() {
-                self.answer_ping(payload, pool);
+                self.answer_ping(*payload, pool);
             }
             self.tidy_pings();
         }
@@ -163,7 +163,7 @@ impl Connection {
             self.writer.control(Opcode::Pong, &payload, &mut self.outbox, pool);
             pings.pongs_end = self.sent_wire_bytes + self.outbox.len() as u64;
         } else {
-            pings.pong = Some(payload);
+            pings.pong = Some(Box::new(payload));
         }
     }
 
@@ -190,7 +190,7 @@ impl Connection {
         }
         if opcode == Opcode::Ping {
             let pings = self.pings.get_or_insert_default();
-            pings.pinged = Some((Bytes::copy_from_slice(payload), now));
+            pings.pinged = Some((payload.into(), now));
         }
         self.writer.control(opcode, payload, &mut self.outbox, pool);
         self.clocks.waits(now);

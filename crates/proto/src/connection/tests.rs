@@ -346,6 +346,8 @@ fn text_in_tiny_fragments_costs_linear_work() {
 #[test]
 fn an_idle_connection_is_small() {
     assert!(size_of::<Connection>() <= 240, "{}", size_of::<Connection>());
+    // While a Ping is not answered.
+    assert!(size_of::<Pings>() <= 56, "{}", size_of::<Pings>());
 }
 
 #[test]
