@@ -150,7 +150,7 @@ async fn a_second_drain_may_be_shorter_and_a_shut_down_ends_it() {
 async fn where_a_successor_is_there_newcomers_are_sent_to_it_at_once() {
     let stage = Stage::new().await;
     let _both = [stage.connect("/ws?name=a").await, stage.connect("/ws?name=b").await];
-    let strange = format!("/http?to={}", "0".repeat(52));
+    let strange = format!("/http?to={}", "0".repeat(68));
     let before = stage.ask(stage.request(Method::POST, &strange, "")).await;
     assert_eq!(
         (before.status(), before.headers().get("connection")),

@@ -154,7 +154,7 @@ impl Stage {
         let target = format!("/http?name={name}");
         let (status, address) =
             self.post(&target, &format!("alarm 600000; {orders}; reply address")).await;
-        assert_eq!((status, address.len()), (200, 52), "{address}");
+        assert_eq!((status, address.len()), (200, 68), "{address}");
         address
     }
 
