@@ -40,7 +40,7 @@ pub(crate) struct Hearing {
 impl Broker for Nats {
     fn publish(&self, statement: Statement, then: Then<Accepted>) {
         let inner = &self.inner;
-        match inner.admit() {
+        match inner.admit(statement.body.len()) {
             Err(fail) => inner.answer(then, Err(fail)),
             Ok(place) => {
                 let key = Key::Channel(statement.channel.clone());
@@ -72,7 +72,7 @@ impl Broker for Nats {
 
     fn forget(&self, channel: &Channel, keep: Keep, then: Then<()>) {
         let name = channel.clone();
-        self.inner.order(Key::Channel(channel.clone()), then, async move |inner: Arc<Inner>| {
+        self.inner.order(Key::Channel(channel.clone()), 0, then, async move |inner: Arc<Inner>| {
             match keep.size {
                 0 => Ok(()),
                 _ => inner.drop_history(&name, keep).await,
@@ -81,7 +81,7 @@ impl Broker for Nats {
     }
 
     fn hear_patterns(&self, wanted: bool, then: Then<()>) {
-        self.inner.order(Key::Patterns, then, async move |inner: Arc<Inner>| {
+        self.inner.order(Key::Patterns, 0, then, async move |inner: Arc<Inner>| {
             if !wanted {
                 *lock(&inner.patterns) = None;
             } else if lock(&inner.patterns).is_none() {
@@ -105,7 +105,7 @@ impl Nats {
     ) where
         F: Future<Output = Result<Log, Fail>> + Send,
     {
-        match self.inner.admit() {
+        match self.inner.admit(0) {
             Err(fail) => self.inner.answer(then, Err(fail)),
             Ok(place) => {
                 let work = self.inner.in_place(place, then, work);

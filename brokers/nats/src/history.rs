@@ -179,14 +179,12 @@ impl Inner {
         })
     }
 
-    /// A channel that keeps far less than others in its stream is trimmed now and then.
+    /// The stream keeps as many messages of each channel as the largest history in it has. Now and then we drop the others.
     async fn trim(&self, known: &Known, subject: &str, keep: Keep) {
         let size = keep.size as u64;
         let step = size.max(TRIM_AFTER);
         let parts = known.before.first().map_or(0, |it| it.1);
-        if known.stream.size > size + step
-            && known.next / step != known.next.saturating_sub(parts) / step
-        {
+        if known.next / step != known.next.saturating_sub(parts) / step {
             // If it comes to nothing the next one does it.
             let _ = self.streams.purge(&known.stream, subject, size).await;
         }

@@ -52,7 +52,8 @@ pub(crate) struct Saying {
 
 /// One of the places in the queue, taken until it is dropped.
 pub(crate) struct Place {
-    _permit: OwnedSemaphorePermit,
+    _call: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
     pub(crate) since: Instant,
 }
 
@@ -61,6 +62,8 @@ pub(crate) struct Lanes {
     lanes: Mutex<HashMap<Key, VecDeque<Job>>>,
     places: Arc<Semaphore>,
     places_max: usize,
+    /// Bytes that may still wait.
+    bytes: Arc<Semaphore>,
 }
 
 /// What a lane does next.
@@ -71,15 +74,22 @@ enum Turn {
 }
 
 impl Lanes {
-    pub(crate) fn new(places_max: usize) -> Self {
+    pub(crate) fn new(places_max: usize, bytes_max: usize) -> Self {
         let places_max = places_max.min(Semaphore::MAX_PERMITS);
-        Self { lanes: Mutex::default(), places: Arc::new(Semaphore::new(places_max)), places_max }
+        let bytes = bytes_max.min(Semaphore::MAX_PERMITS);
+        Self {
+            lanes: Mutex::default(),
+            places: Arc::new(Semaphore::new(places_max)),
+            places_max,
+            bytes: Arc::new(Semaphore::new(bytes)),
+        }
     }
 
-    /// Takes a place, if there is one.
-    pub(crate) fn place(&self) -> Option<Place> {
-        let permit = self.places.clone().try_acquire_owned().ok()?;
-        Some(Place { _permit: permit, since: Instant::now() })
+    /// Takes a place for a call with so many bytes, if there is one.
+    pub(crate) fn place(&self, bytes: usize) -> Option<Place> {
+        let call = self.places.clone().try_acquire_owned().ok()?;
+        let bytes = self.bytes.clone().try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()?;
+        Some(Place { _call: call, _bytes: bytes, since: Instant::now() })
     }
 
     /// How many places are taken.
@@ -142,7 +152,7 @@ impl Inner {
     /// Puts a job behind the others of its key.
     pub(crate) fn enter(self: &Arc<Self>, key: Key, job: Job) {
         match self.lanes.lanes().entry(key) {
-            hash_map::Entry::Occupied(mut lane) => return lane.get_mut().push_back(job),
+            hash_map::Entry::Occupied(mut lane) => lane.get_mut().push_back(job),
             hash_map::Entry::Vacant(lane) => {
                 let inner = self.clone();
                 let key = lane.key().clone();

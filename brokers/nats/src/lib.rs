@@ -86,7 +86,7 @@ pub async fn connect(settings: Settings) -> Result<Arc<Nats>, Error> {
     let inner = Arc::new(Inner {
         node: NodeId(random()),
         runtime: Handle::current(),
-        lanes: Lanes::new(settings.queue_max),
+        lanes: Lanes::new(settings.queue_max, settings.queue_bytes_max),
         ears: OnceLock::new(),
         known: Mutex::default(),
         hearing: tokio::sync::Mutex::default(),
@@ -162,12 +162,12 @@ impl Inner {
         which(&self.counts).fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Lets a call in, if there is a connection and a place in the queue.
-    fn admit(&self) -> Result<Place, Fail> {
+    /// Lets a call with so many bytes in, if there is a connection and a place in the queue.
+    fn admit(&self, bytes: usize) -> Result<Place, Fail> {
         if !self.line.is_up() {
             return Err(Fail::Lost);
         }
-        self.lanes.place().ok_or(Fail::Busy)
+        self.lanes.place(bytes).ok_or(Fail::Busy)
     }
 
     /// Answers a call.
@@ -185,13 +185,14 @@ impl Inner {
     fn order<T, F>(
         self: &Arc<Self>,
         key: Key,
+        bytes: usize,
         then: Then<T>,
         work: impl FnOnce(Arc<Self>) -> F + Send + 'static,
     ) where
         T: Send + 'static,
         F: Future<Output = Result<T, Fail>> + Send,
     {
-        match self.admit() {
+        match self.admit(bytes) {
             Err(fail) => self.answer(then, Err(fail)),
             Ok(place) => self.enter(key, Job::Do(self.in_place(place, then, work))),
         }

@@ -81,7 +81,7 @@ impl Here {
 impl PresenceStore for Nats {
     fn come(&self, channel: &Channel, entry: Entry, then: Then<bool>) {
         let inner = &self.inner;
-        if let Err(fail) = inner.admit() {
+        if let Err(fail) = inner.admit(0) {
             return inner.answer(then, Err(fail));
         }
         let change = lock(&inner.local).entry(channel.clone()).or_default().come(&entry);
@@ -145,7 +145,7 @@ impl Inner {
     ) where
         F: Future<Output = Result<T, Fail>> + Send,
     {
-        match self.admit() {
+        match self.admit(0) {
             Err(fail) => self.answer(then, Err(fail)),
             Ok(place) => {
                 let channel = channel.clone();
@@ -167,7 +167,7 @@ impl Inner {
             }
             then(done);
         });
-        self.order(key, then, async move |inner: Arc<Self>| {
+        self.order(key, 0, then, async move |inner: Arc<Self>| {
             inner.agree_on_nodes(&channel, &user).await
         });
     }

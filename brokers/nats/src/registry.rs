@@ -123,7 +123,7 @@ impl NodeRegistry for Nats {
     }
 
     fn send(&self, to: NodeId, letter: Bytes, then: Then<()>) {
-        self.inner.order(Key::Node(to), then, async move |inner: Arc<Inner>| {
+        self.inner.order(Key::Node(to), letter.len(), then, async move |inner: Arc<Inner>| {
             if letter.len() > LETTER_BYTES_MAX {
                 return Err(Fail::TooBig);
             }

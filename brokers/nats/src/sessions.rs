@@ -19,36 +19,41 @@ use crate::{
 
 impl SessionStore for Nats {
     fn save(&self, session: SessionId, body: Bytes, ttl: Duration, then: Then<()>) {
-        self.inner.order(Key::Session(session), then, async move |inner: Arc<Inner>| {
-            if ttl > inner.settings.session_max {
-                return Err(Fail::Limit("longer than the broker keeps a session"));
-            }
-            let mut message = BytesMut::with_capacity(body.len() + 8);
-            message.put_u64(
-                since_1970().saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
-            );
-            message.put_slice(&body);
-            let message = message.freeze();
-            let stream = inner.streams.open(inner.sessions()).await?;
-            let subject = format!("{}{session}", stream.root);
-            match inner.streams.put(&stream, &subject, None, message.clone()).await {
-                // The stream is gone: another one is made.
-                Err(Fail::Nobody) => {
-                    let stream = inner.streams.open(inner.sessions()).await?;
-                    inner
-                        .streams
-                        .put(&stream, &format!("{}{session}", stream.root), None, message)
-                        .await
+        self.inner.order(
+            Key::Session(session),
+            body.len(),
+            then,
+            async move |inner: Arc<Inner>| {
+                if ttl > inner.settings.session_max {
+                    return Err(Fail::Limit("longer than the broker keeps a session"));
                 }
-                done => done,
-            }
-            .map(drop)
-        });
+                let mut message = BytesMut::with_capacity(body.len() + 8);
+                message.put_u64(
+                    since_1970().saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+                );
+                message.put_slice(&body);
+                let message = message.freeze();
+                let stream = inner.streams.open(inner.sessions()).await?;
+                let subject = format!("{}{session}", stream.root);
+                match inner.streams.put(&stream, &subject, None, message.clone()).await {
+                    // The stream is gone: another one is made.
+                    Err(Fail::Nobody) => {
+                        let stream = inner.streams.open(inner.sessions()).await?;
+                        inner
+                            .streams
+                            .put(&stream, &format!("{}{session}", stream.root), None, message)
+                            .await
+                    }
+                    done => done,
+                }
+                .map(drop)
+            },
+        );
     }
 
     fn take(&self, session: SessionId, then: Then<Option<Bytes>>) {
         let key = Key::Session(session);
-        self.inner.order(key, then, async move |inner: Arc<Inner>| inner.take(session).await);
+        self.inner.order(key, 0, then, async move |inner: Arc<Inner>| inner.take(session).await);
     }
 
     fn drop_session(&self, session: SessionId) {

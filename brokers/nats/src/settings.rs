@@ -7,7 +7,6 @@ use percent_encoding::percent_decode_str;
 
 /// How to reach NATS, and what may wait for it. Secrets are not in its `Debug` output.
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct Settings {
     /// Addresses of servers of one NATS cluster, as `host` or `host:port`; the port is otherwise 4222.
     pub servers: Vec<String>,
@@ -27,6 +26,8 @@ pub struct Settings {
     pub files: bool,
     /// Calls that wait for NATS at once. 65,536. One more is refused as unavailable: the broker is busy.
     pub queue_max: usize,
+    /// Bytes of statements, letters and sessions that wait for it. 64 MiB. What would be more is refused in the same way.
+    pub queue_bytes_max: usize,
     /// How long a call may take. 5 s. Later ones are refused; what was said may then have been said or not.
     pub deadline: Duration,
     /// Channels whose last message is remembered, so that saying the next takes one request. 65,536. Of others it is asked
@@ -78,6 +79,7 @@ impl Default for Settings {
             certificate: None,
             files: true,
             queue_max: 65_536,
+            queue_bytes_max: 64 << 20,
             deadline: Duration::from_secs(5),
             known_max: 65_536,
             hear_max: 65_536,
@@ -169,7 +171,15 @@ impl Settings {
             "the prefix of NATS has 1 to 64 letters, digits, - and _"
         } else if self.servers.is_empty() {
             "NATS has no address"
-        } else if [self.queue_max, self.known_max, self.hear_max, self.streams_max].contains(&0) {
+        } else if [
+            self.queue_max,
+            self.queue_bytes_max,
+            self.known_max,
+            self.hear_max,
+            self.streams_max,
+        ]
+        .contains(&0)
+        {
             "no limit of NATS is zero"
         } else if self.deadline.is_zero() || self.beat.is_zero() || self.silence_max <= self.beat {
             "times of NATS are not zero, and a node may be silent for longer than a beat"

@@ -13,6 +13,7 @@ mod registry;
 mod lost;
 mod memory;
 mod nats;
+mod nats_alone;
 mod redis;
 mod redis_alone;
 

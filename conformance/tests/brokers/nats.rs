@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{self, Read},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -18,36 +18,49 @@ use crate::fixture::{Fixture, Kept, Later};
 /// So long a server may take until it answers.
 const READY: Duration = Duration::from_secs(20);
 
-struct Server {
-    port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     folder: PathBuf,
+    /// What else stands in its configuration.
+    more: String,
     process: Mutex<Option<Child>>,
 }
 
 pub(crate) async fn fixture() -> Option<Box<dyn Fixture>> {
-    let found = Command::new("nats-server").arg("--version").stdout(Stdio::null()).status();
-    if !found.is_ok_and(|it| it.success()) {
-        println!("skipped: there is no nats-server; `cargo xtask setup` installs it");
-        return None;
-    }
-    // The name is free on this machine: the port was.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let folder = std::env::temp_dir().join(format!("taiwa-nats-{}-{port}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let server = Server { port, folder, process: Mutex::default() };
-    server.run().await;
+    let server = Server::begin(|_| JETSTREAM.into()).await?;
     Some(Box::new(server))
 }
 
+/// What lets a server have JetStream; its folder is added.
+pub(crate) const JETSTREAM: &str =
+    "jetstream { store_dir: STORE, max_mem: 256MB, max_file: 1GB }\n";
+
 impl Server {
+    /// Makes one in a folder of its own, with these lines in its configuration.
+    pub(crate) async fn begin(more: impl FnOnce(&Path) -> String) -> Option<Self> {
+        let found = Command::new("nats-server").arg("--version").stdout(Stdio::null()).status();
+        if !found.is_ok_and(|it| it.success()) {
+            println!("skipped: there is no nats-server; `cargo xtask setup` installs it");
+            return None;
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // The name is free on this machine: the port was.
+        let folder = std::env::temp_dir().join(format!("taiwa-nats-{}-{port}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let more = more(&folder).replace("STORE", &format!("{:?}", folder.join("store")));
+        let server = Self { port, folder, more, process: Mutex::default() };
+        server.run().await;
+        Some(server)
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings::parse(&format!("nats://127.0.0.1:{}", self.port)).unwrap()
+    }
+
     /// Starts the program, and waits until it has JetStream.
     async fn run(&self) {
         let config = self.folder.join("nats.conf");
-        let text = format!(
-            "listen: \"127.0.0.1:{}\"\nmax_payload: 4MB\njetstream {{ store_dir: {:?}, max_mem: 256MB, max_file: 1GB }}\n",
-            self.port,
-            self.folder.join("store"),
-        );
+        let text = format!("listen: \"127.0.0.1:{}\"\nmax_payload: 4MB\n{}", self.port, self.more);
         fs::write(&config, text).unwrap();
         let log = fs::File::create(self.folder.join("log")).unwrap();
         let child = Command::new("nats-server")
@@ -102,10 +115,9 @@ impl Drop for Server {
 impl Fixture for Server {
     fn join(&self) -> Later<'_, Cluster> {
         Box::pin(async move {
-            let settings = Settings::parse(&format!("nats://127.0.0.1:{}", self.port)).unwrap();
             let begun = Instant::now();
             loop {
-                match connect(settings.clone()).await {
+                match connect(self.settings()).await {
                     Ok(nats) => break Cluster::of::<Nats>(&nats),
                     Err(it) => assert!(begun.elapsed() < READY, "{it}"),
                 }
