@@ -150,7 +150,7 @@ pub(crate) async fn patterns_bring_what_is_for_them(fixture: &dyn Fixture) {
     a.publish(for_all(&passing, PASSING, "2")).await.unwrap();
     a.say(&private, "no").await;
     a.publish(for_all(&chat, KEEP, "3")).await.unwrap();
-    b.diary.until("four", |it| heard_in(it) >= 4).await;
+    b.diary.until("five", |it| heard_in(it) >= 5).await;
     let lines = b.diary.lines();
     let brought: Vec<&Heard> = lines
         .iter()
