@@ -93,6 +93,11 @@ impl<'a> Crowd<'a> {
         self.tongue
     }
 
+    /// Has clients that begin from now on connect to this port.
+    pub(crate) fn go_to(&mut self, port: u16) {
+        self.port = port;
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }

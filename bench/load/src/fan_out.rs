@@ -6,8 +6,9 @@ use hdrhistogram::Histogram;
 
 use crate::{
     clients::{Clients, Happened},
+    measure::{histogram, note},
     noise::Noise,
-    rows::{histogram, note, unexpected},
+    rows::unexpected,
 };
 
 /// Has the server deliver one message after the other to all connections for a time, and waits for each to be there

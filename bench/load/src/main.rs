@@ -1,12 +1,15 @@
 //! Load generator of the benchmark. One thread on one core visits servers on another, in turn, checks every byte that
 //! comes back and writes what it found; `cargo xtask bench` builds what it needs and starts it.
 
+mod across;
+mod broker;
 mod clients;
 mod crowd;
 mod fan_out;
 mod handshake;
 mod large;
 mod machine;
+mod measure;
 mod noise;
 mod options;
 mod publish;

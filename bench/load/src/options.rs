@@ -10,7 +10,8 @@ usage: cargo xtask bench [--rounds N] [--quick] [--only ROW].. [--server NAME]..
   --rounds N     visit every server N times in each row, in most rows three times at most; 5 unless told
   --quick        one round of short visits: proves that all works, measures nothing
   --only ROW     only this row, in every round: echo-16, echo-16k, echo-1m, handshakes, idle, fan-out, fan-out-deflate, take-1g,
-                 give-1g, publish-1k, publish-1k-x16, publish-10k, publish-10k-x16, resume, sessions-1, sessions, newcomers
+                 give-1g, publish-1k, publish-1k-x16, publish-10k, publish-10k-x16, resume, sessions-1, sessions, newcomers,
+                 across-1, across-100, across-kept-1, across-kept-100
   --server NAME  only this server; more may be named
   --wait-quiet S wait at most S seconds until others leave the machine alone; 60 unless told
 

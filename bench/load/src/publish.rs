@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use crate::{
     crowd::{Crowd, Happened},
+    measure::{Measure, histogram, note},
     noise::Noise,
-    rows::{Effort, Measure, OPENING_MAX, SETTLE, WARM_UP, histogram, note},
+    rows::{Effort, OPENING_MAX, SETTLE, WARM_UP},
     server::Running,
     tongue::{Tongue, Wish},
 };
@@ -67,7 +68,7 @@ fn run(
     crowd.begin_to_wait();
     while Instant::now() < end {
         let mut said: Vec<Due> =
-            (0..burst).map(|_| Due { data: message(message_bytes, noise), told: None }).collect();
+            (0..burst).map(|_| Due::new(message(message_bytes, noise))).collect();
         let words: Vec<String> = said.iter().map(|it| tongue.publish(CHANNEL, &it.data)).collect();
         heard.fill(0);
         let since = Instant::now();
@@ -91,14 +92,18 @@ fn run(
 }
 
 /// What is due everywhere.
-struct Due {
+pub(crate) struct Due {
     data: String,
     /// How the server told it to the first one: all others have to hear the same.
     told: Option<String>,
 }
 
 impl Due {
-    fn check(&mut self, line: &str) -> Result<(), String> {
+    pub(crate) fn new(data: String) -> Self {
+        Self { data, told: None }
+    }
+
+    pub(crate) fn check(&mut self, line: &str) -> Result<(), String> {
         match &self.told {
             Some(told) if told == line => Ok(()),
             None if line.contains(&self.data) => {
@@ -143,7 +148,7 @@ mod tests {
 
     #[test]
     fn everyone_hears_the_same() {
-        let mut due = Due { data: "{\"a\":1}".into(), told: None };
+        let mut due = Due::new("{\"a\":1}".into());
         assert!(due.check("{\"a\":2}").is_err());
         assert_eq!(due.check("{\"push\":{\"a\":1}}"), Ok(()));
         assert_eq!(due.check("{\"push\":{\"a\":1}}"), Ok(()));

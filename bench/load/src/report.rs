@@ -202,12 +202,26 @@ impl Report<'_> {
             median(summary.per_second),
             median(summary.latency_us_p50),
             median(summary.latency_us_p99),
-            match (summary.peak_growth_bytes, summary.last_is_back_ms) {
-                (Some(growth), _) => format!("{} of growth", bytes(growth.max)),
-                (None, Some(last)) => format!("{} ms until all are back", number(last.median)),
-                (None, None) => "–".into(),
-            },
+            beside(summary),
         )
+    }
+}
+
+/// Writes what only some rows have.
+fn beside(summary: &Summary) -> String {
+    if let Some(growth) = summary.peak_growth_bytes {
+        return format!("{} of growth", bytes(growth.max));
+    }
+    if let Some(last) = summary.last_is_back_ms {
+        return format!("{} ms until all are back", number(last.median));
+    }
+    match (summary.full_latency_us_p99, summary.broker_cpu_us_per_delivery) {
+        (Some(full), Some(broker)) => format!(
+            "p99 {} µs at the full rate; the broker has {} of the CPU µs",
+            number(full.median),
+            number(broker.median)
+        ),
+        _ => "–".into(),
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     crowd::{Crowd, Happened},
-    rows::{Measure, histogram, note},
+    measure::{Measure, histogram, note},
     server::Running,
     tongue::{Place, Tongue, Wish},
 };

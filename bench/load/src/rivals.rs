@@ -9,13 +9,16 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    broker,
     options::Options,
-    server::{Server, Task},
+    server::{Between, Server, Task},
     tongue::Tongue,
 };
 
 const NO_CHANNELS: &str = "it has no channels";
 const LIBRARIES: &str = "the row is about libraries";
+const ONE_NODE: &str = "the row is about two nodes";
+const TWO_NODES: &str = "it takes part as two nodes alone";
 const CHANNELS_ALONE: &str = "it takes part for its channels alone";
 
 /// Returns all servers.
@@ -46,6 +49,7 @@ fn ours(options: &Options) -> Vec<Server> {
         program: options.servers.join("bench-taiwa"),
         args: vec![],
         wants_task: true,
+        between: None,
         refuses: |task| has_channels(task).then_some(NO_CHANNELS),
     };
     // One client publishes more here than any is to on a server of strangers, and there are more of them.
@@ -60,6 +64,7 @@ fn ours(options: &Options) -> Vec<Server> {
         refuses: |task| match task {
             Task::Echo | Task::Publish => None,
             Task::Resume => Some("plain clients don't ask for what they missed"),
+            task if is_across(task) => Some(ONE_NODE),
             _ => Some(LIBRARIES),
         },
         ..library.clone()
@@ -70,15 +75,39 @@ fn ours(options: &Options) -> Vec<Server> {
         refuses: |task| match task {
             Task::Publish | Task::Resume => None,
             Task::Echo => Some("nothing is echoed in this dialect"),
+            task if is_across(task) => Some(ONE_NODE),
             _ => Some(LIBRARIES),
         },
         ..serve.clone()
     };
-    vec![library, serve, centrifuge]
+    // Two nodes have a history of 100 messages and presence, too, but where nothing is to be kept.
+    let two = |name, one: &Server, broker| Server {
+        name,
+        between: Some(Between {
+            broker,
+            keeps_nothing: &[
+                "--set",
+                "namespace=[{ rights = { subscribe = \"all\", publish = \"all\" } }]",
+            ],
+        }),
+        refuses: |task| (!is_across(task)).then_some(TWO_NODES),
+        ..one.clone()
+    };
+    let clusters = [
+        two("taiwa serve, Redis", &serve, broker::Kind::Redis),
+        two("taiwa serve, centrifuge, Redis", &centrifuge, broker::Kind::Redis),
+        two("taiwa serve, NATS", &serve, broker::Kind::Nats),
+        two("taiwa serve, centrifuge, NATS", &centrifuge, broker::Kind::Nats),
+    ];
+    [library, serve, centrifuge].into_iter().chain(clusters).collect()
 }
 
 fn has_channels(task: Task) -> bool {
-    matches!(task, Task::Publish | Task::Resume)
+    matches!(task, Task::Publish | Task::Resume) || is_across(task)
+}
+
+fn is_across(task: Task) -> bool {
+    matches!(task, Task::Across | Task::AcrossKept)
 }
 
 /// The rivals that this workspace builds.
@@ -97,6 +126,7 @@ fn crates(options: &Options) -> Result<Vec<Server>, String> {
             program: options.servers.join(format!("bench-{krate}")),
             args: args.iter().map(ToString::to_string).collect(),
             wants_task: true,
+            between: None,
             refuses: |task| match task {
                 Task::FanOutDeflate => Some("it has no permessage-deflate"),
                 task => has_channels(task).then_some(NO_CHANNELS),
@@ -138,12 +168,16 @@ fn bun(bench: &Path) -> Result<Server, String> {
         program,
         args: vec![script(bench, "bun")],
         wants_task: true,
-        refuses: |task| (task == Task::Resume).then_some("it keeps nothing for who comes back"),
+        between: None,
+        refuses: |task| match task {
+            Task::Resume => Some("it keeps nothing for who comes back"),
+            task => is_across(task).then_some(ONE_NODE),
+        },
     })
 }
 
 /// The servers that node runs.
-fn node(bench: &Path) -> Result<[Server; 2], String> {
+fn node(bench: &Path) -> Result<Vec<Server>, String> {
     // The program itself: some are found through a script of theirs.
     let output = Command::new("node").args(["-p", "process.execPath"]).output();
     let output = output.map_err(|it| format!("node does not run: {it}"))?;
@@ -163,8 +197,10 @@ fn node(bench: &Path) -> Result<[Server; 2], String> {
         program,
         args: vec![script(bench, "ws")],
         wants_task: true,
+        between: None,
         refuses: |task| match task {
             Task::Publish => None,
+            task if is_across(task) => Some(ONE_NODE),
             Task::Resume => Some("it keeps nothing for who comes back"),
             _ => Some(CHANNELS_ALONE),
         },
@@ -174,10 +210,29 @@ fn node(bench: &Path) -> Result<[Server; 2], String> {
         version: version("socket.io")?,
         tongue: Tongue::SocketIo,
         args: vec![script(bench, "socket.io")],
-        refuses: |task| (!has_channels(task)).then_some(CHANNELS_ALONE),
+        refuses: |task| match task {
+            Task::Publish | Task::Resume => None,
+            task if is_across(task) => Some(ONE_NODE),
+            _ => Some(CHANNELS_ALONE),
+        },
         ..ws.clone()
     };
-    Ok([ws, socket_io])
+    let two = |name, adapter: &str, refuses| {
+        let version = format!("{} on {}", version(adapter)?, version("redis")?);
+        let script = bench.join("servers/socket.io/cluster.mjs").to_string_lossy().into_owned();
+        let args = vec![script, adapter.into()];
+        let between = Some(Between { broker: broker::Kind::Redis, keeps_nothing: &[] });
+        Ok::<_, String>(Server { name, version, args, between, refuses, ..socket_io.clone() })
+    };
+    let redis = two("socket.io, Redis adapter", "@socket.io/redis-adapter", |task| match task {
+        Task::Across => None,
+        Task::AcrossKept => Some("it keeps nothing for who comes back"),
+        _ => Some(TWO_NODES),
+    })?;
+    let streams = two("socket.io, Streams adapter", "@socket.io/redis-streams-adapter", |task| {
+        (!is_across(task)).then_some(TWO_NODES)
+    })?;
+    Ok(vec![ws, socket_io, redis, streams])
 }
 
 fn script(bench: &Path, server: &str) -> String {

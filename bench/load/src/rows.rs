@@ -10,12 +10,13 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use crate::{
+    across,
     clients::{Clients, Happened, Rest},
     crowd::Crowd,
     fan_out,
     handshake::Compression,
     large::Line,
-    machine::BusyTime,
+    measure::{Measure, histogram, note},
     noise::Noise,
     publish, resume,
     server::{Running, Server, Task},
@@ -60,13 +61,14 @@ enum Kind {
     Resume,
     Sessions { channels: usize },
     Newcomers,
+    Across { kept: bool, per_second: u32 },
 }
 
 const ALWAYS: usize = usize::MAX;
 /// Rounds of a row that takes long, or whose figures lie close together.
 const SOME: usize = 3;
 
-pub(crate) const ROWS: [Row; 17] = [
+pub(crate) const ROWS: [Row; 21] = [
     Row {
         name: "echo-16",
         told: "echo of 16 B, 64 connections",
@@ -186,6 +188,34 @@ pub(crate) const ROWS: [Row; 17] = [
         connections: 15_000,
         rounds_max: SOME,
     },
+    Row {
+        name: "across-1",
+        told: "one node to another, 1 subscriber, nothing is kept; rate in publications",
+        kind: Kind::Across { kept: false, per_second: 1000 },
+        connections: 1,
+        rounds_max: SOME,
+    },
+    Row {
+        name: "across-100",
+        told: "one node to another, 100 subscribers, nothing is kept; rate in publications",
+        kind: Kind::Across { kept: false, per_second: 200 },
+        connections: 100,
+        rounds_max: SOME,
+    },
+    Row {
+        name: "across-kept-1",
+        told: "one node to another, 1 subscriber, kept for who comes back; rate in publications",
+        kind: Kind::Across { kept: true, per_second: 1000 },
+        connections: 1,
+        rounds_max: SOME,
+    },
+    Row {
+        name: "across-kept-100",
+        told: "one node to another, 100 subscribers, kept for who comes back; rate in publications",
+        kind: Kind::Across { kept: true, per_second: 200 },
+        connections: 100,
+        rounds_max: SOME,
+    },
 ];
 
 /// How much a visit does.
@@ -211,7 +241,7 @@ impl Row {
             Kind::Idle => "bytes_per_connection",
             Kind::FanOut { .. } => "cpu_us_per_delivery",
             Kind::Take | Kind::Give => "cpu_ms_per_gib",
-            Kind::Publish { .. } => "cpu_us_per_delivery",
+            Kind::Publish { .. } | Kind::Across { .. } => "cpu_us_per_delivery",
             Kind::Resume => "cpu_us_per_session",
             Kind::Sessions { .. } => "bytes_per_session",
             Kind::Newcomers => "worst_wait_ms",
@@ -224,7 +254,9 @@ impl Row {
             Kind::Echo { .. } => "CPU µs per message",
             Kind::Handshakes => "CPU µs per connection",
             Kind::Idle => "bytes per connection",
-            Kind::FanOut { .. } | Kind::Publish { .. } => "CPU µs per delivered message",
+            Kind::FanOut { .. } | Kind::Publish { .. } | Kind::Across { .. } => {
+                "CPU µs per delivered message"
+            }
             Kind::Resume => "CPU µs per session",
             Kind::Sessions { .. } => "bytes per session",
             Kind::Newcomers => "ms at worst",
@@ -242,6 +274,8 @@ impl Row {
             Kind::Give => Task::Give,
             Kind::Publish { .. } | Kind::Sessions { .. } | Kind::Newcomers => Task::Publish,
             Kind::Resume => Task::Resume,
+            Kind::Across { kept: false, .. } => Task::Across,
+            Kind::Across { kept: true, .. } => Task::AcrossKept,
         }
     }
 
@@ -301,6 +335,9 @@ impl Row {
             Kind::Resume => resume::visit(&mut crowd()?, many, STORMING_MAX, server),
             Kind::Sessions { channels } => sessions::memory(&mut crowd()?, many, channels, server),
             Kind::Newcomers => sessions::newcomers(who.tongue, many, server, interrupted),
+            Kind::Across { per_second, .. } => {
+                across::visit(&mut crowd()?, many.max(1), per_second, effort, server)
+            }
         }
     }
 }
@@ -436,57 +473,6 @@ fn large(
     figures["resident_bytes_before"] = json!(before);
     figures["peak_growth_bytes"] = json!(server.peak_bytes()?.saturating_sub(before));
     Ok(figures)
-}
-
-/// A window of measurement that began when nothing was outstanding.
-pub(crate) struct Measure<'a> {
-    server: &'a Running,
-    start: Instant,
-    cpu: Duration,
-    busy: BusyTime,
-}
-
-impl<'a> Measure<'a> {
-    pub(crate) fn start(server: &'a Running) -> Result<Self, String> {
-        Ok(Self { server, start: Instant::now(), cpu: server.cpu()?, busy: BusyTime::now(server)? })
-    }
-
-    /// Returns figures that explain, the seconds that passed, and the server's CPU seconds.
-    pub(crate) fn stop(self) -> Result<(Value, f64, f64), String> {
-        let elapsed = self.start.elapsed().as_secs_f64();
-        let cpu = (self.server.cpu()? - self.cpu).as_secs_f64();
-        let busy = BusyTime::now(self.server)?;
-        let figures = json!({
-            "server_cpu_share": cpu / elapsed,
-            "others_cpu_share": busy.others_since(&self.busy) / elapsed,
-        });
-        Ok((figures, elapsed, cpu))
-    }
-
-    /// Counts the entries of `latency`, as what one and many of them are called.
-    pub(crate) fn stop_with_latency(
-        self,
-        one: &str,
-        many: &str,
-        latency: &Histogram<u64>,
-    ) -> Result<Value, String> {
-        let (mut figures, elapsed, cpu) = self.stop()?;
-        let count = latency.len() as f64;
-        let us = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1e3;
-        figures[format!("cpu_us_per_{one}")] = json!(cpu * 1e6 / count);
-        figures[format!("{many}_per_second")] = json!(count / elapsed);
-        figures["latency_us_p50"] = json!(us(0.5));
-        figures["latency_us_p99"] = json!(us(0.99));
-        Ok(figures)
-    }
-}
-
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("3 digits are allowed")
-}
-
-pub(crate) fn note(latency: &mut Histogram<u64>, took: Duration) {
-    latency.record(took.as_nanos() as u64).expect("the histogram grows");
 }
 
 pub(crate) fn unexpected(happened: Happened) -> Result<(), String> {

@@ -10,7 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{machine::Cores, tongue::Tongue};
+use crate::{
+    broker::{self, Broker},
+    machine::Cores,
+    tongue::Tongue,
+};
 
 const START_MAX: Duration = Duration::from_secs(10);
 
@@ -31,6 +35,10 @@ pub(crate) enum Task {
     Publish,
     /// The same, and give who comes back what it missed.
     Resume,
+    /// Have channels over two nodes.
+    Across,
+    /// The same, and keep what is said for who comes back.
+    AcrossKept,
 }
 
 impl Task {
@@ -44,6 +52,8 @@ impl Task {
             Self::Give => Some("give"),
             Self::Publish => Some("publish"),
             Self::Resume => Some("resume"),
+            Self::Across => Some("across"),
+            Self::AcrossKept => Some("across-kept"),
         }
     }
 }
@@ -63,29 +73,61 @@ pub(crate) struct Server {
     pub(crate) args: Vec<String>,
     /// Whether it wants to be told its task by another one.
     pub(crate) wants_task: bool,
+    /// What stands between two nodes of it, if it is not one alone.
+    pub(crate) between: Option<Between>,
     /// Why it does not do a task, if it does not.
     pub(crate) refuses: fn(Task) -> Option<&'static str>,
 }
 
-/// A server that runs until this is dropped.
+/// What makes a cluster of a server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Between {
+    pub(crate) broker: broker::Kind,
+    /// What a node is told beside its other arguments where nothing is to be kept.
+    pub(crate) keeps_nothing: &'static [&'static str],
+}
+
+/// A server that runs until this is dropped: one process, or two nodes and their broker.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
     port: u16,
+    cluster: Option<Box<Cluster>>,
+}
+
+/// What belongs to one node.
+#[derive(Debug)]
+struct Cluster {
+    /// The other node.
+    far: Running,
+    broker: Broker,
 }
 
 impl Server {
-    /// Starts it on the server's core and waits until it tells its port.
+    /// Starts it on the server's core, with all that belongs to it, and waits until it tells its port.
     pub(crate) fn start(&self, task: Task, cores: Cores) -> Result<Running, String> {
+        let Some(between) = self.between else { return self.start_node(task, cores, &[]) };
+        let broker = between.broker.start(cores)?;
+        let mut args = vec!["--broker", broker.url()];
+        if task == Task::Across {
+            args.extend(between.keeps_nothing);
+        }
+        let far = self.start_node(task, cores, &args)?;
+        let mut near = self.start_node(task, cores, &args)?;
+        near.cluster = Some(Box::new(Cluster { far, broker }));
+        Ok(near)
+    }
+
+    fn start_node(&self, task: Task, cores: Cores, more: &[&str]) -> Result<Running, String> {
         let mut command = end_with_us(&self.program);
-        command.args(&self.args).args(task.argument().filter(|_| self.wants_task));
+        command.args(&self.args).args(task.argument().filter(|_| self.wants_task)).args(more);
         command.stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         // Whatever colours or logs the user's own shell asks for must not cost one server more than another.
         command.env_remove("RUST_LOG").env("NO_COLOR", "1");
         let child = cores.on_servers(|| command.spawn())?;
         let child = child.map_err(|it| format!("{} does not start: {it}", self.name))?;
-        let mut running = Running { child, port: 0 };
+        let mut running = Running { child, port: 0, cluster: None };
         let (sender, lines) = sync_channel(64);
         listen(running.child.stdout.take().expect("it is piped"), sender.clone());
         listen(running.child.stderr.take().expect("it is piped"), sender);
@@ -95,7 +137,7 @@ impl Server {
 }
 
 /// A command whose process the kernel kills when we end, in whatever way.
-fn end_with_us(program: &Path) -> Command {
+pub(crate) fn end_with_us(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
@@ -138,9 +180,27 @@ impl Running {
         self.port
     }
 
-    /// The CPU time of all its threads.
+    /// The port of the other node.
+    pub(crate) fn far_port(&self) -> Result<u16, String> {
+        Ok(self.cluster()?.far.port)
+    }
+
+    fn cluster(&self) -> Result<&Cluster, String> {
+        self.cluster.as_deref().ok_or("it has no other node".into())
+    }
+
+    /// The CPU time of all its threads; of a cluster, of both nodes and their broker.
     pub(crate) fn cpu(&self) -> Result<Duration, String> {
-        cpu(self.child.id())
+        let others = match &self.cluster {
+            Some(it) => it.far.cpu()? + it.broker.cpu()?,
+            None => Duration::ZERO,
+        };
+        Ok(cpu(self.child.id())? + others)
+    }
+
+    /// The part of it that is the broker's.
+    pub(crate) fn broker_cpu(&self) -> Result<Duration, String> {
+        self.cluster()?.broker.cpu()
     }
 
     /// The memory that is resident, as the kernel counts it page by page.

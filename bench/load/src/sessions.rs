@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use crate::{
     crowd::{Crowd, Happened},
     machine,
+    measure::{histogram, note},
     noise::Noise,
     publish,
-    rows::{OPENING_MAX, SETTLE, histogram, note},
+    rows::{OPENING_MAX, SETTLE},
     server::Running,
     tongue::{Tongue, Wish},
 };

@@ -37,6 +37,9 @@ pub(crate) struct Summary {
     pub(crate) latency_us_p99: Option<Spread>,
     pub(crate) peak_growth_bytes: Option<Spread>,
     pub(crate) last_is_back_ms: Option<Spread>,
+    pub(crate) full_latency_us_p99: Option<Spread>,
+    /// What of the compared figure is the broker's.
+    pub(crate) broker_cpu_us_per_delivery: Option<Spread>,
     /// The visits that failed, and why the first of them did.
     pub(crate) failures: (usize, Option<String>),
 }
@@ -83,6 +86,7 @@ pub(crate) fn of_row(
         ratio: ratio(server),
         per_second: spread(server, "messages_per_second")
             .or_else(|| spread(server, "connections_per_second"))
+            .or_else(|| spread(server, "publications_per_second"))
             .or_else(|| spread(server, "deliveries_per_second"))
             .or_else(|| spread(server, "sessions_per_second"))
             .or_else(|| spread(server, "mib_per_second")),
@@ -90,6 +94,8 @@ pub(crate) fn of_row(
         latency_us_p99: spread(server, "latency_us_p99"),
         peak_growth_bytes: spread(server, "peak_growth_bytes"),
         last_is_back_ms: spread(server, "last_is_back_ms"),
+        full_latency_us_p99: spread(server, "full_latency_us_p99"),
+        broker_cpu_us_per_delivery: spread(server, "broker_cpu_us_per_delivery"),
         failures: failures(server),
     };
     let taking_part = (0..servers.len()).filter(|it| (servers[*it].refuses)(row.task()).is_none());
@@ -126,6 +132,7 @@ mod tests {
             program: "x".into(),
             args: vec![],
             wants_task: true,
+            between: None,
             refuses: |_| None,
         };
         let servers = [server("ours", true), server("steady", false), server("wrong", false)];
