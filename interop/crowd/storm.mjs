@@ -4,14 +4,10 @@
 //   node crowd/storm.mjs TAIWA
 //
 // prints `ok NAME` or `FAIL NAME: why`, one line a check.
-import * as json from 'centrifuge';
-import * as protobuf from 'centrifuge/build/protobuf';
-import { EventSource } from 'eventsource';
-import { WebSocket } from 'ws';
-
 import { Clients } from '../centrifuge/clients.mjs';
 import { Proxy, Site } from '../site.mjs';
 import { holds, runAll, same, until } from '../words.mjs';
+import { environment, gather as gatherAll, judge, packages } from './listener.mjs';
 
 const SETTINGS = `
 [limits.channel]
@@ -37,89 +33,7 @@ const CROWD = { 'json-websocket': 240, 'protobuf-websocket': 80, 'json-stream': 
 const CUTS = 3;
 const WAIT_MS = 60_000;
 
-const packages = { json, protobuf };
-const environment = { websocket: WebSocket, eventsource: EventSource, fetch, readableStream: ReadableStream };
-
-/**
- * One listener. Its `story` is what it was told, in order: numbers of publications, `back` for a subscription that goes on
- * where it was, `gap` for one that does not.
- */
-class Listener {
-  story = [];
-  returns = 0;
-  joined = false;
-
-  static async centrifuge(kind, http, channel) {
-    const it = new Listener();
-    const clients = new Clients(kind, packages, environment);
-    const client = clients.make(http, { minReconnectDelay: 20, maxReconnectDelay: 500, timeout: WAIT_MS });
-    const subscription = client.newSubscription(channel, { recoverable: true, minResubscribeDelay: 20 });
-    subscription.on('subscribed', ({ wasRecovering, recovered }) => {
-      if (wasRecovering) it.came(recovered);
-      else it.story.push(it.joined ? 'gap' : 'joined');
-      it.joined = true;
-    });
-    subscription.on('publication', ({ data }) => it.story.push(clients.unwrap(data)));
-    subscription.subscribe();
-    client.connect();
-    it.close = () => client.disconnect();
-    await subscription.ready(WAIT_MS);
-    return it;
-  }
-
-  static async events(http, channel) {
-    const it = new Listener();
-    const source = new EventSource(`${http}/sse/${channel}`);
-    let hadGap = false;
-    source.addEventListener('taiwa:gap', () => {
-      it.story.push('gap');
-      hadGap = true;
-    });
-    source.addEventListener('message', ({ data }) => it.story.push(Number(data)));
-    source.addEventListener('open', () => {
-      if (it.joined) it.returns += 1;
-    });
-    source.addEventListener('taiwa:here', () => (it.joined = true));
-    it.close = () => source.close();
-    await until('an event stream', () => it.joined, WAIT_MS);
-    return it;
-  }
-
-  came(recovered) {
-    this.returns += 1;
-    this.story.push(recovered ? 'back' : 'gap');
-  }
-
-  get last() {
-    return this.story.findLast((it) => typeof it === 'number') ?? 0;
-  }
-
-  /** Says what is wrong with its story: a hole without a word, a word without a hole, or something twice. */
-  complaint(lastDue) {
-    let before;
-    let wasTold = false;
-    for (const it of this.story) {
-      if (typeof it !== 'number') {
-        wasTold ||= it === 'gap';
-        continue;
-      }
-      if (before !== undefined && it <= before) return `${it} behind ${before}`;
-      if (before !== undefined && it > before + 1 && !wasTold) return `${it} behind ${before}, and no word of a gap`;
-      if (before !== undefined && it === before + 1 && wasTold) return `a gap where there is none, before ${it}`;
-      [before, wasTold] = [it, false];
-    }
-    return before === lastDue ? undefined : `${before} is the last where ${lastDue} was due`;
-  }
-}
-
-async function gather(http, channel, share = 1) {
-  const all = Object.entries(CROWD).flatMap(([kind, count]) =>
-    Array.from({ length: Math.ceil(count * share) }, () =>
-      kind === 'events' ? Listener.events(http, channel) : Listener.centrifuge(kind, http, channel),
-    ),
-  );
-  return Promise.all(all);
-}
+const gather = (http, channel, share) => gatherAll(CROWD, http, channel, share);
 
 /** Publishes 1, 2, 3 … until it is told to stop. */
 class Publisher {
@@ -155,11 +69,6 @@ class Publisher {
     this.client.disconnect();
     return this.said;
   }
-}
-
-function judge(crowd, last) {
-  const complaints = crowd.map((it) => it.complaint(last)).filter(Boolean);
-  holds(complaints.length === 0, `${complaints.length} of ${crowd.length}: ${complaints.slice(0, 3).join('; ')}`);
 }
 
 const site = await Site.start(process.argv[2], SETTINGS);

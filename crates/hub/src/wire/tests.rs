@@ -1,3 +1,5 @@
+//! What goes between nodes arrives as it was, or is not read.
+
 use std::time::Duration;
 
 use taiwa_core::{

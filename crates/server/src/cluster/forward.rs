@@ -26,6 +26,8 @@ use crate::{body::SiteBody, site::Running};
 
 /// Bytes of a body in one letter.
 const PIECE: usize = 256 << 10;
+/// How long another node may take to say that it has a request.
+const TAKEN_WITHIN: Duration = Duration::from_secs(3);
 /// How long another node may take for the head of an answer: longer than a poll waits.
 const HEAD_WITHIN: Duration = Duration::from_secs(90);
 /// Requests that are on their way at once; one more is answered with 503.
@@ -46,6 +48,8 @@ pub(crate) struct Forwards {
 /// A request that another node answers.
 struct Asked {
     node: NodeId,
+    /// Told whether the node has it.
+    taken: Option<oneshot::Sender<bool>>,
     head: Option<oneshot::Sender<Head>>,
     pieces: mpsc::UnboundedSender<Bytes>,
     waiting: Arc<AtomicU64>,
@@ -110,6 +114,14 @@ impl Forwards {
         }
     }
 
+    /// Takes note of whether another node has a request.
+    fn is_taken(&self, id: u64, taken: bool) {
+        if let Some(it) = lock(&self.asked).get_mut(&id).and_then(|it| it.taken.take()) {
+            // Who asked may have gone.
+            let _ = it.send(taken);
+        }
+    }
+
     /// Takes a part of a request or an answer from another node.
     pub(crate) fn take(&self, from: NodeId, letter: &[u8], site: Option<Running>) {
         match Part::read(letter) {
@@ -122,6 +134,7 @@ impl Forwards {
                 }
             }
             Some(Part::AskBody(id, piece)) => self.more(from, id, piece, site),
+            Some(Part::Taken(id)) => self.is_taken(id, true),
             Some(Part::Answer { id, status, headers }) => {
                 let mut asked = lock(&self.asked);
                 let Some(asked) = asked.get_mut(&id).filter(|it| it.node == from) else { return };
@@ -175,6 +188,7 @@ impl Forwards {
     }
 
     fn refuse(&self, node: NodeId, id: u64, status: StatusCode) {
+        self.send(node, &Part::Taken(id));
         self.send(node, &Part::Answer { id, status: status.as_u16(), headers: vec![] });
         self.send(node, &Part::End(id));
     }
@@ -223,6 +237,7 @@ impl Forwards {
     /// Answers a request of another node.
     fn answer(&self, from: NodeId, id: u64, request: Request<Bytes>, site: Running) {
         let runtime = site.0.runtime.clone();
+        self.send(from, &Part::Taken(id));
         // The answer may be there before the entry is: the task waits for it.
         let mut answering = lock(&self.answering);
         if answering.len() >= ANSWERED_MAX {
@@ -267,10 +282,12 @@ impl super::Membership {
         let forwards = &self.forwards;
         let id = forwards.next.fetch_add(1, Ordering::Relaxed);
         let (head_sender, awaited) = oneshot::channel();
+        let (taken_sender, taken) = oneshot::channel();
         let (pieces, received) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicU64::new(0));
         let asked = Asked {
             node,
+            taken: Some(taken_sender),
             head: Some(head_sender),
             pieces,
             waiting: waiting.clone(),
@@ -294,9 +311,23 @@ impl super::Membership {
             peer,
             body: body.len() as u64,
         };
-        forwards.send(node, &ask);
-        for piece in body.chunks(PIECE) {
-            forwards.send(node, &Part::AskBody(id, piece));
+        let parts = body.chunks(PIECE).map(|piece| Part::AskBody(id, piece));
+        for part in [ask].into_iter().chain(parts) {
+            let Some(letter) = part.write() else { continue };
+            let membership = self.clone();
+            let sent = move |sent: Result<(), _>| {
+                if sent.is_err() {
+                    membership.forwards.is_taken(id, false);
+                }
+            };
+            forwards.registry.send(node, letter, Box::new(sent));
+        }
+        match tokio::time::timeout(TAKEN_WITHIN, taken).await {
+            Ok(Ok(true)) => {}
+            Ok(Err(_)) => return plain(StatusCode::NOT_FOUND, NO_CONVERSATION),
+            Ok(Ok(false)) | Err(_) => {
+                return plain(StatusCode::SERVICE_UNAVAILABLE, "the other node can't be reached\n");
+            }
         }
         match tokio::time::timeout(HEAD_WITHIN, awaited).await {
             Ok(Ok((status, headers, pieces, waiting))) => {
@@ -306,11 +337,13 @@ impl super::Membership {
                 response
             }
             // The node is gone, and the conversation with it.
-            Ok(Err(_)) => plain(StatusCode::NOT_FOUND, "there is no such conversation\n"),
+            Ok(Err(_)) => plain(StatusCode::NOT_FOUND, NO_CONVERSATION),
             Err(_) => plain(StatusCode::GATEWAY_TIMEOUT, "the other node did not answer\n"),
         }
     }
 }
+
+const NO_CONVERSATION: &str = "there is no such conversation\n";
 
 fn plain(status: StatusCode, text: &'static str) -> Response<SiteBody> {
     let mut response = Response::new(SiteBody::from(text));

@@ -21,6 +21,8 @@ pub(super) enum Part<'a> {
     },
     /// More of its body.
     AskBody(u64, &'a [u8]),
+    /// The request is there; the answer may take its time.
+    Taken(u64),
     /// The head of an answer.
     Answer {
         id: u64,

@@ -1,6 +1,7 @@
 //! One of several nodes: what this shard hears of the others, and asks of what all have in common.
 
 mod replica;
+mod doubt;
 mod saying;
 mod members;
 mod errands;

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use taiwa_core::{Channel, Heard, Keep, Log, Page, Position, Publication, Refusal, RefusalKind};
 
-use super::super::{Now, Shard, owned::Owned, timers::Due, waiting::Waiting};
+use super::super::{Now, Shard, owned::Owned, waiting::Waiting};
 use crate::{
     far::Wish,
     letter::{Attach, Missed, Road, Said, Text},
@@ -32,9 +32,9 @@ pub(in super::super) struct Replica {
     /// Something was heard of this epoch, of which the log that was read then is not.
     strange: Option<u64>,
     /// It is among the doubtful.
-    doubted: bool,
+    pub(super) doubted: bool,
     /// It is one of those of them that are being read.
-    counted: bool,
+    pub(super) counted: bool,
     /// Since when nobody subscribes.
     pub(in super::super) idle: Option<Instant>,
     /// The store may not know all members here.
@@ -59,9 +59,6 @@ pub(in super::super) enum Errand {
 
 /// How much is kept of what is heard before the log is told; beyond that the log is read once more.
 const EARLY_MAX: usize = 4096;
-
-/// How many doubtful channels are read at once.
-const READING_MAX: usize = 64;
 
 impl Errand {
     fn channel(&self) -> &Channel {
@@ -210,12 +207,12 @@ impl Shard {
         }
     }
 
-    fn replica(&mut self, channel: &Channel) -> Option<&mut Replica> {
+    pub(super) fn replica(&mut self, channel: &Channel) -> Option<&mut Replica> {
         self.owned.get_mut(channel)?.replica.as_deref_mut()
     }
 
     /// Reads what lies behind the newest, unless it is being read.
-    fn sync(&mut self, channel: &Channel, out: &mut dyn Outlet) {
+    pub(super) fn sync(&mut self, channel: &Channel, out: &mut dyn Outlet) {
         let limit = self.settings.limits.page_max;
         let Some(owned) = self.owned.get_mut(channel) else { return };
         let (at, keep) = (owned.position(), keep(&owned.namespace));
@@ -470,88 +467,6 @@ impl Shard {
         owned.restart(to, now.at);
         for shard in owned.shards().collect::<Vec<_>>() {
             self.post(shard, Text::Broken(channel.clone(), to), out);
-        }
-    }
-
-    /// Reads all channels again: something may have been missed.
-    pub(super) fn doubt_all(&mut self, out: &mut dyn Outlet) {
-        let fed = |it: &Owned| {
-            it.has_positions() && it.replica.as_ref().is_some_and(|it| it.feed == Feed::On)
-        };
-        let all: Vec<_> =
-            self.owned.iter().filter(|(_, it)| fed(it)).map(|(name, _)| name.clone()).collect();
-        for channel in all {
-            self.doubt(channel);
-        }
-        self.read_doubtful(out);
-    }
-
-    fn doubt(&mut self, channel: Channel) {
-        let Some(replica) = self.replica(&channel) else { return };
-        if !std::mem::replace(&mut replica.doubted, true)
-            && let Some(nodes) = &mut self.nodes
-        {
-            nodes.doubtful.push_back(channel);
-        }
-    }
-
-    /// Reads the next doubtful channels.
-    pub(super) fn read_doubtful(&mut self, out: &mut dyn Outlet) {
-        while let Some(nodes) = self.nodes.as_mut().filter(|it| it.reading < READING_MAX)
-            && let Some(channel) = nodes.doubtful.pop_front()
-        {
-            let Some(replica) = self.replica(&channel) else { continue };
-            replica.doubted = false;
-            if replica.feed != Feed::On || std::mem::replace(&mut replica.counted, true) {
-                continue;
-            }
-            if let Some(nodes) = &mut self.nodes {
-                nodes.reading += 1;
-            }
-            self.sync(&channel, out);
-        }
-    }
-
-    /// Looks a little later at what could not be told.
-    pub(super) fn repair_soon(&mut self, now: Now) {
-        let Some(nodes) = &mut self.nodes else { return };
-        if !std::mem::replace(&mut nodes.repairing, true)
-            && let Some(at) = now.after(std::time::Duration::from_secs(1))
-        {
-            self.schedule(at, Due::Repair);
-        }
-    }
-}
-
-/// What the subscribers of a channel are told when something can't be had any more.
-impl Shard {
-    pub(in super::super) fn broken(
-        &mut self,
-        channel: &Channel,
-        at: Position,
-        out: &mut dyn Outlet,
-    ) {
-        let Some(key) = self.channels.get(channel).copied() else { return };
-        let Some(audience) = self.audiences.get_mut(key) else { return };
-        audience.epoch = at.epoch;
-        let target = audience.to.target();
-        for subscriber in audience.subscribers.as_mut_slice() {
-            if let Some(behind) = &mut subscriber.behind {
-                behind.missed += 1;
-                continue;
-            }
-            (subscriber.at, subscriber.has_whole) = (at.offset, false);
-            let Some(session) = self.sessions.get_mut(subscriber.seat) else { continue };
-            if let Some(kept) = &mut session.kept {
-                kept.lose();
-            }
-            if session.leaving || session.is_away() {
-                continue;
-            }
-            self.counters.gaps += 1;
-            let count = (!subscriber.positioned).then_some(0);
-            let (seat, link) = (subscriber.seat, subscriber.link);
-            out.event(seat, taiwa_core::Event::Missed(link, target.clone(), count, Some(at)));
         }
     }
 }
