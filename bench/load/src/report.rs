@@ -215,14 +215,14 @@ fn beside(summary: &Summary) -> String {
     if let Some(last) = summary.last_is_back_ms {
         return format!("{} ms until all are back", number(last.median));
     }
-    match (summary.full_latency_us_p99, summary.broker_cpu_us_per_delivery) {
-        (Some(full), Some(broker)) => format!(
-            "p99 {} µs at the full rate; the broker has {} of the CPU µs",
-            number(full.median),
-            number(broker.median)
-        ),
-        _ => "–".into(),
-    }
+    let Some(steady) = summary.steady_cpu_us_per_delivery else { return "–".into() };
+    let median = |it: Option<Spread>| it.map_or("–".to_owned(), |it| number(it.median));
+    format!(
+        "at the full rate p99 {} µs, {} of the CPU µs the broker's; {} CPU µs at the fixed rate",
+        median(summary.full_latency_us_p99),
+        median(summary.broker_cpu_us_per_delivery),
+        number(steady.median)
+    )
 }
 
 fn with_extremes(it: Spread) -> String {

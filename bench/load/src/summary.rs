@@ -38,6 +38,8 @@ pub(crate) struct Summary {
     pub(crate) peak_growth_bytes: Option<Spread>,
     pub(crate) last_is_back_ms: Option<Spread>,
     pub(crate) full_latency_us_p99: Option<Spread>,
+    /// The compared figure at a fixed rate.
+    pub(crate) steady_cpu_us_per_delivery: Option<Spread>,
     /// What of the compared figure is the broker's.
     pub(crate) broker_cpu_us_per_delivery: Option<Spread>,
     /// The visits that failed, and why the first of them did.
@@ -95,6 +97,7 @@ pub(crate) fn of_row(
         peak_growth_bytes: spread(server, "peak_growth_bytes"),
         last_is_back_ms: spread(server, "last_is_back_ms"),
         full_latency_us_p99: spread(server, "full_latency_us_p99"),
+        steady_cpu_us_per_delivery: spread(server, "steady_cpu_us_per_delivery"),
         broker_cpu_us_per_delivery: spread(server, "broker_cpu_us_per_delivery"),
         failures: failures(server),
     };
