@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod broker;
 mod client;
 mod ledger;
 mod socket;
@@ -25,6 +26,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use broker::Broker;
 use client::{Act, Plan, Record, live};
 
 /// From the first goodbye to the last.
@@ -80,8 +82,25 @@ struct Exchange {
     ended: Instant,
 }
 
+/// Returns as many of so many clients as this process may have sockets, which is told if it is fewer.
+fn possible(clients: usize) -> usize {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    let (_, may_have) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, may_have, may_have).unwrap();
+    let room = usize::try_from(may_have).unwrap_or(usize::MAX).saturating_sub(BESIDE);
+    if room < clients {
+        eprintln!("{may_have} open files are too few for {clients} clients");
+    }
+    clients.min(room) / TOGETHER * TOGETHER
+}
+
+/// Open files of the test beside its clients.
+const BESIDE: usize = 200;
+
 /// Exchanges a server under so many clients.
 async fn exchange(passing: Passing, clients: usize, given: &[&str], recovers: bool) -> Exchange {
+    let clients = possible(clients);
     let first = passing.start(given);
     let addr = first.addr.parse().unwrap();
     let passing = match passing {
@@ -128,9 +147,18 @@ async fn exchange(passing: Passing, clients: usize, given: &[&str], recovers: bo
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_thousand_clients_move_to_the_next_process_by_the_socket_of_both() {
+async fn five_thousand_clients_that_keep_publishing_lose_nothing_and_hear_nothing_twice() {
+    let Some(broker) = tokio::task::block_in_place(Broker::find) else { return };
     let passing = Passing::Activation(TcpListener::bind("127.0.0.1:0").unwrap());
-    let exchange = exchange(passing, 5_000, &[], false).await;
+    let exchange = exchange(passing, 5_000, &["--broker", &broker.url], true).await;
+    ledger::check(&exchange, PERIOD);
+    ledger::check_broker(&exchange);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_move_to_the_next_process_by_the_socket_of_both() {
+    let passing = Passing::Activation(TcpListener::bind("127.0.0.1:0").unwrap());
+    let exchange = exchange(passing, 1_000, &[], false).await;
     ledger::check(&exchange, PERIOD);
     ledger::check_memory(&exchange);
 }
