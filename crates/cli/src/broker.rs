@@ -25,7 +25,15 @@ pub(crate) async fn join(settings: &Settings) -> Result<Option<Cluster>, Failure
             let joined = taiwa_redis::connect(settings).await.map_err(|it| unreachable(&it))?;
             Ok(Some(Cluster::of(&joined)))
         }
-        _ => Err(usage(&"this begins with redis://, rediss:// or redis+unix://")),
+        Some("nats" | "tls") => {
+            let settings = nats(settings, url)?;
+            let joined = taiwa_nats::connect(settings).await.map_err(|it| match it {
+                taiwa_nats::Error::Settings(why) => usage(&why),
+                other => unreachable(&other),
+            })?;
+            Ok(Some(Cluster::of(&joined)))
+        }
+        _ => Err(usage(&"this begins with redis://, rediss://, redis+unix://, nats:// or tls://")),
     }
 }
 
@@ -46,6 +54,23 @@ pub(crate) fn redis(settings: &Settings, url: &str) -> Result<taiwa_redis::Setti
         tls.roots = Some(roots.map_err(|it| usage("cluster.ca_file", &it))?);
     }
     Ok(redis)
+}
+
+/// Returns what is to be known to reach a NATS.
+pub(crate) fn nats(settings: &Settings, url: &str) -> Result<taiwa_nats::Settings, Failure> {
+    let cluster = &settings.cluster;
+    let mut nats = taiwa_nats::Settings::parse(url)
+        .map_err(|it| Failure::new(Exit::Usage, format_args!("broker: {it}")))?;
+    nats.prefix = cluster.prefix.clone();
+    nats.queue_max = cluster.requests_max;
+    nats.deadline = cluster.deadline.0.unwrap_or(nats.deadline);
+    nats.silence_max = cluster.silence.0.unwrap_or(nats.silence_max);
+    nats.beat = beat(nats.silence_max);
+    nats.ca_file = cluster.ca_file.clone();
+    if let Some(file) = &cluster.credentials_file {
+        nats.credentials = taiwa_nats::Credentials::File(file.clone());
+    }
+    Ok(nats)
 }
 
 /// A node says that it is alive three times within the time after which it would be gone.
