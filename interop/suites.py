@@ -40,6 +40,10 @@ OF_NOTIFICATIONS = (
     "come-in live read-marks cut closed-and-opened nothing-new away-too-long begun-anew a-hole-is-seen for-ada-alone "
     "sent-away ends-well broker-remembers"
 ).split()
+OF_NODES = (
+    "one-order resumed-elsewhere node-killed dead-leave-presence all-killed broker-restarted broker-slow broker-forgets "
+    "ends-well"
+).split()
 MEMBERS = ["plain", "events", "objects"] + KINDS
 
 
@@ -79,6 +83,12 @@ SUITES = (
     Suite("crowd/storm/", NPM, (NODE, "crowd/storm.mjs"), tuple(OF_STORMS), 300),
     Suite("crowd/slow/", NPM, (NODE, "crowd/slow.mjs"), tuple(OF_SLOW), 300),
     Suite("crowd/exchange/", NPM, (NODE, "crowd/exchange.mjs"), tuple(OF_EXCHANGE), 200),
+    Suite(
+        "cluster/redis/", NPM + ("/usr/bin/redis-server",), (NODE, "cluster/nodes.mjs", "redis"), tuple(OF_NODES), 300,
+    ),
+    Suite(
+        "cluster/nats/", NPM + ("/usr/sbin/nats-server",), (NODE, "cluster/nodes.mjs", "nats"), tuple(OF_NODES), 300,
+    ),
     Suite(
         "together/", NPM + ("curl", "/usr/bin/chromium", "/usr/bin/firefox-esr", "py:centrifuge"),
         (NODE, "together/run.mjs"),
