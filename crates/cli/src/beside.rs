@@ -43,6 +43,15 @@ pub(crate) fn api(
     })
 }
 
+/// Returns the API of `taiwa admin`, which asks for no key.
+pub(crate) fn inner_api(hub: &hub::Limits, deciders: &Deciders) -> Api {
+    let api = Api::without_keys(Limits::of(hub));
+    match deciders.rules().verifier() {
+        Some(verifier) => api.verifier(verifier.clone()),
+        None => api,
+    }
+}
+
 /// Sends those away whose token is revoked, as long as the server runs.
 pub(crate) fn send_revoked_away(running: &Running, deciders: &Deciders) {
     let Some(mut revoked) = deciders.rules().revoked_sessions() else { return };

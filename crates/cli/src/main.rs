@@ -1,5 +1,6 @@
 //! The binary `taiwa`: reads the arguments and runs one command.
 
+mod admin;
 mod args;
 mod beside;
 mod broker;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Serve(serve) => on_runtime(serve::run(*serve)),
         Verb::Connect(connect) => on_runtime(connect::run(*connect)),
+        Verb::Admin(admin) => on_runtime(admin::run(*admin)),
         Verb::Config(config) => config::verbs::run(*config),
         Verb::Token(token) => on_runtime(token::run(token)),
         Verb::Completions(completions) => manual::print_completions(completions.shell),

@@ -6,7 +6,7 @@ use std::{
         Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde::Serialize;
@@ -37,6 +37,7 @@ struct Inner {
     /// With which the server was started.
     flags: Flags,
     started: Settings,
+    started_at: SystemTime,
     addrs: Vec<Addr>,
     now: RwLock<Arc<Now>>,
     /// What is told when something is exchanged.
@@ -59,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) running: Running,
     pub(crate) tuner: Tuner,
     pub(crate) desk: Desk,
+    /// Of `taiwa admin`.
+    pub(crate) inner_desk: Desk,
     pub(crate) certificates: Option<Certificates>,
     pub(crate) loudness: Loudness,
 }
@@ -102,10 +105,20 @@ impl Present {
         addrs: Vec<Addr>,
     ) -> Self {
         let (look_every, _) = watch::channel(settings.tls.reload.0);
-        let started = settings.clone();
+        let (started, started_at) = (settings.clone(), SystemTime::now());
         let now = RwLock::new(Arc::new(Now { settings, decided }));
         let (parts, turn, counts) = Default::default();
-        Self(Arc::new(Inner { flags, started, addrs, now, parts, look_every, turn, counts }))
+        Self(Arc::new(Inner {
+            flags,
+            started,
+            started_at,
+            addrs,
+            now,
+            parts,
+            look_every,
+            turn,
+            counts,
+        }))
     }
 
     /// Returns what holds.
@@ -116,6 +129,16 @@ impl Present {
     /// Returns who decides.
     pub(crate) fn deciders(&self) -> Deciders {
         self.now().decided.deciders.clone()
+    }
+
+    /// Returns the places where clients connect.
+    pub(crate) fn addrs(&self) -> &[Addr] {
+        &self.0.addrs
+    }
+
+    /// Returns when the server began.
+    pub(crate) fn started_at(&self) -> SystemTime {
+        self.0.started_at
     }
 
     /// Begins to listen for SIGHUP, and to look at the files of certificates as often as the settings say.
@@ -185,10 +208,12 @@ impl Present {
         let hub = serve::hub(settings, &decided.deciders);
         let api = beside::api(settings, &hub.limits, &decided.deciders);
         let api = api.map_err(|failure| vec![failure.message])?;
+        let limits = hub.limits.clone();
         descriptors::raise(settings.limits.server.connections_max);
         parts.running.adopt(serve::site(settings, hub, &decided.deciders)).await;
         parts.tuner.tune(serve::tuning(settings));
         parts.desk.replace(api);
+        parts.inner_desk.replace(beside::inner_api(&limits, &decided.deciders));
         parts.loudness.set(settings.log.level);
         self.0.look_every.send_replace(settings.tls.reload.0);
         if !self.now().decided.knows_tokens() {

@@ -12,6 +12,7 @@ use taiwa_server::{Site, apps::Deciders, hub};
 use tracing::{info, warn};
 
 use crate::{
+    admin,
     args::Serve,
     beside, broker,
     config::{apply::Decided, settings::Settings, verbs},
@@ -57,6 +58,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
 
     let hub = hub(&settings, &deciders);
     let api = beside::api(&settings, &hub.limits, &deciders)?;
+    let inner_api = beside::inner_api(&hub.limits, &deciders);
     let mut site = site(&settings, hub, &deciders);
     if settings.api.listen.is_empty() {
         site = site.api(api.clone());
@@ -71,8 +73,18 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let (leave, leaving) = Leaving::new();
     let desk = beside::serve_api(&settings, api, &running, certificates.clone(), &leaving).await?;
     let present = Present::new(flags, settings, decided, addrs.clone());
-    let parts = Parts { running: running.clone(), tuner, desk, certificates, loudness };
+    let inner_desk = inner_api.open(running.control().clone().into_orders());
+    let parts = Parts {
+        running: running.clone(),
+        tuner,
+        desk,
+        inner_desk: inner_desk.clone(),
+        certificates,
+        loudness,
+    };
     present.watch(parts, hangups);
+    #[cfg(unix)]
+    let admin = admin::serve::open(&present, &running, inner_desk).await?;
     beside::serve_admin(&present, &running, registry, &leaving).await?;
     supervisor::look_for_untaken_sockets();
     let end = ending::end(signals, running.clone(), present.clone(), leave, supervisor.clone());
@@ -89,6 +101,8 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
         0 => {}
         left => warn!(left, "webhooks were not told all"),
     }
+    #[cfg(unix)]
+    admin.close().await;
     if let Some(traces) = traces {
         traces.end().await;
     }

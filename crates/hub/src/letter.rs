@@ -151,6 +151,7 @@ pub(crate) enum What {
 pub(crate) enum Task {
     Channels { prefix: Box<str>, limit: usize },
     Sessions { user: Option<User>, limit: usize },
+    Session(SessionId),
     ToSessions(Whom, Deed),
     Call { session: SessionId, method: Arc<str>, payload: Payload, deadline: std::time::Duration },
     Info,

@@ -35,6 +35,8 @@ pub enum Order {
         /// At most so many.
         limit: usize,
     },
+    /// Tell of one session. Done as [`Done::Session`].
+    Session(SessionId),
     /// Subscribe sessions to a channel. Done as [`Done::Affected`].
     Subscribe {
         /// Whom.
@@ -124,6 +126,8 @@ pub enum Done {
     Channels(Vec<(Channel, usize)>),
     /// Some sessions.
     Sessions(Vec<Arc<Client>>),
+    /// One session.
+    Session(Box<SessionInfo>),
     /// How many sessions (or publications) it was done to.
     Affected(usize),
     /// The client's answer.
@@ -132,6 +136,19 @@ pub enum Done {
     Info(Vec<Info>),
     /// One entry a shard, by node; a hub that is alone is node 0.
     Nodes(Vec<(NodeId, Vec<Info>)>),
+}
+
+/// What is known of a session.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// Who it is, by its first link.
+    pub client: Arc<Client>,
+    /// Whether its client has a connection.
+    pub is_connected: bool,
+    /// What it hears, sorted; what it hears on two links is there once.
+    pub channels: Vec<Channel>,
+    /// The patterns that it subscribed to.
+    pub patterns: Vec<Box<str>>,
 }
 
 /// How a shard is.

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use taiwa::{Deadlines, Keepalive};
 
 use crate::{
+    admin::Admin,
     config::{flags::Flags, verbs::Config},
     token::Token,
 };
@@ -25,6 +26,7 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     Serve(Box<Serve>),
     Connect(Box<Connect>),
+    Admin(Box<Admin>),
     Config(Box<Config>),
     Token(Token),
     Completions(Completions),

@@ -97,7 +97,7 @@ const ROWS: &[(&str, Reload, &[&str])] = &[
     ("api", AtOnce, &["keys", "path"]),
     ("api", Restart, &["listen"]),
     ("api.key", AtOnce, &["secret", "secret_file", "commands", "channels"]),
-    ("admin", Restart, &["listen"]),
+    ("admin", Restart, &["listen", "socket"]),
     ("cluster", Restart, &["prefix", "ca_file", "credentials_file", "requests_max"]),
     ("cluster", Restart, &["deadline", "silence"]),
     ("traces", Restart, &["endpoint", "sample"]),
@@ -114,8 +114,9 @@ impl Settings {
         self.log.format = started.log.format;
         self.limits.shard.letters_max = started.limits.shard.letters_max;
         self.api.listen.clone_from(&started.api.listen);
-        self.admin.listen.clone_from(&started.admin.listen);
+        self.admin.clone_from(&started.admin);
         self.broker.clone_from(&started.broker);
+        self.cluster.clone_from(&started.cluster);
         self.traces.clone_from(&started.traces);
         // Certificates are exchanged; whether there are any is not.
         if self.tls.cert.is_some() != started.tls.cert.is_some() {
@@ -139,8 +140,9 @@ impl Settings {
     }
 
     /// Compares what has secrets in it.
-    fn secrets_differ(&self, other: &Self) -> [(&'static str, bool); 4] {
+    fn secrets_differ(&self, other: &Self) -> [(&'static str, bool); 5] {
         [
+            ("broker", self.broker != other.broker),
             ("auth.jwt.secrets", self.auth.jwt.secrets != other.auth.jwt.secrets),
             ("webhooks.secrets", self.webhooks.secrets != other.webhooks.secrets),
             ("api.keys", self.api.keys != other.api.keys),

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
+    admin::AdminSocket,
     args::{Allow, Proxies, Size, Time},
     listen::{Listen, Mode},
 };
@@ -289,6 +290,8 @@ form! {
         { "type": ["string", "integer"], "minimum": 1, "pattern": "^(off|[0-9]+)$" };
     Listen: "address", Text, "an address, as \"127.0.0.1:8000\"", { "type": "string", "minLength": 1 };
     Mode: "mode", Text, "a mode, as \"660\"", { "type": "string", "pattern": "^[0-7]+$" };
+    AdminSocket: "auto, off or path", Text, "auto, off or a path",
+        { "type": "string", "pattern": "^(auto|off|/.*)$" };
     Proxies: "network", Text, "a network, as \"10.0.0.0/8\"", { "type": "string", "minLength": 1 };
     Allow: "origin", Text, "an origin, as \"https://app.example\"", { "type": "string", "minLength": 1 };
     Url: "URL", Text, "a URL, as \"https://app.example/hook\"", { "type": "string", "pattern": "^https?://" };

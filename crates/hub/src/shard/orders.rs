@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use taiwa_core::{
     Admission, Authorization, Channel, Client, Connected, Event, Link, Refusal, RefusalKind,
-    Subscribe, Target, Unsubscribed, User,
+    SessionId, Subscribe, Target, Unsubscribed, User,
 };
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     letter::{Deed, Task, What},
-    order::{Done, Order, Whom},
+    order::{Done, Order, SessionInfo, Whom},
     outlet::{OrderId, Outlet, Seat, Ticket},
 };
 
@@ -68,6 +68,7 @@ impl Shard {
             Order::Forget(channel) => return self.ask_channel(waiting, channel, What::Forget, out),
             Order::Channels { prefix, limit } => Task::Channels { prefix, limit },
             Order::Sessions { user, limit } => Task::Sessions { user, limit },
+            Order::Session(id) => Task::Session(id),
             Order::Subscribe { whom, channel, authorization, since } => {
                 self.namespace(&channel)?;
                 Task::ToSessions(whom, Deed::Subscribe { channel, authorization, since })
@@ -117,6 +118,11 @@ impl Shard {
                 if let Err(refusal) = called {
                     self.answer_order(to, Err(refusal), out);
                 }
+            }
+            Task::Session(id) => {
+                let gone = || Refusal::new(RefusalKind::NotFound, "there is no such session");
+                let told = self.tell_of(id).ok_or_else(gone);
+                self.answer_order(to, told.map(|it| Done::Session(Box::new(it))), out);
             }
             Task::Info => self.answer_order(to, Ok(Done::Info(vec![self.info()])), out),
             Task::ToSessions(whom, deed) => match whom {
@@ -243,6 +249,22 @@ impl Shard {
             }
             None => self.sessions.iter().flat_map(|(_, it)| links(it)).take(limit).collect(),
         }
+    }
+
+    fn tell_of(&self, id: SessionId) -> Option<SessionInfo> {
+        let session = self.sessions.get(self.seat_of(id)?)?;
+        let (mut channels, mut patterns) = (vec![], vec![]);
+        for subscription in session.subscriptions.iter().filter(|it| it.coming.is_none()) {
+            match self.audiences.get(subscription.audience).map(|it| &it.to) {
+                Some(To::Channel(channel, _)) => channels.push(channel.clone()),
+                Some(To::Pattern(pattern)) => patterns.push(pattern.as_str().into()),
+                None => {}
+            }
+        }
+        channels.sort();
+        channels.dedup();
+        let (client, is_connected) = (session.client.clone(), !session.is_away());
+        Some(SessionInfo { client, is_connected, channels, patterns })
     }
 
     fn list_channels(&self, prefix: &str, limit: usize) -> Done {

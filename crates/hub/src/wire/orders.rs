@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     letter::{Deed, Task},
-    order::{Counters, Done, Info, Whom},
+    order::{Counters, Done, Info, SessionInfo, Whom},
 };
 
 #[derive(Deserialize, Serialize)]
@@ -24,6 +24,7 @@ pub(super) enum TaskWire<'a> {
     ToSessions(#[serde(borrow)] WhomWire<'a>, #[serde(borrow)] DeedWire<'a>),
     Call(u128, &'a str, #[serde(borrow)] PayloadWire<'a>, Duration),
     Info,
+    Session(u128),
 }
 
 #[derive(Deserialize, Serialize)]
@@ -80,7 +81,17 @@ pub(super) enum DoneWire<'a> {
     Affected(u64),
     Answer(#[serde(borrow)] PayloadWire<'a>),
     Info(#[serde(borrow)] Vec<InfoWire<'a>>),
+    Session(#[serde(borrow)] SessionWire<'a>),
 }
+
+/// Who it is, whether it is connected, its channels and patterns.
+#[derive(Deserialize, Serialize)]
+pub(super) struct SessionWire<'a>(
+    #[serde(borrow)] Seen<'a>,
+    bool,
+    #[serde(borrow)] Vec<&'a str>,
+    #[serde(borrow)] Vec<&'a str>,
+);
 
 /// Sessions, kept, users, subscriptions, channels; then what it counted, by name.
 #[derive(Deserialize, Serialize)]
@@ -113,6 +124,7 @@ impl<'a> TaskWire<'a> {
                 Self::Call(session.0, method, PayloadWire::of(payload)?, *deadline)
             }
             Task::Info => Self::Info,
+            Task::Session(id) => Self::Session(id.0),
         })
     }
 
@@ -139,6 +151,7 @@ impl<'a> TaskWire<'a> {
                 deadline,
             },
             Self::Info => Task::Info,
+            Self::Session(id) => Task::Session(SessionId(id)),
         })
     }
 }
@@ -257,6 +270,12 @@ impl<'a> DoneWire<'a> {
             Done::Affected(count) => Self::Affected(*count as u64),
             Done::Answer(payload) => Self::Answer(PayloadWire::of(payload)?),
             Done::Info(all) => Self::Info(all.iter().map(InfoWire::of).collect()),
+            Done::Session(it) => Self::Session(SessionWire(
+                Seen::of_client(&it.client),
+                it.is_connected,
+                it.channels.iter().map(Channel::as_str).collect(),
+                it.patterns.iter().map(|it| &**it).collect(),
+            )),
             // Parts of orders are answered with these alone.
             _ => return None,
         })
@@ -274,6 +293,15 @@ impl<'a> DoneWire<'a> {
             Self::Affected(count) => Done::Affected(size(count)),
             Self::Answer(payload) => Done::Answer(payload.payload(whole)?),
             Self::Info(all) => Done::Info(all.into_iter().map(InfoWire::info).collect()),
+            Self::Session(SessionWire(client, is_connected, channels, patterns)) => {
+                let channels = channels.into_iter().map(Channel::parse);
+                Done::Session(Box::new(SessionInfo {
+                    client: Arc::new(client.client(whole, names)),
+                    is_connected,
+                    channels: channels.collect::<Option<_>>()?,
+                    patterns: patterns.into_iter().map(Into::into).collect(),
+                }))
+            }
         })
     }
 }

@@ -106,6 +106,7 @@ fn orders_arrive_as_they_were() {
     task(Task::Channels { prefix: "n".into(), limit: 7 });
     task(Task::Sessions { user: Some(User::from("bob")), limit: usize::MAX });
     task(Task::Info);
+    task(Task::Session(SessionId(u128::MAX)));
     let authorization = Authorization {
         info: Some("1".into()),
         data: Some(Payload::Text("t".into())),
@@ -159,7 +160,12 @@ fn what_came_of_orders_arrives_as_it_was() {
     part(Ok(Done::Channels(vec![(channel(), 2)])));
     let mut client = Client::clone(&member().client);
     client.about = About::new(client.info().cloned(), None);
-    part(Ok(Done::Sessions(vec![Arc::new(client)])));
+    let client = Arc::new(client);
+    part(Ok(Done::Sessions(vec![client.clone()])));
+    let patterns = vec!["n:*".into()];
+    let info =
+        crate::SessionInfo { client, is_connected: true, channels: vec![channel()], patterns };
+    part(Ok(Done::Session(Box::new(info))));
     part(Ok(Done::Answer(Payload::Text("yes".into()))));
     let counters = Counters { published: 1, gaps: 2, parts_lost: 3, ..Counters::default() };
     let info = Info { sessions: 1, kept: 2, users: 3, subscriptions: 4, channels: 5, counters };

@@ -233,6 +233,30 @@ impl From<&core::Client> for Session {
     }
 }
 
+/// One session and what it hears.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SessionState {
+    #[serde(flatten)]
+    session: Session,
+    /// Whether its client has a connection, or may come back.
+    connected: bool,
+    /// The channels that it hears, sorted by name.
+    channels: Vec<ChannelName>,
+    /// The patterns that it subscribed to.
+    patterns: Vec<String>,
+}
+
+impl From<taiwa_hub::SessionInfo> for SessionState {
+    fn from(it: taiwa_hub::SessionInfo) -> Self {
+        Self {
+            session: Session::from(&*it.client),
+            connected: it.is_connected,
+            channels: it.channels.into_iter().map(ChannelName).collect(),
+            patterns: it.patterns.into_iter().map(String::from).collect(),
+        }
+    }
+}
+
 /// It is done.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Affected {

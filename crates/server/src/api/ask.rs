@@ -208,6 +208,14 @@ pub(super) struct Sessions {
     pub(super) limit: u32,
 }
 
+/// Tells of one session: whose it is and what it hears.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Session {
+    /// Which one.
+    pub(super) session: SessionName,
+}
+
 /// Subscribes sessions to a channel. Who is subscribed already is left as it is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -93,6 +93,7 @@ verbs! {
     "presence_stats" PresenceStats => Counts,
     "channels" Channels => ChannelList,
     "sessions" Sessions => SessionList,
+    "session" Session => SessionState,
     "subscribe" Subscribe => Affected,
     "unsubscribe" Unsubscribe => Affected,
     "disconnect" Disconnect => Affected,
@@ -344,6 +345,18 @@ impl Verb for ask::Sessions {
         let order = Order::Sessions { user, limit: limit + 1 };
         Ok(Errand::of(order, move |done| match done {
             Done::Sessions(list) => Some(answer::SessionList::new(&list, limit)),
+            _ => None,
+        }))
+    }
+}
+
+impl Verb for ask::Session {
+    const NAME: &'static str = "session";
+    type Answer = answer::SessionState;
+
+    fn errand(self, _: &Limits) -> Result<Errand, Problem> {
+        Ok(Errand::of(Order::Session(self.session.0), |done| match done {
+            Done::Session(it) => Some(answer::SessionState::from(*it)),
             _ => None,
         }))
     }

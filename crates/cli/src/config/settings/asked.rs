@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    admin::AdminSocket,
     args::{Size, Time},
     config::values::{Secret, Url},
     listen::Listen,
@@ -156,13 +157,23 @@ pub(crate) struct ApiKey {
     pub(crate) channels: Vec<String>,
 }
 
-/// Measurements and health.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+/// Measurements and health, and orders from this machine.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Admin {
     /// Where /metrics (for Prometheus), /health and /ready are; nowhere if empty. There are no keys here: let it be an
     /// address that clients do not reach.
     pub(crate) listen: Vec<Listen>,
+    /// The unix socket of `taiwa admin`, which only the server's own user (and root) can open: a path, or `off`. `auto` is
+    /// PID.sock in the folder that systemd has made for the service, in $XDG_RUNTIME_DIR/taiwa, in /run/taiwa, or in a folder
+    /// of the user's own in the one for temporary files, whichever can be had first; so can a folder be named.
+    pub(crate) socket: AdminSocket,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: Vec::new(), socket: AdminSocket::Auto }
+    }
 }
 
 /// This server as one node of several.

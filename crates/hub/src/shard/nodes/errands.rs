@@ -210,9 +210,9 @@ impl Shard {
 /// Returns the one session that a task concerns.
 fn of_session(task: &Task) -> Option<SessionId> {
     match task {
-        Task::ToSessions(crate::order::Whom::Session(id), _) | Task::Call { session: id, .. } => {
-            Some(*id)
-        }
+        Task::ToSessions(crate::order::Whom::Session(id), _)
+        | Task::Call { session: id, .. }
+        | Task::Session(id) => Some(*id),
         _ => None,
     }
 }
