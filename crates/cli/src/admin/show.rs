@@ -198,7 +198,7 @@ mod tests {
         let lines = channels(&list);
         assert_eq!(
             lines,
-            "CHANNEL          SUBSCRIBERS\n対話               12\na\\u{1b}[2J\\n     1\n\
+            "CHANNEL       SUBSCRIBERS\n対話            12\na\\u{1b}[2J\\n  1\n\
              There are more: --limit shows up to 10000.\n"
         );
     }
