@@ -105,7 +105,7 @@ impl Fleet {
         let shard = self.guests.len() % usize::from(self.shards);
         let crowd = &mut self.nodes[node].1;
         let who = crowd.enter(shard);
-        crowd.ask(who, Command::Connect(Link(0), Box::new(Connect::default())));
+        crowd.ask(who, Command::Connect(Link(0), Box::default()));
         crowd.heard(who);
         who
     }
