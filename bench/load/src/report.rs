@@ -78,7 +78,14 @@ impl Report<'_> {
                     "server": name(it.server),
                     row.figure(): spread(&it.figure),
                     "ratio_to_best_rival": spread(&it.ratio),
+                    "per_second": spread(&it.per_second),
+                    "latency_us_p50": spread(&it.latency_us_p50),
+                    "latency_us_p99": spread(&it.latency_us_p99),
                     "peak_growth_bytes": spread(&it.peak_growth_bytes),
+                    "full_latency_us_p99": spread(&it.full_latency_us_p99),
+                    "steady_cpu_us_per_delivery": spread(&it.steady_cpu_us_per_delivery),
+                    "nodes_cpu_us_per_publication": spread(&it.nodes_cpu_us_per_publication),
+                    "broker_cpu_us_per_publication": spread(&it.broker_cpu_us_per_publication),
                     "failed_visits": it.failures.0,
                 })
             })

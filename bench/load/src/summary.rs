@@ -42,6 +42,9 @@ pub(crate) struct Summary {
     pub(crate) steady_cpu_us_per_delivery: Option<Spread>,
     /// What of the compared figure is the broker's.
     pub(crate) broker_cpu_us_per_delivery: Option<Spread>,
+    /// Of both nodes together.
+    pub(crate) nodes_cpu_us_per_publication: Option<Spread>,
+    pub(crate) broker_cpu_us_per_publication: Option<Spread>,
     /// The visits that failed, and why the first of them did.
     pub(crate) failures: (usize, Option<String>),
 }
@@ -99,6 +102,8 @@ pub(crate) fn of_row(
         full_latency_us_p99: spread(server, "full_latency_us_p99"),
         steady_cpu_us_per_delivery: spread(server, "steady_cpu_us_per_delivery"),
         broker_cpu_us_per_delivery: spread(server, "broker_cpu_us_per_delivery"),
+        nodes_cpu_us_per_publication: spread(server, "nodes_cpu_us_per_publication"),
+        broker_cpu_us_per_publication: spread(server, "broker_cpu_us_per_publication"),
         failures: failures(server),
     };
     let taking_part = (0..servers.len()).filter(|it| (servers[*it].refuses)(row.task()).is_none());
