@@ -7,8 +7,8 @@ use std::{
     sync::Arc,
 };
 
-use taiwa::{Addr, Certificates, Server, Tuner, Tuning};
-use taiwa_server::{Site, apps::Deciders, hub};
+use taiwa::{Addr, Certificates, Server, Serving, Tuner, Tuning};
+use taiwa_server::{Running, Site, apps::Deciders, hub};
 use tracing::{info, warn};
 
 use crate::{
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let hangups = Hangups::new().map_err(inside)?;
     descriptors::raise(settings.limits.server.connections_max);
     let mut server = server(&settings).await?;
-    let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
+    let addrs = server.addrs().map_err(inside)?;
     let decided = decided(&settings, &addrs, None)?;
     let deciders = decided.deciders.clone();
     let scheme = if settings.tls.cert.is_some() { "https" } else { "http" };
@@ -74,17 +74,11 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let desk = beside::serve_api(&settings, api, &running, certificates.clone(), &leaving).await?;
     let present = Present::new(flags, settings, decided, addrs.clone());
     let inner_desk = inner_api.open(running.control().clone().into_orders());
-    let parts = Parts {
-        running: running.clone(),
-        tuner,
-        desk,
-        inner_desk: inner_desk.clone(),
-        certificates,
-        loudness,
-    };
-    present.watch(parts, hangups);
     #[cfg(unix)]
-    let admin = admin::serve::open(&present, &running, inner_desk).await?;
+    let admin = admin::serve::open(&present, &running, inner_desk.clone()).await?;
+    let running_too = running.clone();
+    let parts = Parts { running: running_too, tuner, desk, inner_desk, certificates, loudness };
+    present.watch(parts, hangups);
     beside::serve_admin(&present, &running, registry, &leaving).await?;
     supervisor::look_for_untaken_sockets();
     let end = ending::end(signals, running.clone(), present.clone(), leave, supervisor.clone());
@@ -93,6 +87,17 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     announce(&addrs, scheme);
     supervisor.ready(&addrs);
     supervisor.reassure(&running);
+    to_end(serving, &running, &present).await?;
+    #[cfg(unix)]
+    admin.close().await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    Ok(Exit::Good)
+}
+
+/// Serves until that has an end, and sees to it that nothing is left undone.
+async fn to_end(serving: Serving, running: &Running, present: &Present) -> Result<(), Failure> {
     // Among the connections that it begins: from the main thread each of them would cost two wake-ups of a thread.
     let served = tokio::spawn(serving.into_future()).await;
     served.map_err(io::Error::from).flatten().map_err(|it| Failure::new(Exit::Inside, it))?;
@@ -101,12 +106,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
         0 => {}
         left => warn!(left, "webhooks were not told all"),
     }
-    #[cfg(unix)]
-    admin.close().await;
-    if let Some(traces) = traces {
-        traces.end().await;
-    }
-    Ok(Exit::Good)
+    Ok(())
 }
 
 /// Returns who decides, in the place of those before. A server to which nobody could connect does not start.

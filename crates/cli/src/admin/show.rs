@@ -151,9 +151,8 @@ pub(super) fn reloaded(value: &Value) -> String {
         none if none.is_empty() => "no setting has changed\n".to_owned(),
         changed => format!("changed: {changed}\n"),
     };
-    match value["certificate_changed"].as_bool() {
-        Some(true) => text.push_str("new connections see the new certificate\n"),
-        Some(false) | None => {}
+    if value["certificate_changed"] == true {
+        text.push_str("new connections see the new certificate\n");
     }
     let waiting = names("restart");
     if !waiting.is_empty() {
