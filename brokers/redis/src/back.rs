@@ -7,14 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use taiwa_core::State;
+use taiwa_core::{Channel, Position, State};
 use tokio_rustls::TlsConnector;
 
 use crate::{
     dial::{self, Wire},
     error::Error,
     node::Shared,
-    wire::{self, Value},
+    scripts::Script,
+    wire::{self, Known, Value},
     work::Work,
 };
 
@@ -26,6 +27,9 @@ struct Lost {
     shared: Arc<Shared>,
     tls: Option<TlsConnector>,
     names: Vec<Box<[u8]>>,
+    /// Which process of the server was there, and what begins new epochs if another has an older state.
+    process: Vec<u8>,
+    holds: Vec<Vec<u8>>,
     /// The command that says this node is alive, if it has begun.
     beat: Option<Vec<u8>>,
     come: Vec<u8>,
@@ -78,13 +82,27 @@ impl Work {
             names.push(self.names.patterns[..].into());
         }
         let come = format!("c{}", self.shared.node);
+        let holds =
+            self.subscribed.values().filter_map(|it| Some(self.hold(&it.channel, it.known?)));
         Lost {
+            process: self.process.clone(),
+            holds: holds.collect(),
             shared: self.shared.clone(),
             tls: self.tls.clone(),
             names,
             beat: begun.then(|| self.beat()),
             come: wire::command(&[b"PUBLISH", &self.names.changes, come.as_bytes()]),
         }
+    }
+
+    /// Writes the command that begins a new epoch if the server does not hold what was heard.
+    fn hold(&self, channel: &Channel, known: Known) -> Vec<u8> {
+        let Position { epoch, offset } = known.position;
+        let new = wire::epoch(self.shared.random());
+        let arguments = [wire::epoch(epoch), offset.to_string(), known.said.to_string(), new];
+        let arguments = arguments.each_ref().map(|it| it.as_bytes());
+        let keys = [self.shared.keys.top(channel), self.shared.keys.log(channel)];
+        self.shared.scripts.command(Script::Hold, &keys, &arguments)
     }
 
     /// Tells that everything is there again.
@@ -135,6 +153,10 @@ impl Lost {
             let command: Vec<&[u8]> =
                 [&b"SUBSCRIBE"[..]].into_iter().chain(some.iter().map(|it| &**it)).collect();
             all.push([wire::command(&command), wire::command(&[b"PING"])].concat());
+        }
+        // A server that crashed may have an older state than its subscribers: positions would be given twice.
+        if wire.process != self.process {
+            all.extend(self.holds);
         }
         // If all was lost: new nodes must find the secret that the old ones have.
         let secret = self.shared.keys.secret();

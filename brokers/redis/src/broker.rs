@@ -133,15 +133,22 @@ fn accepted(answer: Value) -> Result<Accepted, Broken> {
     })
 }
 
-/// Reads a position and a page.
-fn log(answer: Value) -> Result<Log, Broken> {
-    let Some([epoch, offset, entries]) = answer.list() else { return Err(Broken::Syntax) };
+/// Reads the position that a script told.
+pub(crate) fn told(answer: &Value) -> Result<Position, Broken> {
+    let Some([epoch, offset, _]) = answer.list() else { return Err(Broken::Syntax) };
     let epoch = epoch.text().and_then(|it| std::str::from_utf8(it).ok());
     let epoch = epoch.and_then(|it| u64::from_str_radix(it, 16).ok()).ok_or(Broken::Syntax)?;
     let offset = offset.number().and_then(|it| it.try_into().ok()).ok_or(Broken::Syntax)?;
+    Ok(Position { epoch, offset })
+}
+
+/// Reads a position and a page.
+fn log(answer: Value) -> Result<Log, Broken> {
+    let position = told(&answer)?;
+    let Some([_, _, entries]) = answer.list() else { return Err(Broken::Syntax) };
     let entries = entries.list().ok_or(Broken::Syntax)?.iter();
     let entries = entries.map(|it| entry(it).ok_or(Broken::Syntax)).collect::<Result<_, _>>()?;
-    Ok(Log { position: Position { epoch, offset }, entries })
+    Ok(Log { position, entries })
 }
 
 /// Reads an entry of a stream: its identifier is the offset, `-` and the time.

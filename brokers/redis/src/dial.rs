@@ -29,6 +29,8 @@ pub(crate) struct Wire {
     /// What came and was not read yet.
     pub(crate) came: BytesMut,
     pub(crate) scripts: Loaded,
+    /// Which process of the server this is.
+    pub(crate) process: Vec<u8>,
     reply_bytes_max: usize,
 }
 
@@ -62,6 +64,7 @@ pub(crate) async fn dial(settings: &Settings, tls: Option<&TlsConnector>) -> Res
             writer,
             came: BytesMut::new(),
             scripts: Loaded(vec![]),
+            process: vec![],
             reply_bytes_max: settings.reply_bytes_max,
         };
         wire.greet(settings).await?;
@@ -98,6 +101,7 @@ impl Wire {
         if settings.database > 0 {
             commands.push(wire::command(&[b"SELECT", database.as_bytes()]));
         }
+        commands.push(wire::command(&[b"INFO", b"server"]));
         commands.extend(scripts::SOURCES.iter().map(|it| scripts::load(it)));
         let answers = self.exchange(&commands, &mut |_| {}).await?;
         for answer in &answers {
@@ -116,7 +120,10 @@ impl Wire {
         if mode.is_some_and(|it| it[1].text() == Some(b"cluster")) {
             return Err(Error::Unusable("clusters of Redis servers are not spoken to yet"));
         }
-        let loaded = &answers[answers.len() - scripts::SOURCES.len()..];
+        let (said, loaded) = answers.split_at(answers.len() - scripts::SOURCES.len());
+        let info = said.last().and_then(Value::text).unwrap_or_default();
+        let process = info.split(|it| *it == b'\n').find(|it| it.starts_with(b"run_id:"));
+        self.process = process.unwrap_or_default().to_vec();
         self.scripts.0 = loaded.iter().filter_map(|it| Some(it.text()?.to_vec())).collect();
         if self.scripts.0.len() != scripts::SOURCES.len() {
             return Err(Error::Unusable("the server does not load scripts"));

@@ -12,6 +12,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use crate::{
     ask::{Ask, Pending},
     dial::Wire,
+    settings::Settings,
     wire,
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Flow {
     pub(crate) late: usize,
     pub(crate) heard_at: Instant,
     pub(crate) beat_at: Instant,
+    /// How long what nobody waits for may take.
+    request_max: Duration,
 }
 
 pub(crate) struct Flight {
@@ -65,7 +68,7 @@ pub(crate) async fn write(writer: &mut (impl AsyncWrite + Unpin), out: &[u8]) ->
 }
 
 impl Flow {
-    pub(crate) fn new(wire: Wire, beat_after: Duration) -> Self {
+    pub(crate) fn new(wire: Wire, settings: &Settings) -> Self {
         let now = Instant::now();
         Self {
             wire,
@@ -74,7 +77,8 @@ impl Flow {
             flights: VecDeque::new(),
             late: 0,
             heard_at: now,
-            beat_at: now + beat_after,
+            beat_at: now + settings.beat_every,
+            request_max: settings.request_max,
         }
     }
 
@@ -91,7 +95,7 @@ impl Flow {
             What::Answer(it)
             | What::Told { pending: it, .. }
             | What::Patterns { pending: it, .. } => it.until,
-            What::Nothing | What::Beat => sent,
+            What::Nothing | What::Beat => sent + self.request_max,
         };
         self.flights.push_back(Flight { sent, until, what });
     }

@@ -40,9 +40,11 @@ impl Work {
     }
 
     fn brought(&mut self, name: &[u8], message: &Bytes) -> Result<(), Broken> {
-        if let Some(channel) = self.subscribed.get(name) {
-            let (position, body) = wire::message(message)?;
-            self.heard(Heard { channel: channel.clone(), position, body, by_pattern: false });
+        if let Some(place) = self.subscribed.get_mut(name) {
+            let (known, body) = wire::message(message)?;
+            place.known = known.or(place.known);
+            let (channel, position) = (place.channel.clone(), known.map(|it| it.position));
+            self.heard(Heard { channel, position, body, by_pattern: false });
         } else if name == self.names.letters {
             let (from, letter) = message.split_at_checked(16).ok_or(Broken::Syntax)?;
             let from = node(from)?;
@@ -64,7 +66,8 @@ impl Work {
         } else if name == self.names.patterns && self.patterns {
             let (channel, message) = wire::uncounted(message)?;
             let channel = Channel::parse(channel).ok_or(Broken::Syntax)?;
-            let (position, body) = wire::message(&message)?;
+            let (known, body) = wire::message(&message)?;
+            let position = known.map(|it| it.position);
             self.heard(Heard { channel, position, body, by_pattern: true });
         }
         Ok(())

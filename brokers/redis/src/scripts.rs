@@ -23,6 +23,7 @@ scripts! {
     Who "who";
     Counts "counts";
     Beat "beat";
+    Hold "hold";
 }
 
 /// The names by which the server knows the scripts: it said so when they were loaded.

@@ -198,13 +198,24 @@ pub(crate) fn position(place: &[u8]) -> Result<Option<Position>, Broken> {
     Ok(Some(Position { epoch, offset }))
 }
 
-/// Reads a message of a channel: `n` and the body, or `p`, the position, `:` and the body.
-pub(crate) fn message(bytes: &Bytes) -> Result<(Option<Position>, Bytes), Broken> {
+/// Where something lies that was heard, and when it was said, in milliseconds of the server's clock; 0 if nobody told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Known {
+    pub(crate) position: Position,
+    pub(crate) said: u64,
+}
+
+/// Reads a message of a channel: `n` and the body, or `p`, the position, `-`, the time, `:` and the body.
+pub(crate) fn message(bytes: &Bytes) -> Result<(Option<Known>, Bytes), Broken> {
     match bytes.first() {
         Some(b'n') => Ok((None, kept(&bytes.slice(1..)))),
         Some(b'p') => {
             let end = bytes.iter().position(|it| *it == b':').ok_or(Broken::Syntax)?;
-            Ok((position(&bytes[1..end])?, kept(&bytes.slice(end + 1..))))
+            let dash = bytes[..end].iter().position(|it| *it == b'-').ok_or(Broken::Syntax)?;
+            let position = position(&bytes[1..dash])?.ok_or(Broken::Syntax)?;
+            let said =
+                u64::try_from(integer(&bytes[dash + 1..end])?).map_err(|_| Broken::Syntax)?;
+            Ok((Some(Known { position, said }), kept(&bytes.slice(end + 1..))))
         }
         _ => Err(Broken::Syntax),
     }
@@ -303,8 +314,20 @@ mod tests {
         let position = Position { epoch: 0xabc, offset: 12 };
         let body = |it: &str| message(&Bytes::copy_from_slice(it.as_bytes()));
         assert_eq!(body("nx:y"), Ok((None, "x:y".into())));
-        assert_eq!(body("p0000000000000abc12::y"), Ok((Some(position), ":y".into())));
-        for nonsense in ["", "x", "p", "p12:x", "p000000000000000g1:", "p0000000000000abc:"] {
+        let known = Known { position, said: 99 };
+        assert_eq!(body("p0000000000000abc12-99::y"), Ok((Some(known), ":y".into())));
+        for nonsense in [
+            "",
+            "x",
+            "p",
+            "p-:",
+            "p-1:x",
+            "p12-1:x",
+            "p000000000000000g1-1:",
+            "p0000000000000abc-1:",
+            "p0000000000000abc12:",
+            "p0000000000000abc12--1:",
+        ] {
             assert_eq!(body(nonsense), Err(Broken::Syntax), "{nonsense}");
         }
     }

@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     ask::{Ask, Gauge, unavailable},
+    broker,
     dial::Wire,
     error::Error,
     flow::{Flow, What, write},
@@ -21,7 +22,7 @@ use crate::{
     node::{Shared, millis},
     peers::{Change, Peers},
     scripts::{self, Script},
-    wire::{self, Value},
+    wire::{self, Known, Value},
 };
 
 /// How much waits in one piece for the kernel to take it; more waits as requests, whose deadlines are watched.
@@ -43,8 +44,10 @@ pub(crate) struct Work {
     pub(crate) tls: Option<TlsConnector>,
     pub(crate) ears: Option<Arc<dyn Ears>>,
     /// By the names that they have in Redis.
-    pub(crate) subscribed: HashMap<Box<[u8]>, Channel>,
+    pub(crate) subscribed: HashMap<Box<[u8]>, Place>,
     pub(crate) patterns: bool,
+    /// Which process of the server was there last.
+    pub(crate) process: Vec<u8>,
     pub(crate) names: Names,
     pub(crate) peers: Peers,
     /// A beat has left a mark, which is there as long as what is kept of this node.
@@ -60,6 +63,13 @@ pub(crate) enum End {
     /// Nobody can ask any more.
     Dropped,
     Lost(Error),
+}
+
+/// A channel that this node hears.
+pub(crate) struct Place {
+    pub(crate) channel: Channel,
+    /// The newest that was heard or told of it.
+    pub(crate) known: Option<Known>,
 }
 
 impl From<io::Error> for End {
@@ -86,6 +96,7 @@ impl Work {
             ears: None,
             subscribed: HashMap::new(),
             patterns: false,
+            process: vec![],
             names: Names::new(&shared.keys, shared.node),
             peers: Peers::default(),
             marked: false,
@@ -117,7 +128,8 @@ impl Work {
 
     /// Works on one connection until it ends.
     async fn serve(&mut self, wire: Wire) -> End {
-        let mut flow = Flow::new(wire, self.shared.settings.beat_every);
+        self.process.clone_from(&wire.process);
+        let mut flow = Flow::new(wire, &self.shared.settings);
         let end = match self.turn(&mut flow).await {
             Ok(never) => match never {},
             Err(end) => end,
@@ -177,7 +189,10 @@ impl Work {
             Ask::Request(command, pending) => flow.send(&command, What::Answer(pending)),
             Ask::Subscribe(channel, command, pending) => {
                 let name: Box<[u8]> = self.shared.keys.heard(&channel).into_bytes().into();
-                let new = self.subscribed.insert(name.clone(), channel).is_none();
+                let new = !self.subscribed.contains_key(&name);
+                if new {
+                    self.subscribed.insert(name.clone(), Place { channel, known: None });
+                }
                 if new {
                     flow.say(&[b"SUBSCRIBE", &name]);
                 }
@@ -265,7 +280,12 @@ impl Work {
         }
         match flight.what {
             What::Nothing => {}
-            What::Answer(pending) | What::Told { pending, .. } | What::Patterns { pending, .. } => {
+            What::Answer(pending) | What::Patterns { pending, .. } => pending.tell(Ok(answer)),
+            What::Told { name, pending, .. } => {
+                let place = self.subscribed.get_mut(&name).filter(|it| it.known.is_none());
+                if let (Some(place), Ok(position)) = (place, broker::told(&answer)) {
+                    place.known = Some(Known { position, said: 0 });
+                }
                 pending.tell(Ok(answer));
             }
             What::Beat => return self.beaten(&answer),
@@ -323,8 +343,12 @@ impl Work {
         if silent && waits.is_some_and(|it| it >= settings.silence_max) {
             return Err(Error::Deadline.into());
         }
-        while flow.flights.get(flow.late).is_some_and(|it| it.until <= now) {
-            let what = std::mem::replace(&mut flow.flights[flow.late].what, What::Nothing);
+        while let Some(flight) = flow.flights.get_mut(flow.late).filter(|it| it.until <= now) {
+            // What a beat brings is wanted whenever it comes.
+            let what = match flight.what {
+                What::Beat => What::Nothing,
+                _ => std::mem::replace(&mut flight.what, What::Nothing),
+            };
             flow.late += 1;
             self.too_late(flow, what);
         }

@@ -96,7 +96,8 @@ impl Server {
         assert!(done.success());
     }
 
-    fn end(&self) -> io::Result<()> {
+    /// Kills the server.
+    pub(crate) fn end(&self) -> io::Result<()> {
         if let Some(mut child) = self.child.lock().unwrap().take() {
             child.kill()?;
             child.wait()?;

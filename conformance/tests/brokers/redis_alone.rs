@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use taiwa_core::{Cluster, Keep, NodeRegistry, State, Statement};
+use taiwa_core::{Cluster, Keep, NodeRegistry, Page, Position, State, Statement};
 use taiwa_redis::{Address, Error, Settings, Tls, connect};
 
 use crate::{
@@ -35,7 +35,7 @@ async fn who_empties_the_server_is_noticed() {
     a.come(&chat, &entry(1, 0, Some("ada"), "")).await;
     // Its first beat has left its mark.
     a.read(&chat, KEEP, Default::default()).await;
-    server.tell(&["FLUSHALL"]);
+    assert_eq!(server.tell(&["FLUSHALL"]).trim(), "OK");
     a.is_back(true).await;
     assert_eq!(a.counts(&chat).await, (0, 0));
     assert!(a.come(&chat, &entry(1, 0, Some("ada"), "")).await);
@@ -61,6 +61,35 @@ async fn scripts_that_the_server_forgot_are_loaded_again() {
     assert_eq!(accepted, (2..=last.offset).collect::<Vec<_>>(), "what was accepted is dense");
     assert!(a.diary.lines().iter().all(|it| !matches!(it, Line::State(_))), "it was never lost");
     assert!(counter(&a, "reloads") > 0);
+}
+
+#[tokio::test]
+async fn a_server_that_fell_back_to_an_older_state_begins_new_epochs() {
+    // Snapshots alone.
+    let Some(server) = Server::begin(&["--appendonly", "no"]).await else { return };
+    let (a, b) = Node::pair(&server).await;
+    let (back, held) = (channel("back"), channel("held"));
+    for it in [&back, &held] {
+        b.subscribe(it, KEEP, 0).await;
+    }
+    let there = a.say(&held, "1").await;
+    let mut before = a.say(&back, "1").await;
+    server.tell(&["SAVE"]);
+    for said in ["2", "3"] {
+        before = a.say(&back, said).await;
+    }
+    b.diary.until("all", |_| b.diary.heard(&back).len() == 3).await;
+    server.end().unwrap();
+    server.start().await;
+    for node in [&a, &b] {
+        node.is_back(false).await;
+    }
+    let new = a.say(&back, "other").await;
+    assert_ne!(new.epoch, before.epoch, "nothing gets the position of what was forgotten");
+    assert_eq!(new.offset, 1);
+    let next = Position { offset: 2, ..there };
+    assert_eq!(a.say(&held, "2").await, next, "what it still has goes on");
+    b.diary.until("both", |_| b.diary.heard(&back).len() == 4).await;
 }
 
 fn counter(node: &Node, name: &str) -> u64 {
@@ -140,7 +169,7 @@ async fn more_than_may_wait_is_refused_at_once() {
 
 #[tokio::test]
 async fn users_log_in_with_the_rights_that_the_readme_names() {
-    let rights = "ada on >s3cret/ ~t:* &t:* resetchannels &t:* -@all +hello +ping +select +evalsha \
+    let rights = "ada on >s3cret/ ~t:* &t:* resetchannels &t:* -@all +hello +ping +info +select +evalsha \
         +script|load +publish +subscribe +unsubscribe +set +get +getdel +unlink +del +pexpire +exists +xadd \
         +xtrim +xrange +xrevrange +hget +hset +hdel +hincrby +hexists +hlen +hkeys +hgetall +hscan +zadd \
         +zrem +zrange +zremrangebyscore +time";
@@ -384,4 +413,35 @@ async fn each_call_costs_what_the_readme_says() {
         .await;
     ask(|then| a.presence.go(&chat, entry(1, 0, Some("ada"), ""), then)).await.unwrap();
     measured("going", &[("evalsha", 1), ("hdel", 2), ("hget", 1), ("hincrby", 1)]).await;
+}
+
+#[tokio::test]
+async fn what_a_server_does_not_hold_ends_the_epoch() {
+    let Some(server) = Server::begin(&[]).await else { return };
+    let a = Node::join(&server).await;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../brokers/redis/src/scripts/hold.lua");
+    let hold = |epoch: &str, offset: &str, said: &str| {
+        let keys = ["taiwa:{chat}:top", "taiwa:{chat}:log", ","];
+        let arguments = [epoch, offset, said, "00000000000000ff"];
+        server.tell(&[&["--eval", script], &keys[..], &arguments[..]].concat()).trim().to_owned()
+    };
+    let chat = channel("chat");
+    assert_eq!(hold("0000000000000001", "1", "0"), "0", "it has none at all");
+    a.say(&chat, "1").await;
+    let epoch = format!("{:016x}", a.say(&chat, "2").await.epoch);
+    let entry = server.tell(&["XRANGE", "taiwa:{chat}:log", "1", "1"]);
+    let said = entry.split_once("1-").unwrap().1.split_once('\n').unwrap().0;
+    for (epoch, offset, said) in [
+        (&*epoch, "1", said),
+        (&*epoch, "2", "0"),
+        (&*epoch, "0", "0"),
+        ("0000000000000001", "9", "1"),
+    ] {
+        assert_eq!(hold(epoch, offset, said), "0", "{offset} {said}");
+        assert_eq!(a.read(&chat, KEEP, Default::default()).await.position.offset, 2);
+    }
+    assert_eq!(hold(&epoch, "1", "12345"), "1", "something else lies there");
+    let log = a.read(&chat, KEEP, Page { limit: 9, ..Default::default() }).await;
+    assert_eq!((log.position, log.entries.len()), (Position { epoch: 255, offset: 0 }, 0));
+    assert_eq!(hold("00000000000000ff", "1", "0"), "1", "it is behind");
 }

@@ -22,7 +22,7 @@ if size > 0 then
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
   place = epoch .. offset
-  head = 'p' .. place .. ':'
+  head = 'p' .. epoch .. id .. ':'
 end
 if window > 0 then redis.call('SET', KEYS[3], place, 'PX', ARGV[5]) end
 local message = head .. ARGV[10]
