@@ -39,7 +39,8 @@ impl Reload {
 
 use Reload::{Anew, AtOnce, Restart};
 
-/// Keys by section. To make a key one that reloads, have `serve::reload` apply it.
+/// Keys by section. To make a key one that reloads, have `Present::try_reload` apply it; one that needs a restart belongs into
+/// `keep_started`.
 const ROWS: &[(&str, Reload, &[&str])] = &[
     ("", Restart, &["listen", "unix_mode", "reuse_port", "proxy_protocol", "shards", "broker"]),
     ("", Anew, &["origins"]),

@@ -143,6 +143,9 @@ async fn presence_channels_and_sessions_tell_who_is_where() {
     assert_eq!((mine["sessions"].as_array().unwrap().len(), &mine["more"]), (2, &json!(false)));
     let one = &mine["sessions"][0];
     assert_eq!((&one["meta"]["secret"], &one["address"]), (&json!(1), &json!("127.0.0.1")));
+    let state = ask(&site, "session", json!({ "session": one["session"] })).await;
+    assert_eq!((&state["user"], &state["connected"]), (&json!("ada"), &json!(true)), "{state}");
+    assert_eq!(state["channels"].as_array().map(Vec::len), Some(1), "{state}");
     let some = ask(&site, "sessions", json!({ "limit": 2 })).await;
     assert_eq!((some["sessions"].as_array().unwrap().len(), &some["more"]), (2, &json!(true)));
 }
