@@ -35,16 +35,21 @@ export class Site {
   #flags;
   #lines = [];
   #admin;
+  #inside = [];
 
-  /** Starts with a file of `toml`, and resolves once it listens: on any port, or on this one. */
-  static async start(taiwa, toml = '', flags = [], port = 0) {
+  /**
+   * Starts with a file of `toml`, and resolves once it listens: on any port, or on this one. Its place may be another
+   * address than that of loopback, and a command that it runs inside of.
+   */
+  static async start(taiwa, toml = '', flags = [], port = 0, { host = '127.0.0.1', inside = [] } = {}) {
     files += 1;
     const file = join(scratch, `${files}.toml`);
     writeFileSync(file, toml);
     const admin = join(scratch, `${files}.sock`);
     const site = new Site(taiwa, [...flags, '--config', file, '--log', 'warn', '--admin-listen', `unix:${admin}`]);
     site.#admin = admin;
-    await site.#begin(`127.0.0.1:${port}`);
+    [site.host, site.#inside] = [host, inside];
+    await site.#begin(`${host}:${port}`);
     return site;
   }
 
@@ -52,7 +57,7 @@ export class Site {
   async die() {
     this.#program.kill('SIGKILL');
     await this.ended;
-    return () => this.#begin(`127.0.0.1:${this.port}`);
+    return () => this.#begin(`${this.host}:${this.port}`);
   }
 
   constructor(taiwa, flags) {
@@ -62,7 +67,8 @@ export class Site {
   }
 
   async #begin(listen) {
-    this.#program = spawn(this.taiwa, ['serve', '--listen', listen, ...AT_ONCE, ...this.#flags]);
+    const command = [...this.#inside, this.taiwa, 'serve', '--listen', listen, ...AT_ONCE, ...this.#flags];
+    this.#program = spawn(command[0], command.slice(1));
     const program = this.#program;
     this.ended = new Promise((resolve) => program.once('close', (code, signal) => resolve(code ?? signal)));
     createInterface(program.stderr).on('line', (line) => this.#lines.push(line));
@@ -90,7 +96,7 @@ export class Site {
   /** Ends it and starts it again on the same port: all that it knew is gone. */
   async restart() {
     await this.stop();
-    await this.#begin(`127.0.0.1:${this.port}`);
+    await this.#begin(`${this.host}:${this.port}`);
   }
 
   kill() {

@@ -44,6 +44,10 @@ OF_NODES = (
     "one-order resumed-elsewhere node-killed dead-leave-presence all-killed broker-restarted broker-slow broker-forgets "
     "ends-well"
 ).split()
+OF_PARTITIONS = (
+    "they-come publishing-is-refused-in-time it-notices who-moves-resumes its-members-are-gone its-clients-stay it-is-back "
+    "nothing-is-lost a-gap-is-told its-members-are-there-again both-at-once ends-well"
+).split()
 MEMBERS = ["plain", "events", "objects"] + KINDS
 
 
@@ -88,6 +92,14 @@ SUITES = (
     ),
     Suite(
         "cluster/nats/", NPM + ("/usr/sbin/nats-server",), (NODE, "cluster/nodes.mjs", "nats"), tuple(OF_NODES), 300,
+    ),
+    Suite(
+        "cluster/redis-apart/", NPM + ("/usr/bin/redis-server",), (NODE, "cluster/partition.mjs", "redis"),
+        tuple(OF_PARTITIONS), 180,
+    ),
+    Suite(
+        "cluster/nats-apart/", NPM + ("/usr/sbin/nats-server",), (NODE, "cluster/partition.mjs", "nats"),
+        tuple(OF_PARTITIONS), 180,
     ),
     Suite(
         "together/", NPM + ("curl", "/usr/bin/chromium", "/usr/bin/firefox-esr", "py:centrifuge"),

@@ -49,6 +49,12 @@ export class Balancer {
     return all.length;
   }
 
+  /** Has all go to other nodes. */
+  turnTo(nodes) {
+    this.#nodes = nodes;
+    return this.cut();
+  }
+
   close() {
     this.cut();
     this.#server.close();

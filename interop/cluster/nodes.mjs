@@ -7,9 +7,10 @@
 // prints `ok NAME`, `FAIL NAME: why` or `skip NAME: why`, one line a check.
 import { Listener, gather, judge } from '../crowd/listener.mjs';
 import { API_KEY, Site } from '../site.mjs';
-import { holds, runAll, same, until, within } from '../words.mjs';
+import { holds, runAll, same, until } from '../words.mjs';
 import { Balancer } from './balancer.mjs';
 import { Broker, lacks } from './brokers.mjs';
+import { Publisher } from './publisher.mjs';
 
 const [, , kind, taiwa] = process.argv;
 const NODES = 3;
@@ -45,49 +46,6 @@ join_leave = true
 idempotency_ttl = "5m"
 rights = { subscribe = "all", publish = "all", presence = "all", history = "all" }
 `;
-
-/** Publishes 1, 2, 3 … by any node; what was not taken for certain is said again, under the same identifier. */
-class Publisher {
-  said = 0;
-  errors = 0;
-  #isStopped = false;
-
-  constructor(nodes, channel, base = 0) {
-    this.base = base;
-    this.run = this.#run(nodes, channel, `${channel}-${Math.random()}`);
-    this.run.catch(() => {});
-  }
-
-  async #run(nodes, channel, name) {
-    while (!this.#isStopped) {
-      const number = this.said + 1;
-      const node = nodes[(number + this.errors) % nodes.length];
-      try {
-        const publication = { channel, data: this.base + number, id: `${name}-${number}` };
-        await within(node.api('publish', publication), 5_000, 'an answer');
-        this.said = number;
-      } catch (error) {
-        this.errors += 1;
-        this.why = error;
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-      await new Promise((resolve) => setTimeout(resolve, 4));
-    }
-  }
-
-  more(count) {
-    const due = this.said + count;
-    return until(`${count} more publications`, () => this.said >= due, WAIT_MS).catch((late) => {
-      throw new Error(`${late.message}; the last error: ${this.why}`);
-    });
-  }
-
-  async stop() {
-    this.#isStopped = true;
-    await this.run;
-    return this.said;
-  }
-}
 
 const broker = lacks(kind) ? undefined : await Broker.start(kind);
 const start = () => Site.start(taiwa, SETTINGS, ['--broker', broker.url]);

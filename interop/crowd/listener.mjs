@@ -19,6 +19,8 @@ export const environment = { websocket: WebSocket, eventsource: EventSource, fet
 export class Listener {
   story = [];
   returns = 0;
+  /** How often its connection was lost. */
+  lost = 0;
   joined = false;
 
   static async centrifuge(kind, http, channel, timeout = WAIT_MS) {
@@ -32,6 +34,7 @@ export class Listener {
       it.joined = true;
     });
     subscription.on('publication', ({ data }) => it.story.push(clients.unwrap(data)));
+    client.on('connecting', () => (it.lost += it.joined ? 1 : 0));
     subscription.subscribe();
     client.connect();
     it.close = () => client.disconnect();
@@ -48,6 +51,7 @@ export class Listener {
       hadGap = true;
     });
     source.addEventListener('message', ({ data }) => it.story.push(Number(data)));
+    source.addEventListener('error', () => (it.lost += 1));
     source.addEventListener('open', () => {
       if (it.joined) it.returns += 1;
     });

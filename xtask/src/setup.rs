@@ -21,6 +21,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("golang-go", "the compiler of gorilla's peer"),
     ("golang-github-gorilla-websocket-dev", "gorilla's WebSocket library"),
     ("haproxy", "a proxy that speaks the PROXY protocol"),
+    ("iproute2", "networks of their own for nodes that are cut off"),
     ("libuv1", "the loop of socketify"),
     ("microsocks", "a SOCKS 5 proxy between client and server"),
     ("nats-server", "what brokers/nats meets in"),
