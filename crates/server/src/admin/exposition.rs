@@ -203,6 +203,12 @@ fn of_hub(it: &Counters, tally: &Tally) -> Vec<Family> {
         ),
         Family::counter("app_deadlines", "Questions not answered in time", it.app_deadlines),
         Family::counter("client_calls", "Calls to clients", it.calls),
+        Family::counters(
+            "node_faults",
+            "What came from other nodes or the broker and was not used, or did not come",
+            "what",
+            [("duplicate", it.duplicates), ("unread", it.unread), ("part_lost", it.parts_lost)],
+        ),
     ]
 }
 

@@ -124,6 +124,9 @@ async fn every_counter_of_the_hub_has_a_sample_of_its_own() {
         ("limit_hits", "taiwa_limit_hits_total{limit=\"other\"}"),
         ("app_deadlines", "taiwa_app_deadlines_total"),
         ("calls", "taiwa_client_calls_total"),
+        ("duplicates", "taiwa_node_faults_total{what=\"duplicate\"}"),
+        ("unread", "taiwa_node_faults_total{what=\"unread\"}"),
+        ("parts_lost", "taiwa_node_faults_total{what=\"part_lost\"}"),
     ]
     .into();
     let site = site(Limits::default());
