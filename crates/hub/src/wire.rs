@@ -19,7 +19,7 @@ use taiwa_core::{
 use crate::{letter::Task, order::Done};
 
 pub(crate) use member::{Names, Seen};
-pub(crate) use saved::{Saved, SavedSubscription};
+pub(crate) use saved::{Logged, Saved, SavedSubscription};
 
 /// Of the format. Nodes of another version are not understood, and do not understand.
 const VERSION: u8 = 1;
@@ -72,7 +72,7 @@ pub(crate) enum FarText {
 #[derive(Deserialize, Serialize)]
 enum BodyWire<'a> {
     Forgotten,
-    Said(#[serde(borrow)] SpokenWire<'a>),
+    Said(#[serde(borrow)] Box<SpokenWire<'a>>),
     Changed {
         #[serde(borrow)]
         member: Seen<'a>,
@@ -162,7 +162,7 @@ pub(crate) fn write_publish(
 ) -> Result<Bytes, Refusal> {
     let mut except: Vec<_> = publish.except.iter().map(|it| it.0).collect();
     except.sort_unstable();
-    let wire = BodyWire::Said(SpokenWire {
+    let wire = BodyWire::Said(Box::new(SpokenWire {
         at: unix_ms,
         payload: PayloadWire::of(&publish.payload).ok_or_else(unwritten)?,
         event: publish.event.as_deref(),
@@ -172,13 +172,13 @@ pub(crate) fn write_publish(
         origin: publisher.map(|it| it.client.session.0),
         except,
         receipt,
-    });
+    }));
     write(&wire, publish.payload.len() + 128)
 }
 
 /// Writes what was said before, for the log of a session.
 pub(crate) fn write_publication(publication: &Publication) -> Option<Bytes> {
-    let wire = BodyWire::Said(SpokenWire {
+    let wire = BodyWire::Said(Box::new(SpokenWire {
         at: publication.at,
         payload: PayloadWire::of(&publication.payload)?,
         event: publication.event.as_deref(),
@@ -188,7 +188,7 @@ pub(crate) fn write_publication(publication: &Publication) -> Option<Bytes> {
         origin: None,
         except: vec![],
         receipt: None,
-    });
+    }));
     write(&wire, publication.payload.len() + 128).ok()
 }
 

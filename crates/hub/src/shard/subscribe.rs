@@ -392,6 +392,7 @@ impl Shard {
     }
 
     /// Tells whoever waits for it that a subscription has begun.
+    #[expect(clippy::too_many_arguments, reason = "one road, walked once")]
     fn begun(
         &mut self,
         seat: Seat,

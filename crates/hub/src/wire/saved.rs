@@ -18,9 +18,12 @@ pub(crate) struct Saved {
     /// How many publications were said to it: the number of the last one in its log.
     pub(crate) top: u64,
     pub(crate) subscriptions: Vec<SavedSubscription>,
-    /// The newest of its log, the last one is number `top`: the channel, the position, and the body as nodes write it.
-    pub(crate) log: Vec<(Box<str>, Option<(u64, u64)>, Vec<u8>)>,
+    /// The newest of its log, the last one is number `top`.
+    pub(crate) log: Vec<Logged>,
 }
+
+/// The channel, the position, and the body as nodes write it.
+pub(crate) type Logged = (Box<str>, Option<(u64, u64)>, Vec<u8>);
 
 /// One subscription of it.
 #[derive(Debug, Deserialize, Serialize)]

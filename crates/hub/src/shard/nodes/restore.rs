@@ -20,7 +20,7 @@ use super::{
 use crate::{
     far::{Found, Wish},
     outlet::{Outlet, Seat, Ticket},
-    wire::{self, Body, FarText, Saved, SavedSubscription},
+    wire::{self, Body, FarText, Logged, Saved, SavedSubscription},
 };
 
 /// A session of another node that is being taken up here.
@@ -323,7 +323,7 @@ impl Shard {
         kept.ttl = saved.ttl;
         kept.top = if resume.positions.is_empty() { saved.top } else { resume.read };
         if resume.positions.is_empty() {
-            let read = |(channel, position, body): &(Box<str>, Option<(u64, u64)>, Vec<u8>)| {
+            let read = |(channel, position, body): &Logged| {
                 let channel = Channel::parse(channel)?;
                 let position = position.map(|(epoch, offset)| Position { epoch, offset });
                 let body = bytes::Bytes::copy_from_slice(body);
@@ -483,9 +483,7 @@ fn is_exact(saved: &Saved, resume: &taiwa_core::Resume) -> bool {
         .all(|it| resume.positions.iter().any(|(channel, _)| channel.as_str() == &*it.channel))
 }
 
-fn written(
-    (_, target, publication): &(Link, Target, Arc<Publication>),
-) -> Option<(Box<str>, Option<(u64, u64)>, Vec<u8>)> {
+fn written((_, target, publication): &(Link, Target, Arc<Publication>)) -> Option<Logged> {
     let Target::Channel(channel) = target else { return None };
     let position = publication.position.map(|it| (it.epoch, it.offset));
     Some((channel.as_str().into(), position, wire::write_publication(publication)?.to_vec()))
