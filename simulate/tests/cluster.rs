@@ -8,7 +8,7 @@ use std::{
 };
 
 use taiwa_core::{
-    Channel, Cluster, Command, Connect, Delivery, Event, Link, NodeId, Payload, Position, Publish,
+    Channel, Cluster, Command, Delivery, Event, Link, NodeId, Payload, Position, Publish,
     Recovered, Reply, Subscribe, Target, Token,
 };
 use taiwa_hub::{Limits, Namespace, Settings};
