@@ -33,7 +33,14 @@ impl House {
         let admin = line.split("addr=").nth(1).expect(&line).split_whitespace().next().unwrap();
         let admin = admin.to_owned();
         let client = server.open("/stay");
-        Self { folder, server, admin, client }
+        let house = Self { folder, server, admin, client };
+        // It is connected before it hears.
+        let end = Instant::now() + PATIENCE;
+        while !house.is_there("stay") {
+            assert!(Instant::now() < end, "it never came");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        house
     }
 
     /// Writes another file, has it read, and waits for this in the log.
