@@ -77,6 +77,11 @@ fn sessions_and_channels_are_listed_shown_and_published_to() {
     let server = place.serve(&[]);
     let mut ada = server.open("/news");
     let listed = place.sessions(1);
+    // It is connected before it hears.
+    let end = Instant::now() + PATIENCE;
+    while place.json(&["channels"])["channels"] == Value::Array(vec![]) {
+        assert!(Instant::now() < end, "it never came");
+    }
     let id = listed[0]["session"].as_str().unwrap();
 
     let table = place.run(&["sessions"], "").expect(0);
