@@ -4,15 +4,29 @@ use std::{sync::Arc, time::Duration};
 
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use taiwa_core::{Cluster, Look, NodeRegistry};
-use taiwa_server::admin::Admin;
+use taiwa_server::{Site, admin::Admin};
 
 use crate::{
     config::settings::Settings,
     exit::{Exit, Failure},
 };
 
+/// Makes a site a node of the cluster that the settings name, if they name one, and tells who knows the nodes then.
+pub(crate) async fn joined(
+    site: Site,
+    settings: &Settings,
+) -> Result<(Site, Option<Arc<dyn NodeRegistry>>), Failure> {
+    Ok(match join(settings).await? {
+        Some(cluster) => {
+            let registry = cluster.registry.clone();
+            (site.cluster(cluster), Some(registry))
+        }
+        None => (site, None),
+    })
+}
+
 /// Joins the cluster that the settings name, if they name one.
-pub(crate) async fn join(settings: &Settings) -> Result<Option<Cluster>, Failure> {
+async fn join(settings: &Settings) -> Result<Option<Cluster>, Failure> {
     let Some(url) = &settings.broker else { return Ok(None) };
     let url = url.reveal();
     let usage =

@@ -27,6 +27,7 @@ use crate::{
     log::Loudness,
     serve,
     signals::Hangups,
+    supervisor::Supervisor,
 };
 
 /// By what the server runs at the moment. Cheap to clone; its clones are one.
@@ -64,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) inner_desk: Desk,
     pub(crate) certificates: Option<Certificates>,
     pub(crate) loudness: Loudness,
+    pub(crate) supervisor: Supervisor,
 }
 
 #[derive(Default)]
@@ -85,16 +87,6 @@ pub(crate) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) certificate_changed: Option<bool>,
 }
-
-/// What a reload does at the moment, for whoever watches the server from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Reloads,
-    Serves,
-}
-
-/// Tells a service manager of it.
-fn tell_manager(_: Stage) {}
 
 impl Present {
     /// Begins with what was loaded.
@@ -166,9 +158,13 @@ impl Present {
     /// All that is wrong, a line each; then everything is as it was.
     pub(crate) async fn reload(&self, why: &str) -> Result<Report, Vec<String>> {
         let _turn = self.0.turn.lock().await;
-        tell_manager(Stage::Reloads);
+        if let Some(parts) = self.0.parts.get() {
+            parts.supervisor.reloading();
+        }
         let outcome = self.try_reload().await;
-        tell_manager(Stage::Serves);
+        if let Some(parts) = self.0.parts.get() {
+            parts.supervisor.ready(&self.0.addrs);
+        }
         let counts = &self.0.counts;
         match &outcome {
             Ok(report) => {

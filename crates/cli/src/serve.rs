@@ -63,11 +63,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     if settings.api.listen.is_empty() {
         site = site.api(api.clone());
     }
-    let cluster = broker::join(&settings).await?;
-    let registry = cluster.as_ref().map(|it| it.registry.clone());
-    if let Some(cluster) = cluster {
-        site = site.cluster(cluster);
-    }
+    let (site, registry) = broker::joined(site, &settings).await?;
     let running = site.start().map_err(|it| Failure::new(Exit::Inside, it))?;
     let supervisor = Supervisor::of_environment();
     let (leave, leaving) = Leaving::new();
@@ -76,8 +72,15 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let inner_desk = inner_api.open(running.control().clone().into_orders());
     #[cfg(unix)]
     let admin = admin::serve::open(&present, &running, inner_desk.clone()).await?;
-    let running_too = running.clone();
-    let parts = Parts { running: running_too, tuner, desk, inner_desk, certificates, loudness };
+    let parts = Parts {
+        running: running.clone(),
+        tuner,
+        desk,
+        inner_desk,
+        certificates,
+        loudness,
+        supervisor: supervisor.clone(),
+    };
     present.watch(parts, hangups);
     beside::serve_admin(&present, &running, registry, &leaving).await?;
     supervisor::look_for_untaken_sockets();

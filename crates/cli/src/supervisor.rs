@@ -35,6 +35,11 @@ impl Supervisor {
         self.tell(&format!("READY=1\nSTATUS=listening on {places}"));
     }
 
+    /// Says that settings are read again; [`Supervisor::ready`] says that this is over.
+    pub(crate) fn reloading(&self) {
+        self.tell("RELOADING=1\nSTATUS=reads its settings again");
+    }
+
     /// Says that the end has begun, and that it may take so long.
     pub(crate) fn stopping(&self, within: Duration) {
         self.tell(&format!(

@@ -212,11 +212,14 @@ impl Supervisor {
 }
 
 #[test]
-fn the_service_manager_is_told_of_the_beginning_and_of_the_end() {
+fn the_service_manager_is_told_of_the_beginning_a_reload_and_the_end() {
     for supervisor in [Supervisor::at_path("told"), Supervisor::abstract_one()] {
         let server = supervisor.run(&["--drain-wait", "1s", "--drain-period", "2s"], &[]);
         let ready = supervisor.hears("READY=1");
         assert_eq!(ready, format!("READY=1\nSTATUS=listening on {}", server.addr));
+        server.signal("-HUP");
+        supervisor.hears("RELOADING=1");
+        assert_eq!(supervisor.hears("READY=1"), ready);
         server.signal("-TERM");
         let stopping = supervisor.hears("STOPPING=1");
         assert_eq!(stopping, "STOPPING=1\nEXTEND_TIMEOUT_USEC=18000000\nSTATUS=clients leave");
