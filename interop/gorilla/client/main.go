@@ -215,7 +215,7 @@ func goingAway() {
 	pid, err := strconv.Atoi(os.Args[4])
 	must(err == nil && syscall.Kill(pid, syscall.SIGTERM) == nil, "no process %q", os.Args[4])
 	_, _, err = socket.ReadMessage()
-	must(websocket.IsCloseError(err, 1001), "%v", err)
+	must(websocket.IsCloseError(err, 1001, 1012), "%v", err)
 }
 
 func check(name string, body func()) {
