@@ -174,7 +174,7 @@ export function checksOf({ EventSource, WebSocket, near, far, control }) {
       // 3 is part of the gap, unless it was said when the listener was back already.
       const heard = listener.all('message');
       holds(['1,2,3,4', '1,2,4'].includes(`${heard}`), `heard ${heard}`);
-      same(before.closed?.code, 1001);
+      same(before.closed?.code, 1012);
     },
   };
   const tidied = Object.entries(checks).map(([name, check]) => [
