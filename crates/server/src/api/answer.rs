@@ -201,6 +201,7 @@ impl SessionList {
 
 /// One session.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ListedSession")]
 pub(super) struct Session {
     /// Its name.
     session: SessionName,
