@@ -143,6 +143,7 @@ pub(super) struct History {
     pub(super) channel: ChannelName,
     /// At most so many publications; 0 asks for the position alone. The server has a maximum of its own.
     #[serde(default = "page", deserialize_with = "whole")]
+    #[schemars(range(max = 4_294_967_295_u32))]
     pub(super) limit: u32,
     /// Behind this position (before it, if `reverse`); without one from the beginning (the end).
     pub(super) since: Option<Place>,
@@ -340,10 +341,12 @@ pub(super) struct Revoke {
     /// With `user`: which are older, in seconds since 1970: those whose `iat` is less, and those without `iat`. Without
     /// it all that were issued up to and in this second.
     #[serde(default, deserialize_with = "perhaps_whole")]
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     pub(super) issued_before: Option<u64>,
     /// When the last of them expires (`exp`), in seconds since 1970: then they are no good anyway, and are forgotten here.
     /// Without it they are remembered to the end of the server.
     #[serde(default, deserialize_with = "perhaps_whole")]
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     pub(super) until: Option<u64>,
 }
 
@@ -370,7 +373,7 @@ pub(super) struct Call {
     pub(super) base64: Option<String>,
     /// How long the answer may take, in milliseconds. The server has a maximum of its own.
     #[serde(default = "deadline", deserialize_with = "whole")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub(super) deadline_ms: u32,
 }
 
