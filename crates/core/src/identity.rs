@@ -29,7 +29,8 @@ impl From<&str> for User {
 pub struct SessionId(pub u128);
 
 impl SessionId {
-    /// Makes one out of random bits, of which the upper 80 count, a place and the number of a shard.
+    /// Makes one out of random bits, of which the upper 80 count, a place and the number of a shard. On one of several nodes
+    /// the upper 16 of them are those of the [node](crate::NodeId::tag).
     pub fn new(random: u128, place: u32, shard: u16) -> Self {
         Self(random >> 48 << 48 | u128::from(place) << 16 | u128::from(shard))
     }
