@@ -128,6 +128,15 @@ pub struct Entry {
     pub body: Bytes,
 }
 
+/// Who is in a channel, as far as that can be known.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Present {
+    /// Members, with their nodes.
+    pub members: Vec<(NodeId, Entry)>,
+    /// Nodes that did not answer: their members are not among them.
+    pub silent: Vec<NodeId>,
+}
+
 /// Who is in a channel, on all nodes. Each node owns the entries that it made.
 ///
 /// Entries of a node disappear when it leaves or is [gone](Ears::node_gone). A store that lost them says so by
@@ -140,7 +149,13 @@ pub trait PresenceStore: Send + Sync {
     /// Lists members, at most so many, with their nodes. Those of nodes that are gone are among them until they disappear
     /// from the store.
     fn who(&self, channel: &Channel, limit: usize, then: Then<Vec<(NodeId, Entry)>>);
-    /// Counts sessions and users; the anonymous count as one user.
+    /// Lists members as [`who`](PresenceStore::who) does. Where each node has its own and one of them does not answer, which
+    /// is not gone yet, `who` is refused; here all others are listed, and that node is named.
+    fn present(&self, channel: &Channel, limit: usize, then: Then<Present>) {
+        let whole = |members| Present { members, silent: vec![] };
+        self.who(channel, limit, Box::new(move |it| then(it.map(whole))));
+    }
+    /// Counts sessions and users; the anonymous count as one user. Those of a node that does not answer may be left out.
     fn counts(&self, channel: &Channel, then: Then<(usize, usize)>);
 }
 

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Channel, Delivery, Link, Member, Pattern, Payload, Position, Publication, ResumeKey, Secret,
-    SessionId, Tags, User,
+    Certificate, Channel, Delivery, Link, Member, Pattern, Payload, Position, Publication,
+    ResumeKey, Secret, SessionId, Tags, User,
 };
 
 /// What a client wants of the hub.
@@ -49,6 +49,8 @@ pub struct Connect {
     pub token: Option<Secret>,
     /// What the client says to the app besides; its meaning is the app's business.
     pub data: Option<Payload>,
+    /// What the link is called, in dialects whose links have names; see [`Client::scope`](crate::Client::scope).
+    pub scope: Option<Arc<str>>,
     /// Name and version that the client gives itself.
     pub client: Option<(Arc<str>, Arc<str>)>,
     /// What the client knows of channels that the server subscribes it to.
@@ -59,6 +61,8 @@ pub struct Connect {
     pub delta: Option<Delivery>,
     /// The session that the client had before, to be taken up again.
     pub resume: Option<Resume>,
+    /// What the client has shown over TLS. The server knows that, not the dialect.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// Takes an earlier session up again.
@@ -68,9 +72,10 @@ pub struct Resume {
     pub key: ResumeKey,
     /// The number of the last publication of its log that the client has.
     pub read: u64,
-    /// Where the client stands in each channel that it hears, if its dialect can tell: with them another node can go on
-    /// with a session whose node has died.
-    pub positions: Vec<(Channel, Position)>,
+    /// Where the client stands, if its dialect can tell: with them another node can go on with a session whose node has died.
+    /// They need no names: a channel whose epoch is among them goes on behind that offset. One that is not is taken for one of
+    /// which the client has nothing yet; so a dialect that can't tell all tells none.
+    pub positions: Vec<Position>,
 }
 
 /// What is subscribed to.
@@ -180,10 +185,16 @@ pub struct Publish {
     pub tags: Tags,
     /// Sessions that are not to hear it, besides those which do not want their own echo.
     pub except: Vec<SessionId>,
+    /// Who subscribes to one of these is not to hear it either.
+    pub except_channels: Vec<Channel>,
     /// Whether the answer is to tell how many subscribers it was delivered to.
     pub receipt: bool,
     /// Whether it goes past the history, to those alone who listen now.
     pub transient: bool,
+    /// See [`Publication::volatile`]. It is transient, too.
+    pub volatile: bool,
+    /// See [`Publication::is_list`].
+    pub is_list: bool,
 }
 
 impl Publish {
@@ -197,8 +208,11 @@ impl Publish {
             key: None,
             tags: Tags::default(),
             except: vec![],
+            except_channels: vec![],
             receipt: false,
             transient: false,
+            volatile: false,
+            is_list: false,
         }
     }
 }
@@ -260,6 +274,8 @@ pub struct Connected {
     pub subscribed: Vec<(Channel, Subscribed)>,
     /// What became of [`Connect::resume`].
     pub resumed: Option<Resumed>,
+    /// If it goes on whole: the other links that the session has, with their scopes. They need not connect again.
+    pub links: Vec<(Link, Option<Arc<str>>)>,
 }
 
 /// What became of the attempt to take an earlier session up again.

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use crate::{
-    Change, Channel, Command, Connected, Disconnect, Payload, Position, Publication, Refusal,
-    Reply, Target,
+    Arguments, Change, Channel, Command, Connected, Disconnect, Payload, Position, Publication,
+    Refusal, Reply, Target,
 };
 
 /// One client in one dialect: a state machine that does no I/O and reads no clock.
@@ -75,6 +75,9 @@ pub enum Input {
     Message(Line, Message),
     /// An HTTP request that wants an answer: [`Action::Respond`], sooner or later.
     Request(Exchange, Request),
+    /// A poll was answered with what was sent on it; [`Input::Left`] follows. Without it that means that its client gave the
+    /// poll up.
+    Answered(Line),
     /// A line ended; nothing can be sent on it any more. A conversation that has no line left and waits for none ends
     /// itself.
     Left(Line),
@@ -104,7 +107,7 @@ impl Request {
 }
 
 /// The answer to an HTTP request. The server adds what CORS, caches and proxies need.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Response {
     /// All of it.
@@ -124,11 +127,22 @@ pub enum Response {
     /// A body that ends with the first messages: the exchange becomes a line, which ends at the end of the turn in which
     /// something was sent on it. Messages that waited for a line come first.
     Poll {
-        /// More headers; `content-type` is one of them.
+        /// More headers, but for `content-type`.
         headers: Vec<(&'static str, String)>,
-        /// Stands between two messages.
-        separator: &'static [u8],
+        /// Stands in front of what is written: what only this client is told, such as its address.
+        head: Bytes,
+        /// Writes what was sent, in order and never nothing, as one body.
+        write: fn(&[Message]) -> Polled,
     },
+}
+
+/// What a poll is answered with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Polled {
+    /// The header of this name.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// What a conversation wants done, in order.
@@ -140,6 +154,9 @@ pub type Actions = Vec<Action>;
 pub enum Action {
     /// Say this on a line. On a line that has ended it is lost.
     Send(Line, Message),
+    /// Say this where publications that are encoded for all go ([`Action::Flow`]), behind those that were said before. While
+    /// there is no line for them, it waits among them.
+    Say(Message),
     /// From now on publications that are encoded for all go to this line. At first it is line 0 of a WebSocket, and none of
     /// a request. With `None` they wait,
     /// as long as the limits allow it, for the line that is named next.
@@ -182,13 +199,16 @@ pub enum Event {
     /// many, if it is known. The next one that arrives has this position at the least.
     Missed(Link, Target, Option<u64>, Option<Position>),
     /// The app wants something of the client, and an answer by [`Action::Answer`].
-    Call(CallId, Link, Arc<str>, Payload),
-    /// The app says something to this client; no answer is wanted.
-    Told(Link, Payload),
+    Call(CallId, Link, Arc<str>, Arguments),
+    /// The app says something to this client, under a name if it gave one; no answer is wanted.
+    Told(Link, Option<Arc<str>>, Arguments),
     /// What the link may do was refreshed by the server.
     Refreshed(Link, Box<Connected>),
     /// The rights of the link end now unless they are refreshed.
     Expiring(Link),
+    /// The hub has ended this link with its subscriptions; the conversation says so in its own words. Others of the session go on: one
+    /// whose only link ends gets [`Event::Disconnect`].
+    Ended(Link, Disconnect),
     /// The hub wants this client to leave; the conversation says so in its own words and ends.
     Disconnect(Disconnect),
 }

@@ -18,8 +18,54 @@ pub enum Delivery {
 pub struct Encoding {
     /// Stands in logs and measurements.
     pub name: &'static str,
-    /// Writes it; `None` if this dialect says nothing about such a thing.
-    pub encode: fn(&Said<'_>) -> Option<Message>,
+    /// Writes it; [`Messages::None`] if this dialect says nothing about such a thing.
+    pub encode: fn(&Said<'_>) -> Messages,
+}
+
+/// What one thing said becomes on the wire.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Messages {
+    /// Nothing.
+    #[default]
+    None,
+    /// One message.
+    One(Message),
+    /// Several that belong together, such as a text and its binary attachments: they are sent one behind the other, or
+    /// none of them.
+    Several(Box<[Message]>),
+}
+
+impl Messages {
+    /// Returns them in order.
+    pub fn as_slice(&self) -> &[Message] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Several(all) => all,
+        }
+    }
+
+    /// Returns how many bytes they have together.
+    pub fn len(&self) -> usize {
+        self.as_slice().iter().map(|it| it.as_bytes().len()).sum()
+    }
+
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+}
+
+impl From<Message> for Messages {
+    fn from(one: Message) -> Self {
+        Self::One(one)
+    }
+}
+
+impl From<Option<Message>> for Messages {
+    fn from(one: Option<Message>) -> Self {
+        one.map_or(Self::None, Self::One)
+    }
 }
 
 /// What is said in a channel.

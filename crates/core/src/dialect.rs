@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::{Conversation, Refusal, Request};
+use crate::{Conversation, Framing, Message, Refusal, Request, Response};
 
 /// A language that some clients speak, such as Phoenix Channels or MQTT.
 pub trait Dialect: Send + Sync {
@@ -14,8 +14,7 @@ pub trait Dialect: Send + Sync {
     /// Returns where its clients come in.
     fn doors(&self) -> &[Door];
 
-    /// Tells for which conversation an HTTP request is. WebSockets always begin a new one unless
-    /// [`Knock::request`] says otherwise through this.
+    /// Tells for which conversation a request is, also one that wants to become a WebSocket.
     fn addressee(&self, request: &Request) -> Addressee {
         let _ = request;
         Addressee::New
@@ -26,8 +25,39 @@ pub trait Dialect: Send + Sync {
     ///
     /// # Errors
     ///
-    /// A refusal is told as an HTTP response: 400, 401, 403, 404 or 503 by its kind.
+    /// A refusal is told as an HTTP response, by [`Dialect::turn_away`].
     fn open(&self, knock: &Knock<'_>, now: Instant) -> Result<Box<dyn Conversation>, Refusal>;
+
+    /// Returns headers, such as `set-cookie`, for the response to the opening handshake of a WebSocket with which a conversation
+    /// began: none by default. Asked after [`Dialect::open`], with the same knock. To requests the conversation gives headers
+    /// with its answers.
+    fn welcome(&self, knock: &Knock<'_>) -> Vec<(&'static str, String)> {
+        let _ = knock;
+        vec![]
+    }
+
+    /// Tells how messages lie on the stream of a session of WebTransport that begins with this request. Asked for sessions alone;
+    /// with `None`, which is the default, there are none.
+    fn framing(&self, request: &Request) -> Option<Box<dyn Framing>> {
+        let _ = request;
+        None
+    }
+
+    /// Returns what tells for which conversation a session of WebTransport is by the first message on its stream, where clients
+    /// say so there, and not in their request; the conversation does not hear that message. With `None`, which is the default,
+    /// [`Dialect::addressee`] tells it.
+    fn introduction(&self, request: &Request) -> Option<fn(&Message) -> Addressee> {
+        let _ = request;
+        None
+    }
+
+    /// Says in the words of this dialect why a request reaches no conversation: it was refused by [`Dialect::open`] or
+    /// [`Dialect::addressee`], what it looks for is not there ([`RefusalKind::NotFound`](crate::RefusalKind::NotFound)), or the server is full. Only a
+    /// [`Response::Whole`] is an answer; `None`, which all requests get by default, is a line of text with the status 400, 401, 403, 404, 429 or 503 by its kind.
+    fn turn_away(&self, request: &Request, why: &Refusal) -> Option<Response> {
+        let _ = (request, why);
+        None
+    }
 }
 
 /// Where clients of a dialect come in.
@@ -51,6 +81,9 @@ pub enum Transport {
     WebSocket,
     /// HTTP requests, answered whole, as polls or as streams.
     Http,
+    /// A session of WebTransport, on whose first bidirectional stream messages lie as [`Dialect::framing`] says. To a
+    /// conversation it is as a WebSocket.
+    WebTransport,
 }
 
 /// For whom a request is.
@@ -60,7 +93,9 @@ pub enum Addressee {
     New,
     /// For the conversation that was given this [`Knock::address`].
     Known(Box<str>),
-    /// For none: the server answers with this status and text.
+    /// For that if it is still there, otherwise for a new one.
+    KnownOrNew(Box<str>),
+    /// For none: the server answers with this status and text, or what [`Dialect::turn_away`] says of a refusal of this text.
     Nobody(u16, &'static str),
 }
 
@@ -90,10 +125,7 @@ impl Knock<'_> {
 
     /// Returns all values of a name in the query, in order.
     pub fn queries(&self, name: &str) -> impl Iterator<Item = String> {
-        self.request.query.split('&').filter_map(move |pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decoded(key)? == name).then(|| decoded(value))?
-        })
+        self.request.queries(name)
     }
 
     /// Returns the path with percent-encoding undone, if it is UTF-8 then.
@@ -123,9 +155,8 @@ fn undone(mut bytes: impl Iterator<Item = u8> + Clone) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-/// Makes a request without headers and body, for a WebSocket or for tests.
 impl Request {
-    /// Makes a `GET` of a path with its query.
+    /// Makes a `GET` of a path with its query, without headers and body, for a WebSocket or for tests.
     pub fn get(target: &str) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         Self {
@@ -135,6 +166,14 @@ impl Request {
             headers: Box::default(),
             body: Bytes::new(),
         }
+    }
+
+    /// Returns all values of a name in the query, in order, as [`Knock::query`] reads them.
+    pub fn queries(&self, name: &str) -> impl Iterator<Item = String> {
+        self.query.split('&').filter_map(move |pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decoded(key)? == name).then(|| decoded(value))?
+        })
     }
 }
 

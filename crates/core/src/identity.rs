@@ -141,19 +141,49 @@ pub struct Client {
     pub dialect: &'static str,
 }
 
-/// What the app has said about a session: of many it says nothing.
+/// A certificate that a client has shown over TLS, and that was found good.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Certificate {
+    /// As it was shown, in DER (RFC 5280).
+    pub der: Bytes,
+    /// SHA-256 of that.
+    pub sha256: [u8; 32],
+    /// Whose it is, in the form of RFC 4514, as `CN=device-7, O=Example`. Empty if it can't be read, or says nothing.
+    pub subject: Box<str>,
+    /// Its other names (RFC 5280 §4.2.1.6): those of DNS, addresses of mail and of IP, and URIs.
+    pub names: Vec<Box<str>>,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({})", self.subject)
+    }
+}
+
+/// What is known of a session besides: of many nothing.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct About {
     /// What others see of the connection in presence, a JSON text.
     pub info: Option<Bytes>,
     /// What the app remembers about it, a JSON text; no client sees it.
     pub meta: Option<Bytes>,
+    /// What its link is called; see [`Client::scope`].
+    pub scope: Option<Arc<str>>,
 }
 
 impl About {
     /// Puts together what was said, if anything was.
     pub fn new(info: Option<Bytes>, meta: Option<Bytes>) -> Option<Box<Self>> {
-        (info.is_some() || meta.is_some()).then(|| Box::new(Self { info, meta }))
+        Self { info, meta, scope: None }.boxed()
+    }
+
+    /// Adds what the link is called.
+    pub fn in_scope(about: Option<Box<Self>>, scope: Option<Arc<str>>) -> Option<Box<Self>> {
+        Self { scope, ..about.map_or_else(Self::default, |it| *it) }.boxed()
+    }
+
+    fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
     }
 }
 
@@ -161,6 +191,13 @@ impl Client {
     /// Returns what others see of the connection in presence, a JSON text.
     pub fn info(&self) -> Option<&Bytes> {
         self.about.as_ref()?.info.as_ref()
+    }
+
+    /// Returns what its link is called, in dialects whose links have names: a namespace of Socket.IO. Where the server chooses
+    /// which link of a session it subscribes or addresses, a channel with that name, or whose name begins with it and `:`,
+    /// belongs to that link. Any other belongs to the first link without a scope, or the first of all.
+    pub fn scope(&self) -> Option<&str> {
+        self.about.as_ref()?.scope.as_deref()
     }
 
     /// Returns what the app remembers about it, a JSON text; no client sees it.

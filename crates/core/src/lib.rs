@@ -11,6 +11,7 @@ mod delivery;
 mod command;
 mod conversation;
 mod dialect;
+mod framing;
 mod refusal;
 mod app;
 mod cluster;
@@ -21,19 +22,22 @@ pub use app::{Admission, Answer, App, Asked, Authorization, Later, Question};
 pub use channel::{CHANNEL_BYTES_MAX, Channel, Pattern, Syntax};
 pub use cluster::{
     Accepted, Broker, Cluster, Ears, Entry, Heard, Keep, Log, Look, NodeId, NodeRegistry,
-    PresenceStore, SessionStore, State, Statement, Then,
+    PresenceStore, Present, SessionStore, State, Statement, Then,
 };
 pub use command::{
     Command, Connect, Connected, Filter, History, Page, Publish, Published, Recovered, Reply,
     Resume, Resumed, Subscribe, Subscribed, Target, Unsubscribed,
 };
 pub use conversation::{
-    Action, Actions, CallId, Conversation, Event, Exchange, Input, Line, Link, Message, Request,
-    Response, Token,
+    Action, Actions, CallId, Conversation, Event, Exchange, Input, Line, Link, Message, Polled,
+    Request, Response, Token,
 };
-pub use delivery::{Delivery, Encoding, Said};
+pub use delivery::{Delivery, Encoding, Messages, Said};
 pub use dialect::{Addressee, Dialect, Door, Knock, Transport};
-pub use identity::{About, Change, Client, Member, ResumeKey, Secret, SessionId, User};
-pub use payload::{Mixed, Payload};
+pub use framing::{Framing, Unframed};
+pub use identity::{
+    About, Certificate, Change, Client, Member, ResumeKey, Secret, SessionId, User,
+};
+pub use payload::{Arguments, Mixed, Payload};
 pub use publication::{Position, Publication, Tags};
 pub use refusal::{Disconnect, Refusal, RefusalKind};

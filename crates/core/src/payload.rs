@@ -35,6 +35,17 @@ impl Payload {
         Self::Json(Bytes::from_static(b"null"))
     }
 
+    /// Tells whether it is a JSON array, or JSON with attachments that is one: what
+    /// [`Publication::is_list`](crate::Publication::is_list) asks for. Of what is well formed the first character says so.
+    pub fn is_list(&self) -> bool {
+        let begins = |json: &[u8]| json.trim_ascii_start().first() == Some(&b'[');
+        match self {
+            Self::Json(json) => begins(json),
+            Self::Mixed(mixed) => mixed.pieces.first().is_some_and(|it| begins(it)),
+            Self::Text(_) | Self::Binary(_) => false,
+        }
+    }
+
     /// Returns how many bytes it takes.
     pub fn len(&self) -> usize {
         match self {
@@ -48,5 +59,22 @@ impl Payload {
     /// Tells whether it has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// What is said to clients alone, or what they are called with: one payload, or several arguments side by side.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Arguments {
+    /// The one argument, or the list of them.
+    pub payload: Payload,
+    /// Whether it is a list of arguments; see [`Publication::is_list`](crate::Publication::is_list). It is left out of account where the payload
+    /// [is none](Payload::is_list).
+    pub is_list: bool,
+}
+
+impl From<Payload> for Arguments {
+    /// Takes a payload as the one argument, also where it is a list.
+    fn from(payload: Payload) -> Self {
+        Self { payload, is_list: false }
     }
 }

@@ -38,6 +38,10 @@ pub struct Publication {
     pub publisher: Option<Arc<Member>>,
     /// When it was said, in milliseconds of Unix time.
     pub at: u64,
+    /// Only for who can take it at once: whoever has no line for the moment, or something waiting on it, goes without.
+    pub volatile: bool,
+    /// The payload is a list of arguments: a JSON array, or JSON with attachments that is one, whose elements the publisher said side by side.
+    pub is_list: bool,
 }
 
 impl Publication {

@@ -6,8 +6,9 @@
 //! ```text
 //! = A title. What follows is a new client, a new clock, a new everything.
 //! # A comment. Empty lines are comments too.
-//! >: WS /chat?echo=true        A client comes in. `>: GET /sse`, `>: POST /x` and so on are requests.
+//! >: WS /chat?echo=true        A client comes in. `>: WT /chat` is a session of WebTransport; `>: GET /sse` and so on are requests.
 //! >| authorization: Bearer x   Its headers, in continuation lines; then an empty one and the body, if there is one.
+//!                              That of a session is the message by which it introduces itself.
 //! ? 1 subscribe chat via=plain What the dialect asks the hub: the token, then the command.
 //! ! 1 subscribed position=7:3  What the hub answers.
 //! > {"a": 1}                   What the client sends: a text, as it stands.
@@ -16,7 +17,7 @@
 //! >x 00 ff                     A binary message, in hexadecimal.
 //! >b \x0aabc                   A binary message, as ASCII with escapes.
 //! < hello                      What the client is sent, in the same ways: `<*`, `<x`, `<b`, `<|`.
-//! >: left                      The line ended. (`>1: left` ends line 1.)
+//! >: left                      The line ended, also one that was closed. (`>1: left` ends line 1.)
 //! @ +25s                       Time passes: ms, s, m, h. `timeout` is called at each deadline on the way.
 //! <: end 4401 "who are you"    The conversation ends. `<1: close 1000 ""` ends one line.
 //! <: 204                       A request is answered; headers, an empty line and the body follow as continuation lines.
@@ -33,7 +34,7 @@
 //! ```text
 //! connect token= client=name/version knows=chat@7:3 via= delta-via= resume=SESSION+SECRET/5 PAYLOAD
 //! subscribe CHANNEL via=ENCODING|personal delta-via= since=7:3 last positioned join-leave filter= no-echo once token= PAYLOAD
-//! publish CHANNEL event= id= key= tag=name:value except=SESSION receipt transient PAYLOAD
+//! publish CHANNEL event= id= key= tag=name:value except=SESSION receipt transient volatile PAYLOAD
 //! refresh token=    refresh-subscription CHANNEL token=    unsubscribe CHANNEL    presence CHANNEL    counts CHANNEL
 //! history CHANNEL since=7:3 limit=5 reverse    call METHOD PAYLOAD    tell PAYLOAD    leave    keep 30s    read 5
 //! ```
@@ -59,7 +60,8 @@
 //! ```
 //!
 //! What is `said`, `joined` or `left` takes the delivery that was asked for when subscribing: a shared one is encoded and sent
-//! on the line to which it flows, a personal one is an [`Event`](crate::Event). A scene says only what reaches this client.
+//! on the line to which it flows, a personal one is an [`Event`](crate::Event). A scene says only what reaches this client. A session
+//! that goes on whole hears any channel as its first link wanted it.
 //!
 //! **Payloads** end their line: `json {"a":1}`, `text hello`, `binary 00ff`, `mixed {"a":<00ff>}`; `text*` and `json*` have
 //! escapes.

@@ -93,7 +93,12 @@ impl Outbox {
     /// Borrows the first run of bytes, for transports without vectored writes. Empty only when the
     /// outbox is.
     pub fn first(&self) -> &[u8] {
-        self.pieces().next().unwrap_or_default()
+        // Mostly all that waits is in one of these.
+        match &self.first {
+            First::Own(own) if self.written() < own.len() => &own[self.written()..],
+            First::Run(run) => run.first(),
+            First::Own(_) => self.pieces().next().unwrap_or_default(),
+        }
     }
 
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {

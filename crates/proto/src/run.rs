@@ -107,6 +107,13 @@ impl Run {
         joined.into_iter().chain(frames.into_iter().flatten())
     }
 
+    /// Borrows the first of the pieces.
+    pub(crate) fn first(&self) -> &[u8] {
+        let is_joined = self.gone == 0 && 1 < self.to - self.from;
+        let joined = if is_joined { self.joined() } else { None };
+        joined.unwrap_or_else(|| &self.frame(self.from)[self.gone as usize..])
+    }
+
     /// Returns the bytes in one piece, if it is the stretch of which that exists.
     fn joined(&self) -> Option<&[u8]> {
         let joined = self.row.joined.get_or_init(|| {

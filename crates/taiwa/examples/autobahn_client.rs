@@ -1,12 +1,12 @@
 //! Goes through the cases of an Autobahn server as a client; `cargo xtask autobahn` starts both.
 //!
 //! ```text
-//! autobahn_client ORIGIN AGENT PARALLEL FORGETFUL_FROM [ROOT_PEM]
+//! autobahn_client ORIGIN AGENT PARALLEL FORGETFUL_FROM [ROOT_PEM [http2]]
 //! ```
 //!
 //! The server counts its cases on `/getCaseCount`, runs one on `/runCase` (we echo every message) and writes
 //! its report after `/updateReports`. From the case `FORGETFUL_FROM` on, the first of group 13, our offer
-//! includes `client_no_context_takeover`. The verdicts are the report's; the exit code tells only whether
+//! includes `client_no_context_takeover`. With `http2` all of it goes over one connection of HTTP/2. The verdicts are the report's; the exit code tells only whether
 //! all cases were gone through.
 
 use std::{
@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use taiwa::{Client, Deflate, Error, Limits, WebSocket};
+use taiwa::{Client, Deflate, Error, HttpVersion, Limits, WebSocket};
 use tokio::{task::JoinSet, time::timeout};
 
 /// Group 9 sends messages of 16 MiB, and some in 65,536 fragments.
@@ -35,7 +35,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 async fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [origin, agent, parallel, forgetful_from, root @ ..] = arguments.as_slice() else {
-        eprintln!("usage: autobahn_client ORIGIN AGENT PARALLEL FORGETFUL_FROM [ROOT_PEM]");
+        eprintln!("usage: autobahn_client ORIGIN AGENT PARALLEL FORGETFUL_FROM [ROOT_PEM [http2]]");
         return ExitCode::from(2);
     };
     let (Ok(parallel), Ok(forgetful_from)) = (parallel.parse(), forgetful_from.parse()) else {
@@ -43,7 +43,11 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let suite = Suite { origin: origin.clone(), agent: agent.clone(), forgetful_from };
-    match run(suite, parallel, root.first()).await {
+    let version = match root.get(1).map(String::as_str) {
+        Some("http2") => HttpVersion::Http2,
+        _ => HttpVersion::Http1,
+    };
+    match run(suite, parallel, root.first(), version).await {
         Ok(cases) => {
             println!("went through {cases} cases");
             ExitCode::SUCCESS
@@ -62,9 +66,14 @@ struct Suite {
     forgetful_from: usize,
 }
 
-async fn run(suite: Suite, parallel: usize, root: Option<&String>) -> Outcome<usize> {
+async fn run(
+    suite: Suite,
+    parallel: usize,
+    root: Option<&String>,
+    version: HttpVersion,
+) -> Outcome<usize> {
     let root = root.map(fs::read).transpose()?;
-    let clients = Arc::new(Clients::new(root.as_deref())?);
+    let clients = Arc::new(Clients::new(root.as_deref(), version)?);
     let suite = Arc::new(suite);
     let count: usize =
         ask(&clients.plain, &format!("{}/getCaseCount", suite.origin)).await?.parse()?;
@@ -104,7 +113,7 @@ struct Clients {
 }
 
 impl Clients {
-    fn new(root: Option<&[u8]>) -> Result<Self, Error> {
+    fn new(root: Option<&[u8]>, version: HttpVersion) -> Result<Self, Error> {
         // Everything is compressed: what is not takes another road through the suite.
         let kept = Deflate {
             message_bytes_min: 0,
@@ -119,7 +128,8 @@ impl Clients {
             ..Limits::default()
         };
         let client = |deflate: Option<Deflate>| {
-            let mut builder = Client::builder().limits(limits.clone()).keepalive(None);
+            let mut builder =
+                Client::builder().limits(limits.clone()).keepalive(None).http_version(version);
             if let Some(root) = root {
                 builder = builder.root_certificate_pem(root);
             }

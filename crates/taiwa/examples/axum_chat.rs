@@ -1,5 +1,5 @@
 //! A chat behind axum, which closes its sockets when it stops: `cargo run --features axum --example axum_chat
-//! [ADDRESS]`, then open the page that it names.
+//! [ADDRESS]`, then open the page that it names. Over HTTP/2, too, where axum's feature `http2` is on.
 
 use axum::{
     Extension, Router,

@@ -1,18 +1,19 @@
 //! Proves the client against a server that others wrote; `interop/run.py` starts both.
 //!
 //! ```text
-//! interop_client ORIGIN DEFLATE_MODES CLOSE_ANSWER TLS_ORIGIN AUTHORITY
+//! interop_client ORIGIN DEFLATE_MODES CLOSE_ANSWER TLS_ORIGIN AUTHORITY [http2] [no-pings]
 //! ```
 //!
 //! The server echoes on `/echo`, closes with 4002 on `/close`, pings on `/ping` and answers the Pong with a
 //! message, and sends one byte more than a mebibyte on `/big`. `DEFLATE_MODES` names, with commas between,
 //! the offers of permessage-deflate that it takes; `CLOSE_ANSWER` is the code with which it answers 4001.
 //! `TLS_ORIGIN` is the same server behind a certificate that the one in the file `AUTHORITY` signed.
-//! Each check prints `ok NAME` or `FAIL NAME: why`.
+//! With `http2` all of it goes over HTTP/2, most of it over one connection; with `no-pings` the server can't ping.
+//! Each check prints `ok NAME`, `FAIL NAME: why` or `skip NAME: why`.
 
-use std::{env, error::Error, future::Future, process::ExitCode, time::Duration};
+use std::{env, error::Error, future::Future, process::ExitCode, sync::OnceLock, time::Duration};
 
-use taiwa::{Client, CloseCode, Deflate, Message, Side, WebSocket};
+use taiwa::{Client, ClientBuilder, CloseCode, Deflate, HttpVersion, Message, Side, WebSocket};
 use tokio::time::timeout;
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
@@ -23,15 +24,26 @@ const MEBIBYTE: usize = 1 << 20;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [origin, modes, close_answer, tls_origin, authority] = arguments.as_slice() else {
-        eprintln!("usage: interop_client ORIGIN DEFLATE_MODES CLOSE_ANSWER TLS_ORIGIN AUTHORITY");
+    let [origin, modes, close_answer, tls_origin, authority, options @ ..] = arguments.as_slice()
+    else {
+        eprintln!(
+            "usage: interop_client ORIGIN DEFLATE_MODES CLOSE_ANSWER TLS_ORIGIN AUTHORITY [http2] [no-pings]"
+        );
         return ExitCode::from(2);
     };
+    if options.iter().any(|it| it == "http2") {
+        VERSION.set(HttpVersion::Http2).expect("it is said once, before anybody asks");
+    }
     let Ok(close_answer) = close_answer.parse::<u16>() else {
         eprintln!("CLOSE_ANSWER is a close code");
         return ExitCode::from(2);
     };
     plain(origin, close_answer).await;
+    if options.iter().any(|it| it == "no-pings") {
+        println!("skip pong: the server has no ping");
+    } else {
+        check("pong", pong(&format!("{origin}/ping"))).await;
+    }
     for (name, offer) in offers() {
         let taken = modes.split(',').any(|mode| mode == name);
         check(&format!("deflate-{name}"), deflate(&format!("{origin}/echo"), offer, taken)).await;
@@ -54,7 +66,6 @@ async fn plain(origin: &str, close_answer: u16) {
     check("mebibyte", round_trip(echo, &[noise(MEBIBYTE)])).await;
     check("pipelined", pipelined(echo)).await;
     check("ping", ping(echo)).await;
-    check("pong", pong(&format!("{origin}/ping"))).await;
     check("close", close(echo, close_answer)).await;
     check("server-close", server_close(&format!("{origin}/close"))).await;
     check("oversize", oversize(&format!("{origin}/big"))).await;
@@ -66,6 +77,26 @@ async fn check(name: &str, body: impl Future<Output = Outcome>) {
         Ok(Err(why)) => println!("FAIL {name}: {why}"),
         Err(_) => println!("FAIL {name}: not done after {CHECK_MAX:?}"),
     }
+}
+
+/// Which version of HTTP is proven.
+static VERSION: OnceLock<HttpVersion> = OnceLock::new();
+
+fn builder() -> ClientBuilder {
+    Client::builder().http_version(*VERSION.get_or_init(|| HttpVersion::Http1))
+}
+
+/// Opens a WebSocket by a client that all checks share.
+async fn open(url: &str) -> Result<WebSocket, taiwa::Error> {
+    static CLIENT: OnceLock<Client> = OnceLock::new();
+    let client = match CLIENT.get() {
+        Some(client) => client,
+        None => {
+            let client = builder().build()?;
+            CLIENT.get_or_init(|| client)
+        }
+    };
+    client.connect(url).await
 }
 
 /// Every way of offering permessage-deflate that has a switch of its own.
@@ -104,7 +135,7 @@ async fn hang_up(mut socket: WebSocket) -> Outcome {
 }
 
 async fn round_trip(url: &str, messages: &[Message]) -> Outcome {
-    exchange(taiwa::connect(url).await?, messages).await
+    exchange(open(url).await?, messages).await
 }
 
 async fn exchange(mut socket: WebSocket, messages: &[Message]) -> Outcome {
@@ -119,7 +150,7 @@ async fn pipelined(url: &str) -> Outcome {
     let messages: Vec<Message> = (0..100)
         .map(|n| if n % 2 == 0 { noise(n) } else { format!("message {n}").into() })
         .collect();
-    let mut socket = taiwa::connect(url).await?;
+    let mut socket = open(url).await?;
     for message in &messages {
         socket.send(message.clone()).await?;
     }
@@ -130,7 +161,7 @@ async fn pipelined(url: &str) -> Outcome {
 }
 
 async fn ping(url: &str) -> Outcome {
-    let mut socket = taiwa::connect(url).await?;
+    let mut socket = open(url).await?;
     socket.send("before the ping").await?;
     let took = socket.ping().await?;
     if took.is_zero() || CHECK_MAX < took {
@@ -141,13 +172,13 @@ async fn ping(url: &str) -> Outcome {
 }
 
 async fn pong(url: &str) -> Outcome {
-    let mut socket = taiwa::connect(url).await?;
+    let mut socket = open(url).await?;
     expect(&mut socket, &"pong taiwa".into()).await?;
     hang_up(socket).await
 }
 
 async fn close(url: &str, answer: u16) -> Outcome {
-    let mut socket = taiwa::connect(url).await?;
+    let mut socket = open(url).await?;
     let closed = socket.close(CloseCode::new(4001), "またね").await?;
     if closed.code.get() != answer || closed.by != Side::Us || !closed.clean {
         return Err(format!("{closed:?}").into());
@@ -156,7 +187,7 @@ async fn close(url: &str, answer: u16) -> Outcome {
 }
 
 async fn server_close(url: &str) -> Outcome {
-    let mut socket = taiwa::connect(url).await?;
+    let mut socket = open(url).await?;
     if let Some(message) = socket.recv().await? {
         return Err(format!("{message:?} where a close was due").into());
     }
@@ -168,7 +199,7 @@ async fn server_close(url: &str) -> Outcome {
 }
 
 async fn oversize(url: &str) -> Outcome {
-    let mut socket = taiwa::connect(url).await?;
+    let mut socket = open(url).await?;
     match socket.recv().await {
         Err(error) if error.close_code() == Some(CloseCode::MESSAGE_TOO_BIG) => Ok(()),
         other => {
@@ -178,7 +209,7 @@ async fn oversize(url: &str) -> Outcome {
 }
 
 async fn deflate(url: &str, offer: Deflate, taken: bool) -> Outcome {
-    let client = Client::builder().compression(offer).build()?;
+    let client = builder().compression(offer).build()?;
     let socket = client.connect(url).await?;
     if socket.deflate().is_some() != taken {
         return Err(format!("negotiated {:?}", socket.deflate()).into());
@@ -190,13 +221,13 @@ async fn deflate(url: &str, offer: Deflate, taken: bool) -> Outcome {
 }
 
 async fn tls(url: &str, authority: &str) -> Outcome {
-    let client = Client::builder().root_certificate_pem(&std::fs::read(authority)?).build()?;
+    let client = builder().root_certificate_pem(&std::fs::read(authority)?).build()?;
     let socket = client.connect(url).await?;
     exchange(socket, &["over TLS".into(), noise(MEBIBYTE)]).await
 }
 
 async fn tls_untrusted(url: &str) -> Outcome {
-    match taiwa::connect(url).await {
+    match open(url).await {
         Err(taiwa::Error::Tls(_)) => Ok(()),
         other => Err(format!("{:?} where the certificate is nobody's", other.map(|_| ())).into()),
     }

@@ -58,6 +58,7 @@
 //! | proxies: HTTP CONNECT and SOCKS 5, with user and password, also those of the environment | [`ClientBuilder::proxy`], [`Proxy`] |
 //! | redirects | [`ClientBuilder::redirects`], [`FinalUrl`] |
 //! | TLS: roots of the platform or your own, client certificates, server name, lowest version, key log | [`ClientBuilder`] |
+//! | HTTP/1.1, HTTP/2 or HTTP/3, connections that WebSockets share | [`HttpVersion`], [`VersionReason`], [`VersionSteps`], [`Sharing`] |
 //! | unix sockets (`ws+unix:`), several addresses of a host raced (RFC 8305) | [`Client::connect`] |
 //! | any `AsyncRead + AsyncWrite`, with TLS or without; names resolved your way | [`Client::connect_over`], [`Client::connect_tls_over`], [`ClientBuilder::resolver`] |
 //! | what a server or a proxy refuses with: status, headers, body | [`Error::Refused`], [`ProxyError`] |
@@ -66,6 +67,7 @@
 //! | server | |
 //! |---|---|
 //! | ordinary HTTP on the same port | [`Server::http`] |
+//! | HTTP/2 and HTTP/3 on the same port, with WebSockets as their streams (RFC 8441, RFC 9220), and a switch for each | [`Server::http2`], [`Server::http3`], [`Upgrade::version`] |
 //! | graceful shutdown, which closes sockets with 1001 | [`Serving::with_shutdown`], [`Sockets::shut_down`] |
 //! | TLS with certificates that are exchanged while it runs, several by name; certificates of clients | [`Server::tls_reloading`], [`Certificates`], [`Server::client_certificates`] |
 //! | unix sockets, and who is at the other end | `Server::bind_unix`, [`Upgrade::peer_credentials`] |
@@ -73,6 +75,7 @@
 //! | a next process that listens on the same port while this one ends | [`Serving::with_successor`], [`Listener::shared`] |
 //! | behind a proxy: HAProxy's PROXY protocol, versions 1 and 2 | [`Server::proxy_protocol`], [`Network`] |
 //! | which pages and which subprotocols come in | [`Server::origins`], [`Server::subprotocols`], [`SubprotocolPolicy`] |
+//! | WebTransport over HTTP/3, for servers and clients: sessions with many streams, and datagrams | [`webtransport`], [`Server::webtransport`] |
 //! | WebSockets of other HTTP servers: hyper, tower, axum 0.8 | [`Upgrade::from_request`], [`UpgradeLayer`], [`Upgrade`] as an extractor, [`Sockets`] |
 //!
 //! | feature of the crate | adds |
@@ -124,6 +127,9 @@
 //! | connections of a server | 10,000 | status 503; over TLS the connection is dropped | [`Server::connections_max`] |
 //! | sockets behind another HTTP server | 10,000 | status 503, [`Rejection::Full`] | [`SocketsBuilder::sockets_max`] |
 //! | redirects | 0 | [`Error::Refused`], or [`RedirectFault::TooMany`] | [`ClientBuilder::redirects`] |
+//! | WebSockets of a client on one connection of HTTP/2 or HTTP/3 | 100 | another connection | [`Sharing`] |
+//! | connections that a client shares | 256 | one for each WebSocket | [`Sharing`] |
+//! | time that such a connection carries nothing | 90 s | it is ended | [`Sharing`] |
 //! | pause before reconnecting | 1 s, doubled up to 60 s | a random time below it | [`Backoff`] |
 //! | [`Permit`]s of a split connection at once | 16 | `reserve` waits | |
 //!
@@ -217,6 +223,8 @@ pub mod compat;
 mod error;
 pub mod events;
 #[cfg(not(target_family = "wasm"))]
+mod h2;
+#[cfg(not(target_family = "wasm"))]
 mod io;
 #[cfg(not(target_family = "wasm"))]
 mod reconnect;
@@ -231,26 +239,36 @@ mod stream;
 mod tls;
 #[cfg(not(target_family = "wasm"))]
 mod websocket;
+#[cfg(not(target_family = "wasm"))]
+pub mod webtransport;
 #[cfg(target_family = "wasm")]
 mod web;
 
 #[cfg(not(target_family = "wasm"))]
-pub use client::{Client, ClientBuilder, FinalUrl, Proxy, connect};
+pub use client::{
+    Client, ClientBuilder, FinalUrl, HttpVersion, Proxy, Sharing, VersionReason, VersionStep,
+    VersionSteps, connect,
+};
 pub use error::{Error, ProxyError, ProxyFault, RedirectFault, TrySendError};
 #[cfg(not(target_family = "wasm"))]
 pub use reconnect::{
     Attempt, Backoff, Disconnected, ReconnectEvent, Reconnecting, ReconnectingWebSocket, SendError,
 };
-#[cfg(not(target_family = "wasm"))]
-pub use server::{Addr, Credentials, Listener, LocalAddr, Network, SubprotocolPolicy};
+#[cfg(unix)]
+pub use server::Activated;
 #[cfg(not(target_family = "wasm"))]
 pub use server::{
-    Handover, Outcome, Rejection, RequestBody, Server, Serving, Sockets, SocketsBuilder, Tuner,
-    Tuning, Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
+    Addr, Credentials, Listener, LocalAddr, Network, PeerCertificates, SubprotocolPolicy,
+};
+#[cfg(not(target_family = "wasm"))]
+pub use server::{
+    Handover, Http2, Http3, Outcome, Rejection, RequestBody, Server, Serving, Sockets,
+    SocketsBuilder, Tuner, Tuning, Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer,
+    UpgradeService,
 };
 #[doc(hidden)]
 #[cfg(not(target_family = "wasm"))]
-pub use server::{RawConnection, RawIo, RawSeat, RawSocket, RawTransport};
+pub use server::{RawConnection, RawIo, RawSeat, RawSocket, RawStream, RawTransport, fit_request};
 pub use stream::{Opened, Readable, WebSocketStream, Writable};
 pub use taiwa_proto::{
     CloseCode, Closed, Config, Deadline, Deadlines, Fault, Keepalive, Kind, Limits, Message,

@@ -60,6 +60,7 @@ pub(super) fn shown_refusal(refusal: &Refusal) -> String {
 
 fn connect(connect: &Connect) -> String {
     let mut text = "connect".to_owned();
+    text += &maybe("scope", connect.scope.as_deref());
     text += &maybe("token", connect.token.as_deref());
     if let Some((name, version)) = &connect.client {
         text += &field("client", &format!("{name}/{version}"));
@@ -107,8 +108,19 @@ fn publish(wish: &Publish) -> String {
     for session in &wish.except {
         text += &format!(" except={:x}", session.0);
     }
-    text += if wish.receipt { " receipt" } else { "" };
-    text += if wish.transient { " transient" } else { "" };
+    for channel in &wish.except_channels {
+        text += &field("except-channel", channel.as_str());
+    }
+    for (flag, set) in [
+        ("receipt", wish.receipt),
+        ("transient", wish.transient),
+        ("volatile", wish.volatile),
+        ("list", wish.is_list),
+    ] {
+        if set {
+            text = text + " " + flag;
+        }
+    }
     text + &shown_payload(&wish.payload)
 }
 

@@ -1,7 +1,9 @@
 //! What the hub remembers of the client of a scene.
 
 use super::asked::target;
-use crate::{Command, Delivery, Event, Link, Reply, Subscribe, Target, Token};
+use crate::{
+    Command, Delivery, Event, Link, Pattern, Reply, Resumed, Subscribe, Syntax, Target, Token,
+};
 
 /// What was asked, and what is subscribed to.
 #[derive(Default)]
@@ -11,6 +13,8 @@ pub(super) struct Ledger {
     subscriptions: Vec<Heard>,
     /// How each link wants what the server subscribes it to.
     server_side: Vec<(Link, Delivery, Option<Delivery>)>,
+    /// How a session that goes on hears what this scene has not subscribed it to.
+    brought_along: Option<Heard>,
 }
 
 /// How a subscription delivers.
@@ -52,6 +56,7 @@ impl Ledger {
     /// Returns how a subscription delivers.
     pub(super) fn heard(&self, link: Link, to: &Target) -> Result<&Heard, String> {
         let found = self.subscriptions.iter().find(|it| it.link == link && it.target == *to);
+        let found = found.or(self.brought_along.as_ref());
         found.ok_or_else(|| format!("this client is not subscribed to {}", target(to)))
     }
 
@@ -76,7 +81,12 @@ impl Ledger {
         match (asked.then, reply) {
             (Then::Subscribe(heard), Ok(Reply::Subscribed(_))) => self.subscriptions.push(heard),
             (Then::Connect(link, whole, delta), Ok(Reply::Connected(connected))) => {
-                self.server_side.push((link, whole.unwrap_or(Delivery::Personal), delta));
+                let whole = whole.unwrap_or(Delivery::Personal);
+                if connected.resumed == Some(Resumed::Whole) {
+                    let target = Target::Pattern(Pattern::parse("", Syntax::Prefix).expect("all"));
+                    self.brought_along = Some(Heard { link, target, whole, delta });
+                }
+                self.server_side.push((link, whole, delta));
                 for (channel, _) in &connected.subscribed {
                     let (whole, delta) = self.asked_for_server_side(link);
                     let target = Target::Channel(channel.clone());

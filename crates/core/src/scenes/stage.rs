@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     Action, Actions, Addressee, Conversation, Delivery, Dialect, Door, Event, Exchange, Input,
-    Knock, Line, Message, Request, Response, Said, Target, Transport,
+    Knock, Line, Message, Messages, Refusal, RefusalKind, Request, Response, Said, Target,
+    Transport,
 };
 
 /// A conversation's deadline that stays in the past so often is no progress.
@@ -36,7 +37,13 @@ pub(super) struct Stage<'a> {
 enum Fate {
     Unanswered,
     Open,
-    Poll { used: bool },
+    Poll {
+        used: bool,
+    },
+    /// Its end is to be told in this turn.
+    Ending,
+    /// It was closed, and its end is not told yet.
+    Closed,
     Gone,
 }
 
@@ -111,19 +118,25 @@ impl<'a> Stage<'a> {
     }
 
     fn knock(&mut self, text: &str) -> Result<(), Blame> {
-        let (transport, request, offered) = request(text)?;
-        match self.dialect.addressee(&request) {
+        let (transport, mut request, offered) = request(text)?;
+        match self.addressee(transport, &mut request) {
             Addressee::Nobody(status, text) => {
-                self.shown.push(control(0, &format!("{status} {}", shown_quoted(text))));
-                Ok(())
+                let why = Refusal::new(RefusalKind::BadRequest, text);
+                let otherwise = format!("{status} {}", shown_quoted(text));
+                self.turn_away(&request, &why, &otherwise)
             }
             Addressee::Known(address) if *address != *ADDRESS || self.is_over() => {
-                self.shown.push(control(0, "nobody"));
-                Ok(())
+                let why = Refusal::new(RefusalKind::NotFound, "there is no such conversation");
+                self.turn_away(&request, &why, "nobody")
+            }
+            Addressee::KnownOrNew(address) if *address == *ADDRESS && !self.is_over() => {
+                self.arrive(transport, request)
             }
             Addressee::Known(_) => self.arrive(transport, request),
-            Addressee::New if !self.is_over() => Err("the client is in already".into()),
-            Addressee::New => {
+            Addressee::New | Addressee::KnownOrNew(_) if !self.is_over() => {
+                Err("the client is in already".into())
+            }
+            Addressee::New | Addressee::KnownOrNew(_) => {
                 let doors = self.dialect.doors();
                 let fits = |it: &&Door| {
                     let path = match it.path.strip_suffix('*') {
@@ -152,6 +165,7 @@ impl<'a> Stage<'a> {
                 let opened = self.dialect.open(&knock, self.now);
                 *self = Self {
                     shown: std::mem::take(&mut self.shown),
+                    flow: (transport != Transport::Http).then_some(Line(0)),
                     ..Self::new(self.dialect, self.now)
                 };
                 match opened {
@@ -161,22 +175,35 @@ impl<'a> Stage<'a> {
                     }
                     Err(refusal) => {
                         let text = format!("refused {}", shown_refusal(&refusal));
-                        self.shown.push(control(0, &text));
-                        Ok(())
+                        self.turn_away(&request, &refusal, &text)
                     }
                 }
             }
         }
     }
 
+    fn addressee(&self, transport: Transport, request: &mut Request) -> Addressee {
+        let introduction = match transport {
+            Transport::WebTransport => self.dialect.introduction(request),
+            _ => None,
+        };
+        match introduction {
+            Some(tell) => tell(&Message::Text(std::mem::take(&mut request.body))),
+            None => self.dialect.addressee(request),
+        }
+    }
+
     fn arrive(&mut self, transport: Transport, request: Request) -> Result<(), Blame> {
         let number = self.lines.len() as u32;
         match transport {
-            Transport::WebSocket => {
+            Transport::WebSocket | Transport::WebTransport => {
                 self.lines.push(Fate::Open);
                 self.input(Input::Joined(Line(number)))
             }
             Transport::Http => {
+                if self.lines.is_empty() {
+                    self.flow = None;
+                }
                 self.lines.push(Fate::Unanswered);
                 self.input(Input::Request(Exchange(number), request))
             }
@@ -188,6 +215,7 @@ impl<'a> Stage<'a> {
             None | Some(Fate::Gone) => return Err("no such line is open".into()),
             Some(state) => *state = Fate::Gone,
         }
+        self.flow = self.flow.filter(|it| *it != line);
         self.input(Input::Left(line))
     }
 
@@ -258,12 +286,12 @@ impl<'a> Stage<'a> {
     }
 
     /// Sends what all hear.
-    fn flow(&mut self, message: Option<Message>) -> Result<(), Blame> {
+    fn flow(&mut self, messages: Messages) -> Result<(), Blame> {
         self.conversation.as_ref().ok_or("there is no conversation")?;
-        if let Some(message) = message {
+        for message in messages.as_slice() {
             match self.flow {
-                Some(line) => self.send(line, &message)?,
-                None => self.waiting.push(message),
+                Some(line) => self.send(line, message)?,
+                None => self.waiting.push(message.clone()),
             }
         }
         self.turn(vec![])
@@ -277,7 +305,7 @@ impl<'a> Stage<'a> {
                     line.0
                 )));
             }
-            Some(Fate::Gone) => return Ok(()),
+            Some(Fate::Gone | Fate::Closed | Fate::Ending) => return Ok(()),
             Some(Fate::Poll { used }) => *used = true,
             Some(Fate::Open) => {}
         }
@@ -298,16 +326,24 @@ impl<'a> Stage<'a> {
             }
             self.act(action)?;
         }
-        let used = self.lines.iter().position(|it| *it == Fate::Poll { used: true });
-        match used.filter(|_| !self.is_over()) {
-            Some(line) => self.leave(Line(line as u32)),
-            None => Ok(()),
+        let ends = |it: &Fate| matches!(it, Fate::Poll { used: true } | Fate::Ending);
+        let Some(at) = self.lines.iter().position(ends).filter(|_| !self.is_over()) else {
+            return Ok(());
+        };
+        let line = Line(at as u32);
+        if std::mem::replace(&mut self.lines[at], Fate::Ending) != Fate::Ending {
+            return self.input(Input::Answered(line));
         }
+        self.leave(line)
     }
 
     fn act(&mut self, action: Action) -> Result<(), Blame> {
         match action {
             Action::Send(line, message) => self.send(line, &message)?,
+            Action::Say(message) => match self.flow {
+                Some(line) => self.send(line, &message)?,
+                None => self.waiting.push(message),
+            },
             Action::Flow(line) => {
                 let shown = line.map_or("none".into(), |it| it.0.to_string());
                 self.shown.push(format!("? flow {shown}"));
@@ -326,7 +362,8 @@ impl<'a> Stage<'a> {
             }
             Action::Close(line, code, reason) => {
                 match self.lines.get_mut(line.0 as usize) {
-                    Some(state @ (Fate::Open | Fate::Poll { .. })) => *state = Fate::Gone,
+                    Some(state @ Fate::Open) => *state = Fate::Closed,
+                    Some(state @ Fate::Poll { .. }) => *state = Fate::Ending,
                     _ => {
                         return Err(Blame::Dialect(format!(
                             "it closes line {}, which is not open",
@@ -350,10 +387,10 @@ impl<'a> Stage<'a> {
                 (Fate::Gone, status.to_string(), headers, body)
             }
             Response::Stream { headers } => (Fate::Open, "stream".into(), headers, Bytes::new()),
-            Response::Poll { headers, separator } => {
-                let separator = shown_quoted(&String::from_utf8_lossy(separator));
-                let head = format!("poll separator={separator}");
-                (Fate::Poll { used: false }, head, headers, Bytes::new())
+            Response::Poll { headers, head, write } => {
+                let sample = write(&[Message::Text(Bytes::from_static(b"sample"))]);
+                let first = format!("poll {}", sample.content_type);
+                (Fate::Poll { used: false }, first, headers, head)
             }
         };
         match self.lines.get_mut(exchange.0 as usize) {
@@ -367,16 +404,34 @@ impl<'a> Stage<'a> {
                 )));
             }
         }
-        let mut text = head;
-        for (name, value) in headers {
-            text += &format!("\n{name}: {value}");
-        }
-        if !body.is_empty() {
-            text += &format!("\n\n{}", String::from_utf8_lossy(&body).trim_end());
-        }
-        self.shown.push(control(exchange.0, &text));
+        self.shown.push(control(exchange.0, &whole(head, &headers, &body)));
         Ok(())
     }
+
+    /// Shows what a request that reaches no conversation is answered with.
+    fn turn_away(&mut self, request: &Request, why: &Refusal, other: &str) -> Result<(), Blame> {
+        let text = match self.dialect.turn_away(request, why) {
+            None => other.to_owned(),
+            Some(Response::Whole { status, headers, body }) => {
+                whole(status.to_string(), &headers, &body)
+            }
+            Some(_) => return Err(Blame::Dialect("who is turned away gets all at once".into())),
+        };
+        self.shown.push(control(0, &text));
+        Ok(())
+    }
+}
+
+/// Shows a response: its status, its headers, an empty line, its body.
+fn whole(head: String, headers: &[(&str, String)], body: &[u8]) -> String {
+    let mut text = head;
+    for (name, value) in headers {
+        text += &format!("\n{name}: {value}");
+    }
+    if !body.is_empty() {
+        text += &format!("\n\n{}", String::from_utf8_lossy(body).trim_end());
+    }
+    text
 }
 
 /// Shows a close code and reason, if a Close frame holds them (RFC 6455 §5.5, §7.4.1).
@@ -400,7 +455,7 @@ fn request(text: &str) -> Result<(Transport, Request, Vec<String>), String> {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.split('\n');
     let first = lines.next().unwrap_or("").trim_end();
-    let (method, target) = first.split_once(' ').ok_or("it is WS, or a method, then a path")?;
+    let (method, target) = first.split_once(' ').ok_or("it is WS, WT, or a method, then a path")?;
     let mut headers = vec![];
     for line in lines {
         let (name, value) = line.split_once(':').ok_or("a header has a colon")?;
@@ -414,6 +469,7 @@ fn request(text: &str) -> Result<(Transport, Request, Vec<String>), String> {
     let offered = offered.split(',').map(|it| it.trim().to_owned()).collect();
     let transport = match method {
         "WS" => Transport::WebSocket,
+        "WT" => Transport::WebTransport,
         _ => {
             request.method = method.into();
             Transport::Http

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::{play, shake};
 use crate::{
     Action, Actions, Addressee, Channel, Command, Conversation, Delivery, Dialect, Disconnect,
-    Door, Encoding, Event, Exchange, Input, Knock, Line, Link, Message, Payload, Publish, Refusal,
-    RefusalKind, Reply, Request, Response, Said, Subscribe, Target, Transport,
+    Door, Encoding, Event, Exchange, Input, Knock, Line, Link, Message, Messages, Payload, Polled,
+    Publish, Refusal, RefusalKind, Reply, Request, Response, Said, Subscribe, Target, Transport,
 };
 
 /// Speaks to one channel, `a`; comes by WebSocket, or polls.
@@ -20,17 +20,22 @@ static ENCODING: Encoding = Encoding {
     name: "small",
     encode: |said| match said {
         Said::Publication(it) => match &it.payload {
-            Payload::Text(bytes) => Some(Message::Text(bytes.clone())),
-            Payload::Binary(bytes) => Some(Message::Binary(bytes.clone())),
-            _ => None,
+            Payload::Text(bytes) => Message::Text(bytes.clone()).into(),
+            Payload::Binary(bytes) => Message::Binary(bytes.clone()).into(),
+            _ => Messages::None,
         },
         Said::Joined(it) => {
             let who = it.member.client.user.as_ref().map_or("?", |it| it.as_str());
-            Some(Message::Text(format!("{who} is in {}\r\n", it.channel).into()))
+            Message::Text(format!("{who} is in {}\r\n", it.channel).into()).into()
         }
-        _ => None,
+        _ => Messages::None,
     },
 };
+
+fn joined(said: &[Message]) -> Polled {
+    let body = said.iter().map(|it| &it.as_bytes()[..]).collect::<Vec<_>>().join(&0x1e).into();
+    Polled { content_type: "text/plain", body }
+}
 
 impl Dialect for Small {
     fn name(&self) -> &'static str {
@@ -77,16 +82,25 @@ impl Conversation for Talk {
                 let wish = Publish::new(channel, Payload::Text(text));
                 out.push(Action::Ask(2, Command::Publish(Link(0), Box::new(wish))));
             }
+            Input::Message(line, it) if it.as_bytes() == "close" => {
+                out.push(Action::Close(line, 1000, "".into()));
+                out.push(Action::Send(line, it));
+            }
+            Input::Message(_, it) if it.as_bytes() == "say" => out.push(Action::Say(it)),
             Input::Message(line, it) => out.push(Action::Send(line, it)),
             Input::Request(Exchange(0), _) => {
                 let headers = vec![("x", "y".to_owned())];
-                let response = Response::Poll { headers, separator: b"\x1e" };
+                let response = Response::Poll { headers, head: bytes::Bytes::new(), write: joined };
                 out.push(Action::Respond(Exchange(0), response));
             }
             Input::Request(exchange, it) => {
                 let whole = Response::Whole { status: 200, headers: vec![], body: it.body };
                 out.push(Action::Respond(exchange, whole));
                 out.push(Action::Send(Line(0), Message::Text("polled".into())));
+            }
+            Input::Answered(line) => {
+                out.push(Action::Say(Message::Text("it waits".into())));
+                out.push(Action::Ask(u64::from(line.0), Command::Read(7)));
             }
             Input::Left(_) => out.push(Action::End(1000, "nobody is left".into())),
         }
@@ -138,15 +152,17 @@ fn a_scene_as_it_is_played_passes() {
          ! said a binary 00ff41\n<b \\x00\\xffA\n\
          ! joined a user=ada\n<* ada is in a\\r\\n\n\
          @ +24s\n@ +1s\n< ?\n@ +1h\n\
-         >x 68 69\n<b hi\n\
+         >x 68 69\n<b hi\n>b say\n<b say\n\
          ! disconnect App code=4000 \"go\\n\"\n<: end 4000 \"go\\n\"\n\n\
+         = One whose line is closed and then ends\n>: WS /s/x\n>| sec-websocket-protocol: small\n\
+         ? 1 subscribe a via=small\n>b close\n<: close 1000 \"\"\n>: left\n<: end 1000 \"nobody is left\"\n\
          = Another client\n>: WS /s/no\n>| sec-websocket-protocol: small\n\
          <: refused Forbidden \"not here\"\n\
          >: WS /s/x\n<: no door\n>: GET /s/x\n<: no door\n>: GET /poll?gone\n<: 410 \"too late\"\n\
-         >: GET /poll\n<: poll separator=\"\\u{1e}\"\n<| x: y\n\
+         >: GET /poll\n<: poll text/plain\n<| x: y\n\
          >: POST /poll?nobody\n<: nobody\n\
          >: POST /poll?address-of-the-scene\n>| a: b\n>|\n>| the body\n>| of it\n\
-         <1: 200\n<|\n<| the body\n<| of it\n< polled\n<: end 1000 \"nobody is left\"\n",
+         <1: 200\n<|\n<| the body\n<| of it\n< polled\n? 0 read 7\n<: end 1000 \"nobody is left\"\n",
         "",
     );
 }

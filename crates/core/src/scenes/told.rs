@@ -7,8 +7,8 @@ use super::{
     fields::{Fields, time},
 };
 use crate::{
-    About, CallId, Change, Channel, Client, Connected, Disconnect, Event, History, Link, Member,
-    Publication, Published, Recovered, Refusal, RefusalKind, Reply, ResumeKey, SessionId,
+    About, Arguments, CallId, Change, Channel, Client, Connected, Disconnect, Event, History, Link,
+    Member, Publication, Published, Recovered, Refusal, RefusalKind, Reply, ResumeKey, SessionId,
     Subscribed, Tags, Target, Unsubscribed,
 };
 
@@ -118,14 +118,23 @@ fn event(verb: &str, fields: &mut Fields, parts: Vec<Fields>) -> Result<Told, St
         }
         "call" => {
             let id = fields.word()?.parse().map_err(|_| "a call has a number")?;
-            Event::Call(CallId(id), link, fields.word()?.into(), fields.payload_or_null())
+            Event::Call(CallId(id), link, fields.word()?.into(), arguments(fields))
         }
-        "told" => Event::Told(link, fields.payload_or_null()),
+        "told" => {
+            let event = fields.shared("event");
+            Event::Told(link, event, arguments(fields))
+        }
         "refreshed" => Event::Refreshed(link, Box::new(connected(fields, parts)?)),
         "expiring" => Event::Expiring(link),
+        "ended" => Event::Ended(link, disconnect(fields)?),
         "disconnect" => Event::Disconnect(disconnect(fields)?),
         other => return Err(format!("{other:?} is no event")),
     }))
+}
+
+/// Reads a payload in front of which `list` says that its elements stand side by side.
+fn arguments(fields: &mut Fields) -> Arguments {
+    Arguments { is_list: fields.flag("list"), payload: fields.payload_or_null() }
 }
 
 fn connected(fields: &mut Fields, parts: Vec<Fields>) -> Result<Connected, String> {
@@ -156,7 +165,22 @@ fn connected(fields: &mut Fields, parts: Vec<Fields>) -> Result<Connected, Strin
             Some("anew") => Some(crate::Resumed::Anew),
             Some(other) => return Err(format!("resumed={other} can't be read")),
         },
+        links: links(fields)?,
     })
+}
+
+/// Links with their scopes.
+type Links = Vec<(Link, Option<Arc<str>>)>;
+
+/// Reads each `other-link=2:/chat`.
+fn links(fields: &mut Fields) -> Result<Links, String> {
+    let mut all = vec![];
+    while let Some(it) = fields.field("other-link") {
+        let (number, scope) = it.split_once(':').unwrap_or((&it, ""));
+        let number = number.parse().map_err(|_| "a link has a number")?;
+        all.push((Link(number), (!scope.is_empty()).then(|| scope.into())));
+    }
+    Ok(all)
 }
 
 fn subscribed(fields: &mut Fields, parts: Vec<Fields>) -> Result<Subscribed, String> {
@@ -229,6 +253,8 @@ fn publication(fields: &mut Fields) -> Result<Arc<Publication>, String> {
             true => Some(member(fields)?),
         },
         at: fields.parsed("at")?.unwrap_or(0),
+        volatile: fields.flag("volatile"),
+        is_list: fields.flag("list"),
     }))
 }
 

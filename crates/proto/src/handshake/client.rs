@@ -1,4 +1,6 @@
-//! The client's half of the opening handshake over HTTP/1.1 (RFC 6455 §4.1).
+//! The client's half of the opening handshake: over HTTP/1.1 (RFC 6455 §4.1) here, by extended CONNECT in `connect`.
+
+mod connect;
 
 use std::fmt;
 
@@ -89,22 +91,8 @@ impl<'a> Wish<'a> {
     /// [`HandshakeMisuse`] if the wish can't be written as a valid request.
     pub fn request(self) -> Result<(Request<()>, Pending), HandshakeMisuse> {
         let host = host_of(self.uri)?;
-        for (index, name) in self.subprotocols.iter().enumerate() {
-            if !self.grammar.allows(name) || self.subprotocols[..index].contains(name) {
-                return Err(HandshakeMisuse::Subprotocol(name.clone()));
-            }
-        }
-        if let Some(name) = self.headers.keys().find(|name| is_ours(name)) {
-            return Err(HandshakeMisuse::ReservedHeader(name.clone()));
-        }
-
+        self.check()?;
         let key = STANDARD.encode(self.nonce);
-        let pending = Pending {
-            accept: accept_key(&key),
-            subprotocols: self.subprotocols.to_vec(),
-            grammar: self.grammar,
-            deflate: self.deflate.cloned(),
-        };
         let mut request = Request::new(());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = target(self.uri)?;
@@ -113,6 +101,29 @@ impl<'a> Wish<'a> {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(SEC_WEBSOCKET_KEY, value(&key)?);
+        let pending = self.finish(headers, Some(accept_key(&key)))?;
+        Ok((request, pending))
+    }
+
+    /// Tells whether subprotocols and headers can be asked for.
+    fn check(&self) -> Result<(), HandshakeMisuse> {
+        for (index, name) in self.subprotocols.iter().enumerate() {
+            if !self.grammar.allows(name) || self.subprotocols[..index].contains(name) {
+                return Err(HandshakeMisuse::Subprotocol(name.clone()));
+            }
+        }
+        match self.headers.keys().find(|name| is_ours(name)) {
+            Some(name) => Err(HandshakeMisuse::ReservedHeader(name.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds the headers that every version of HTTP has. `accept` is what the response must say.
+    fn finish(
+        self,
+        headers: &mut HeaderMap,
+        accept: Option<String>,
+    ) -> Result<Pending, HandshakeMisuse> {
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         if !self.subprotocols.is_empty() {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, value(&self.subprotocols.join(", "))?);
@@ -126,27 +137,35 @@ impl<'a> Wish<'a> {
             headers.insert(AUTHORIZATION, authorization);
         }
         headers.extend(self.headers);
-        Ok((request, pending))
+        Ok(Pending {
+            accept,
+            subprotocols: self.subprotocols.to_vec(),
+            grammar: self.grammar,
+            deflate: self.deflate.cloned(),
+        })
     }
 }
 
 /// A request that was sent and what its response must say.
 #[derive(Clone, Debug)]
 pub struct Pending {
-    accept: String,
+    /// `None`: an extended CONNECT, to which there is none.
+    accept: Option<String>,
     subprotocols: Vec<String>,
     grammar: Grammar,
     deflate: Option<Deflate>,
 }
 
 impl Pending {
-    /// Checks the response by the rules of RFC 6455 §4.1 and returns what is agreed.
+    /// Checks the response by the rules of RFC 6455 §4.1, or those of RFC 8441 §5 for an extended CONNECT, and returns
+    /// what is agreed.
     ///
     /// # Errors
     ///
-    /// [`HandshakeFault::Refused`] if the status is not 101, another [`HandshakeFault`] if it is and
-    /// the response breaks a rule. In both cases no WebSocket is open.
+    /// [`HandshakeFault::Refused`] if the status is not 101 (not 2xx, to an extended CONNECT), another
+    /// [`HandshakeFault`] if it is and the response breaks a rule. In both cases no WebSocket is open.
     pub fn verify<B>(&self, response: &Response<B>) -> Result<Agreed, HandshakeFault> {
+        let Some(accept) = &self.accept else { return self.verify_connect(response) };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(HandshakeFault::Refused(response.status()));
         }
@@ -164,10 +183,13 @@ impl Pending {
             return Err(HandshakeFault::Connection);
         }
         // RFC 6455 §4.1: "[...] ignoring any leading and trailing whitespace"
-        let accept = only(headers, &SEC_WEBSOCKET_ACCEPT).map(<[u8]>::trim_ascii);
-        if accept != Some(self.accept.as_bytes()) {
+        if only(headers, &SEC_WEBSOCKET_ACCEPT).map(<[u8]>::trim_ascii) != Some(accept.as_bytes()) {
             return Err(HandshakeFault::Accept);
         }
+        self.read_answer(headers)
+    }
+
+    fn read_answer(&self, headers: &HeaderMap) -> Result<Agreed, HandshakeFault> {
         read_answer(headers, &self.subprotocols, self.grammar, self.deflate.as_ref())
     }
 }
@@ -184,10 +206,14 @@ pub fn is_interim<B>(response: &Response<B>) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeFault {
-    /// The server answered with another status than 101: it refuses, redirects or wants credentials.
+    /// The server answered with another status than 101 (2xx over HTTP/2 and HTTP/3): it refuses, redirects or wants
+    /// credentials.
     Refused(StatusCode),
-    /// The response 101 is not of HTTP/1.1.
+    /// The response is not of the version of HTTP that was asked by.
     HttpVersion,
+    /// The server does not announce that it takes an extended CONNECT (RFC 8441 §3, RFC 9220 §3), and so no WebSocket
+    /// over HTTP/2 or HTTP/3.
+    NoExtendedConnect,
     /// `Upgrade` is missing, there twice, or not `websocket`.
     Upgrade,
     /// `Connection` lacks `Upgrade`.
@@ -213,7 +239,8 @@ impl fmt::Display for HandshakeFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Refused(status) => return write!(f, "server answered {status}"),
-            Self::HttpVersion => "response is not HTTP/1.1",
+            Self::HttpVersion => "response of another version of HTTP",
+            Self::NoExtendedConnect => "server takes no WebSockets over this version of HTTP",
             Self::Upgrade => "response without `Upgrade: websocket`",
             Self::Connection => "response without `Connection: Upgrade`",
             Self::Accept => "missing, repeated or wrong Sec-WebSocket-Accept",
@@ -243,6 +270,8 @@ pub enum HandshakeMisuse {
     Subprotocol(String),
     /// A header that the handshake sets itself.
     ReservedHeader(HeaderName),
+    /// A version of HTTP that can't carry it: one without extended CONNECT, or HTTP/3 where there is no QUIC.
+    HttpVersion,
 }
 
 impl fmt::Display for HandshakeMisuse {
@@ -255,6 +284,7 @@ impl fmt::Display for HandshakeMisuse {
                 write!(f, "subprotocol {name:?} is no token, or there twice")
             }
             Self::ReservedHeader(name) => write!(f, "header {name} belongs to the handshake"),
+            Self::HttpVersion => f.write_str("not with this version of HTTP"),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The opening handshake (RFC 6455 §4) over `http` types, for any version of HTTP.
 //!
-//! [`server`] and [`client`] are the handshake of HTTP/1.1. What is independent of HTTP's version,
-//! subprotocols and extensions, is in [`Offer`], so that extended CONNECT (RFC 8441, RFC 9220) can
-//! negotiate by the same code.
+//! [`server`] and [`client`] are the two halves. Over HTTP/1.1 a request upgrades its connection ([`Opening::read`]); over
+//! HTTP/2 and HTTP/3 an extended CONNECT (RFC 8441, RFC 9220) opens a stream ([`Opening::read_connect`]). What is
+//! independent of HTTP's version, subprotocols and extensions, is in [`Offer`].
 
 pub mod client;
 pub mod extensions;

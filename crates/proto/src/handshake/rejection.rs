@@ -3,7 +3,7 @@
 use std::fmt;
 
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, Version};
 
 /// A rule of RFC 6455 §4.2.1, or a policy of ours, that a client's request broke.
 ///
@@ -11,11 +11,11 @@ use http::{HeaderValue, Response, StatusCode};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// The method is not GET: 405.
+    /// The method is not GET, or not CONNECT where an extended one is meant: 405.
     Method,
     /// The request does not ask for an upgrade to WebSocket: 426.
     NotUpgrade,
-    /// The version of HTTP is not 1.1: 400.
+    /// The version of HTTP is not the one that is meant: 400.
     HttpVersion,
     /// `Host` is missing, there twice, or no host: 400.
     Host,
@@ -41,6 +41,10 @@ pub enum Rejection {
     Origin,
     /// `Origin` is of the same host, but under a name that a page may have bound to this machine: 403.
     FarHost,
+    /// `:protocol` of an extended CONNECT (RFC 8441 §4) is not `websocket`: 501.
+    Protocol,
+    /// `:scheme` of an extended CONNECT is missing or not `http` or `https`, or `:path` is missing: 400.
+    Target,
 }
 
 impl Rejection {
@@ -50,6 +54,7 @@ impl Rejection {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Origin | Self::FarHost => StatusCode::FORBIDDEN,
+            Self::Protocol => StatusCode::NOT_IMPLEMENTED,
             Self::HttpVersion
             | Self::Host
             | Self::Connection
@@ -59,14 +64,17 @@ impl Rejection {
             | Self::Subprotocols
             | Self::NoSubprotocol
             | Self::Extensions
-            | Self::OriginMalformed => StatusCode::BAD_REQUEST,
+            | Self::OriginMalformed
+            | Self::Target => StatusCode::BAD_REQUEST,
         }
     }
 
     /// Returns the sentence that is the response's body.
     pub const fn body(self) -> &'static str {
         match self {
-            Self::Method => "A WebSocket is opened with GET.\n",
+            Self::Method => {
+                "A WebSocket is opened with GET, over HTTP/2 and HTTP/3 with CONNECT.\n"
+            }
             Self::NotUpgrade => "This is a WebSocket endpoint.\n",
             Self::HttpVersion => "A WebSocket is opened with HTTP/1.1.\n",
             Self::Host => "Missing, repeated or malformed Host.\n",
@@ -81,6 +89,8 @@ impl Rejection {
             Self::OriginMalformed => "Repeated or malformed Origin.\n",
             Self::Origin => "Origin not allowed.\n",
             Self::FarHost => "Host is no name of this machine: allow the origin by name.\n",
+            Self::Protocol => "The only :protocol spoken here is websocket.\n",
+            Self::Target => "Missing or malformed :scheme or :path.\n",
         }
     }
 
@@ -105,6 +115,24 @@ impl Rejection {
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             _ => {}
+        }
+        response
+    }
+
+    /// Makes the response for a request of this version of HTTP: before HTTP/2 it is [`response`](Self::response).
+    ///
+    /// From HTTP/2 on it ends its stream alone. What is of the connection is left out, and so status 426, which has to
+    /// name what to upgrade to, becomes 400.
+    pub fn response_over(self, version: Version) -> Response<&'static str> {
+        let mut response = self.response();
+        if version >= Version::HTTP_2 {
+            // RFC 9113 §8.2.2: "An endpoint MUST NOT generate an HTTP/2 message containing connection-specific header
+            // fields."
+            response.headers_mut().remove(CONNECTION);
+            response.headers_mut().remove(UPGRADE);
+            if response.status() == StatusCode::UPGRADE_REQUIRED {
+                *response.status_mut() = StatusCode::BAD_REQUEST;
+            }
         }
         response
     }

@@ -1,4 +1,6 @@
-//! The server's half of the opening handshake over HTTP/1.1 (RFC 6455 §4.2).
+//! The server's half of the opening handshake: over HTTP/1.1 (RFC 6455 §4.2) here, by extended CONNECT in `connect`.
+
+mod connect;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -49,7 +51,10 @@ pub fn is_upgrade<B>(request: &Request<B>) -> bool {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Opening {
-    key: String,
+    /// Whether it is an extended CONNECT.
+    is_connect: bool,
+    /// Without it no `Sec-WebSocket-Accept` is sent.
+    key: Option<String>,
     host: String,
     origin: Option<String>,
     is_forwarded: bool,
@@ -94,12 +99,18 @@ impl Opening {
         let host = host(request)?;
         read_version(headers)?;
         Ok(Self {
-            key: read_key(headers)?,
+            is_connect: false,
+            key: Some(read_key(headers)?),
             host,
             origin: read_origin(headers)?,
             is_forwarded: is_forwarded(headers),
             offer: Offer::read(headers, grammar)?,
         })
+    }
+
+    /// Tells whether it is an extended CONNECT (RFC 8441 §4), and the WebSocket so a stream of HTTP/2 or HTTP/3.
+    pub fn is_connect(&self) -> bool {
+        self.is_connect
     }
 
     /// Returns the client's subprotocols in its order of preference.
@@ -118,7 +129,7 @@ impl Opening {
     }
 
     /// Returns the host, with its port if one is named, that the client believes to talk to: from an
-    /// absolute request target, else from `Host` (RFC 9112 §3.2.2).
+    /// absolute request target, else from `Host` (RFC 9112 §3.2.2); over HTTP/2 and HTTP/3 from `:authority`.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -143,7 +154,8 @@ impl Opening {
         self.offer.choose(supported)
     }
 
-    /// Makes the response 101 that opens the WebSocket, and returns what is agreed by it.
+    /// Makes the response that opens the WebSocket, and returns what is agreed by it: status 101, or 200 to an extended
+    /// CONNECT.
     ///
     /// A `subprotocol` that the client did not ask for is left out. `None` for `deflate` declines
     /// compression. The caller may add headers to the response.
@@ -154,13 +166,17 @@ impl Opening {
         deflate: Option<&Deflate>,
     ) -> (Response<()>, Agreed) {
         let mut response = Response::new(());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        let accept = HeaderValue::try_from(accept_key(&self.key)).expect("base64 is ASCII");
-        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-        let agreed = self.offer.answer(subprotocol, deflate, headers);
+        if !self.is_connect {
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = response.headers_mut();
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        }
+        if let Some(key) = &self.key {
+            let accept = HeaderValue::try_from(accept_key(key)).expect("base64 is ASCII");
+            response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        let agreed = self.offer.answer(subprotocol, deflate, response.headers_mut());
         (response, agreed)
     }
 }

@@ -9,12 +9,21 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate, handshake::Wish};
+use taiwa_proto::{
+    Config, Deadlines, Keepalive, Limits,
+    deflate::Deflate,
+    handshake::{HandshakeMisuse, Wish},
+};
+use tokio::time::Instant;
 
 use super::{
     Client, Shared,
-    dial::{Dialing, Resolver},
+    dial::{Dialing, Place, Resolver, parse_url},
+    h3,
+    pool::{Pool, Told},
     proxy::Proxy,
+    sharing::Sharing,
+    version::HttpVersion,
 };
 use crate::{error::Error, tls::ClientTls};
 
@@ -47,6 +56,9 @@ pub struct ClientBuilder {
     subprotocols: Vec<String>,
     redirects_max: u32,
     dialing: Dialing,
+    http_version: HttpVersion,
+    sharing: Sharing,
+    told: Vec<Told>,
     tls: ClientTls,
     /// What is wrong with the settings: the first thing.
     fault: Option<Error>,
@@ -61,6 +73,9 @@ impl Default for ClientBuilder {
             subprotocols: Vec::new(),
             redirects_max: 0,
             dialing: Dialing { proxy: Proxy::from_environment(), ..Dialing::default() },
+            http_version: HttpVersion::default(),
+            sharing: Sharing::default(),
+            told: Vec::new(),
             tls: ClientTls::default(),
             fault: None,
         }
@@ -202,6 +217,55 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets which version of HTTP carries the WebSockets. Default: [`HttpVersion::Auto`], the best that both ends speak.
+    ///
+    /// ```
+    /// use taiwa::{Client, HttpVersion};
+    /// let client = Client::builder().http_version(HttpVersion::Http1).build()?;
+    /// # Ok::<(), taiwa::Error>(())
+    /// ```
+    pub fn http_version(mut self, version: HttpVersion) -> Self {
+        self.http_version = version;
+        self
+    }
+
+    /// Sets the limits of connections that WebSockets share. Default: [`Sharing::default`].
+    pub fn sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
+    }
+
+    /// Tells where the server of a `wss` URL speaks HTTP/3, as it said in the header `Alt-Svc` of an earlier response (RFC 7838),
+    /// `h3=":443"; ma=86400` say: so a program that starts anew can try HTTP/3 with its first WebSocket. Its time counts from now
+    /// on, and what the server says by then replaces it. Default: what responses say to this client and its clones.
+    ///
+    /// A value that is none, or a URL that is not `wss`, fails [`build`](Self::build) with [`Error::Request`].
+    ///
+    /// ```
+    /// let client = taiwa::Client::builder().alt_svc("wss://feed.example/", r#"h3=":443"; ma=3600"#).build()?;
+    /// # Ok::<(), taiwa::Error>(())
+    /// ```
+    pub fn alt_svc(mut self, url: &str, value: &str) -> Self {
+        let (uri, socket) = match parse_url(url) {
+            Ok(parsed) => parsed,
+            Err(misuse) => {
+                self.blame(Error::Request(misuse));
+                return self;
+            }
+        };
+        let place = Place::of(&uri);
+        match h3::read_value(value, place.host) {
+            Some(offers) if place.is_tls && socket.is_none() => self.told.push(Told {
+                host: place.host.to_ascii_lowercase(),
+                port: place.port,
+                offers,
+                since: Instant::now(),
+            }),
+            _ => self.blame(Error::Request(HandshakeMisuse::HttpVersion)),
+        }
+        self
+    }
+
     /// Connects from this address of the machine, that of one interface say. Addresses of the other
     /// family are then out of reach. Default: the system chooses.
     pub fn local_address(mut self, address: IpAddr) -> Self {
@@ -232,6 +296,8 @@ impl ClientBuilder {
                 subprotocols: self.subprotocols,
                 redirects_max: self.redirects_max,
                 dialing: self.dialing,
+                http_version: self.http_version,
+                pool: Pool::new(self.sharing, self.told),
                 tls: self.tls,
                 connector: OnceLock::new(),
                 connector_for_strangers: OnceLock::new(),

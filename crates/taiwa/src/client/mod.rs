@@ -3,9 +3,17 @@
 mod builder;
 mod chunks;
 mod dial;
+mod h2;
+mod h3;
 mod open;
+mod pool;
 mod proxy;
+mod race;
 mod redirect;
+mod route;
+mod sharing;
+mod steps;
+mod version;
 
 use std::{
     fmt,
@@ -16,10 +24,7 @@ use std::{
 
 use bytes::BytesMut;
 use http::HeaderMap;
-use taiwa_proto::{
-    CloseCode, Config, Deadline, Role,
-    handshake::{HandshakeFault, Wish},
-};
+use taiwa_proto::{CloseCode, Config, Deadline, Role, handshake::HandshakeFault};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -28,16 +33,21 @@ use tokio::{
 use crate::{
     error::{Error, RedirectFault},
     io::BoxIo,
-    scratch::with_scratch,
     tls::{ClientTls, Connector},
     websocket::{Inner, Opened, WebSocket},
 };
 pub use builder::ClientBuilder;
 use dial::{Dialing, Place, parse_url};
+pub(crate) use dial::{Resolver, connect_quic};
 use open::{Agreement, Answer};
+use pool::Pool;
 pub use proxy::Proxy;
 pub use redirect::FinalUrl;
 use redirect::{Hop, Standing};
+use route::{Dialed, Reply, Spoken};
+pub use sharing::Sharing;
+pub use steps::{VersionStep, VersionSteps};
+pub use version::{HttpVersion, VersionReason};
 
 /// Opens a connection to a `ws` or `wss` URL with the defaults of [`Client`]: TLS by the roots of the
 /// platform, limits, deadlines and keepalive on, no compression.
@@ -87,6 +97,8 @@ struct Shared {
     subprotocols: Vec<String>,
     redirects_max: u32,
     dialing: Dialing,
+    http_version: HttpVersion,
+    pool: Pool,
     tls: ClientTls,
     /// Made with the first `wss` connection: it reads the platform's roots.
     connector: OnceLock<Connector>,
@@ -102,6 +114,10 @@ impl Client {
 
     /// Opens a connection: resolves the host, connects by TCP (and TLS for `wss`), and does the opening
     /// handshake, all within [`Deadlines::handshake`](crate::Deadlines).
+    ///
+    /// For `wss` it is carried by HTTP/2 where the server takes it so: a connection that is open already, also by clones of
+    /// this client, is shared then (see [`HttpVersion::Auto`] and [`Sharing`]). A task on the runtime that opened it drives
+    /// each shared connection.
     ///
     /// Of a host's addresses (the first 32) that one wins which connects first (RFC 8305): families take
     /// turns, and the next begins after 250 ms, or at once when one fails. A proxy of the environment is
@@ -121,7 +137,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Request`], [`Error::Io`], [`Error::Proxy`], [`Error::Tls`], [`Error::Late`];
-    /// [`Error::Refused`] when the server answers with another status than 101 (a redirect, too, unless
+    /// [`Error::Refused`] when the server answers with another status than 101 (2xx over HTTP/2; a redirect, too, unless
     /// [`ClientBuilder::redirects`] allows it), [`Error::Redirect`], [`Error::Handshake`] when its 101
     /// is wrong.
     pub async fn connect(&self, url: &str) -> Result<WebSocket, Error> {
@@ -155,8 +171,8 @@ impl Client {
         let mut hop = first;
         let mut redirects = 0;
         loop {
-            let (mut io, peer_addr) = self.dial(&hop).await?;
-            let (refusal, unread) = match self.shake_hands(&mut io, &hop).await? {
+            let Reply { io, peer_addr, answer } = self.ask(&hop).await?;
+            let (refusal, unread) = match answer {
                 Answer::Agreed(agreement) => {
                     return self.opened(io, &hop, agreement, peer_addr).await;
                 }
@@ -193,7 +209,8 @@ impl Client {
     {
         let (uri, _) = parse_url(url).map_err(Error::Request)?;
         let hop = Hop::first(uri, self.shared.headers.clone());
-        self.in_time(self.open_on(Box::new(io), &hop)).await
+        let dialed = Dialed { io: Box::new(io), peer_addr: None, spoken: Spoken::Unsaid };
+        self.in_time(self.open_on(dialed, &hop)).await
     }
 
     /// Opens a connection like [`connect_over`](Self::connect_over), with TLS on the transport: whatever
@@ -215,18 +232,27 @@ impl Client {
         let hop = Hop::first(uri, self.shared.headers.clone());
         self.in_time(async {
             let host = Place::of(&hop.uri).host;
-            let io = self.secure(Box::new(io), host, hop.standing).await?;
-            self.open_on(io, &hop).await
+            let offer = self.offer_over();
+            let dialed = self.secure(Box::new(io), host, hop.standing, offer).await?;
+            self.open_on(dialed, &hop).await
         })
         .await
     }
 
+    /// Forgets what held in the network that the machine has left: where servers speak HTTP/3, unless they said that it holds
+    /// everywhere (`persist`, RFC 7838 §3.1), and where it could not be reached. For programs that notice such a change; connections
+    /// stay.
+    pub fn network_changed(&self) {
+        self.shared.pool.leave_network();
+    }
+
     async fn open_on(
         &self,
-        mut io: BoxIo,
+        dialed: Dialed,
         hop: &Hop,
     ) -> Result<(WebSocket, http::Response<()>), Error> {
-        match self.shake_hands(&mut io, hop).await? {
+        let Reply { io, answer, .. } = self.ask_over(dialed, hop).await?;
+        match answer {
             Answer::Agreed(agreement) => self.opened(io, hop, agreement, None).await,
             Answer::Refused(refusal, unread) => Err(self.refused(io, hop, refusal, unread).await),
         }
@@ -256,17 +282,6 @@ impl Client {
         }
         let connector = settings.connector()?;
         Ok(made.get_or_init(|| connector))
-    }
-
-    async fn shake_hands(&self, io: &mut BoxIo, hop: &Hop) -> Result<Answer, Error> {
-        let shared = &self.shared;
-        let wish = Wish {
-            subprotocols: &shared.subprotocols,
-            deflate: shared.config.deflate.as_ref(),
-            headers: hop.headers.clone(),
-            ..Wish::new(&hop.uri, with_scratch(|scratch| scratch.pool.random()))
-        };
-        open::shake_hands(io, wish, &shared.config.limits).await
     }
 
     /// Makes a connection of what was agreed on.

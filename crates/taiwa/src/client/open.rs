@@ -61,6 +61,9 @@ pub(super) async fn shake_hands(
     }
 }
 
+/// Bytes of a read of a head, at least.
+const HEAD_LEN: usize = 512;
+
 /// Reads the head of the final response. What was read behind it comes along.
 pub(super) async fn read_response(
     io: &mut BoxIo,
@@ -70,6 +73,8 @@ pub(super) async fn read_response(
     let mut unread = BytesMut::new();
     for _ in 0..=INTERIM_MAX {
         let response = loop {
+            // Otherwise it would be read 64 bytes at a time.
+            unread.reserve(HEAD_LEN);
             if unread.is_empty() && io.read_buf(&mut unread).await.map_err(handshake_error)? == 0 {
                 return Err(Error::Io(std::io::ErrorKind::UnexpectedEof.into()));
             }

@@ -37,6 +37,7 @@ use crate::error::RedirectFault;
 pub struct FinalUrl(pub Uri);
 
 /// One URL on the way, and what is asked there.
+#[derive(Clone)]
 pub(super) struct Hop {
     pub(super) uri: Uri,
     /// The unix socket to connect to instead of the URI's host.
@@ -46,7 +47,7 @@ pub(super) struct Hop {
 }
 
 /// Who a server is to the caller of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Standing {
     /// The one that was asked for: it may see credentials.
     Home,

@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use rustls::pki_types::CertificateDer;
+
 /// Where an end of a connection is.
 ///
 /// ```
@@ -31,6 +33,20 @@ pub enum Addr {
 /// [`Server::http`](crate::Server::http) answers.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct LocalAddr(pub Addr);
+
+/// The certificates that a client has shown, each in DER (RFC 5280), its own first: verified, as
+/// [`Server::client_certificates`](crate::Server::client_certificates) asks for. Among the extensions of the request that
+/// [`Server::http`](crate::Server::http) answers, if it has shown any; for WebSockets see
+/// [`Upgrade::peer_certificates`](crate::Upgrade::peer_certificates).
+#[derive(Clone, Debug)]
+pub struct PeerCertificates(pub(super) Arc<[CertificateDer<'static>]>);
+
+impl PeerCertificates {
+    /// Returns them one by one.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.0.iter().map(|it| it.as_ref())
+    }
+}
 
 impl Addr {
     /// Returns the address of TCP; `None` for every other transport.

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use http::{Extensions, HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use rustls::pki_types::CertificateDer;
 use taiwa_proto::{
     h1::{H1Fault, HeadReader, parse_request, write_response, write_response_head},
@@ -16,25 +16,30 @@ use tokio::{
 };
 
 use super::{
-    Addr, Credentials, Shared, Terms,
+    Addr, Credentials, LocalAddr, PeerCertificates, Shared, Terms,
     attend::{Attended, attend},
+    h2,
     listener::Stream,
     plain,
     serving::part,
     upgrade::{Reply, Upgrade},
 };
-use crate::{io::BoxIo, tls::handshake_error, websocket::Inner};
+use crate::{
+    io::BoxIo,
+    tls::{alpn, handshake_error},
+    websocket::Inner,
+};
 
 /// Who talks to whom, and how.
 #[derive(Debug)]
-pub(super) struct Ends {
-    pub(super) peer: Addr,
-    pub(super) local: Addr,
+pub(crate) struct Ends {
+    pub(crate) peer: Addr,
+    pub(crate) local: Addr,
     pub(super) is_tls: bool,
     /// Over unix sockets.
     pub(super) credentials: Option<Credentials>,
     /// Over TLS, if the client has shown any; its own is the first.
-    pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(crate) certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Ends {
@@ -48,10 +53,33 @@ impl Ends {
         request: &Request<B>,
         terms: &Terms,
     ) -> Result<Opening, Rejection> {
-        let opening = Opening::read(request)?;
+        self.permit(Opening::read(request)?, terms)
+    }
+
+    /// Reads an extended CONNECT, as [`open`](Self::open) does an upgrade.
+    pub(super) fn open_connect<B>(
+        &self,
+        request: &Request<B>,
+        protocol: &str,
+        terms: &Terms,
+    ) -> Result<Opening, Rejection> {
+        self.permit(Opening::read_connect(request, protocol)?, terms)
+    }
+
+    fn permit(&self, opening: Opening, terms: &Terms) -> Result<Opening, Rejection> {
         opening.permitted_by(&terms.origins, self.arrival())?;
         terms.subprotocols.check(&opening)?;
         Ok(opening)
+    }
+
+    /// Tells an ordinary request who talks to whom.
+    pub(super) fn introduce(&self, extensions: &mut Extensions) {
+        self.peer.tcp().map(|it| extensions.insert(it));
+        extensions.insert(self.peer.clone());
+        extensions.insert(LocalAddr(self.local.clone()));
+        if !self.certificates.is_empty() {
+            extensions.insert(PeerCertificates(self.certificates.clone().into()));
+        }
     }
 
     /// No page can open a unix socket: a request with an `Origin` came through a program that stands in
@@ -65,9 +93,22 @@ impl Ends {
 ///
 /// What opens it is boxed apart: its room is given back before the long life of the WebSocket begins.
 pub(super) async fn serve(shared: Arc<Shared>, stream: Stream) {
-    if let Some(Opened { attended, home }) = Box::pin(open(shared, stream)).await {
-        attend(attended, home).await;
+    match Box::pin(open(Arc::clone(&shared), stream)).await {
+        Some(Became::WebSocket(Opened { attended, home })) => {
+            drop(shared);
+            attend(attended, home).await;
+        }
+        Some(Became::Http2 { io, ends, read, deadline }) => {
+            Box::pin(h2::serve(shared, io, ends, read, deadline)).await;
+        }
+        None => {}
     }
+}
+
+/// What a connection becomes for longer.
+enum Became {
+    WebSocket(Opened),
+    Http2 { io: BoxIo, ends: Arc<Ends>, read: Bytes, deadline: Option<Instant> },
 }
 
 /// A closure at work, and where its socket comes back to.
@@ -76,8 +117,8 @@ pub(super) struct Opened {
     pub(super) home: oneshot::Receiver<Box<Inner>>,
 }
 
-/// Serves a connection until it is a WebSocket. `None`: it never became one, and has ended.
-async fn open(shared: Arc<Shared>, stream: Stream) -> Option<Opened> {
+/// Serves a connection until it is a WebSocket or turns out to be of HTTP/2. `None`: it became neither, and has ended.
+async fn open(shared: Arc<Shared>, stream: Stream) -> Option<Became> {
     let deadline = shared.terms.config.deadlines.handshake.map(|within| Instant::now() + within);
     let begun = tokio::select! {
         begun = begin(&shared, stream, deadline) => begun,
@@ -87,22 +128,36 @@ async fn open(shared: Arc<Shared>, stream: Stream) -> Option<Opened> {
     match first {
         First::Late => part(io, &late()).await,
         First::Fault(fault) => part(io, &whole(fault.response())).await,
+        First::Http2(read) => return Some(Became::Http2 { io, ends, read, deadline }),
+        First::Request { .. } if !shared.http1 => part(io, &other_version()).await,
         First::Request { request, leftover, .. } if is_upgrade(&request) => {
-            return upgrade(shared, io, ends, *request, leftover).await;
+            return upgrade(shared, io, ends, *request, leftover).await.map(Became::WebSocket);
         }
         First::Request { head, leftover, .. } => {
             let mut read = BytesMut::from(&head[..]);
             read.extend_from_slice(&leftover);
-            return plain::serve(shared, io, ends, read.freeze()).await;
+            return plain::serve(shared, io, ends, read.freeze()).await.map(Became::WebSocket);
         }
     }
     None
 }
 
+/// Bytes of a read of a head: the opening handshakes of browsers fit, unless they have long cookies.
+const HEAD_LEN: usize = 1024;
+
+/// What the response has room for from the beginning: a subprotocol and permessage-deflate with all their parameters fit.
+const RESPONSE_LEN: usize = 256;
+
 /// What a connection begins with.
 enum First {
-    Request { request: Box<Request<()>>, head: Vec<u8>, leftover: BytesMut },
+    Request {
+        request: Box<Request<()>>,
+        head: Vec<u8>,
+        leftover: BytesMut,
+    },
     Fault(H1Fault),
+    /// With what was read.
+    Http2(Bytes),
     Late,
 }
 
@@ -114,11 +169,15 @@ async fn begin(
 ) -> Option<(BoxIo, Arc<Ends>, First)> {
     let (io, mut ends) = stream.open().ok()?;
     let mut io = in_time(deadline, shared.read_proxy_header(io, &mut ends)).await??;
+    let mut is_http2 = false;
     if let Some(acceptor) = &shared.tls {
         io = match in_time(deadline, acceptor.accept(io)).await? {
+            // RFC 8737 §3: once the handshake is done, no more data is exchanged.
+            Ok(tls) if tls.get_ref().1.alpn_protocol() == Some(alpn::ACME) => return None,
             Ok(tls) => {
-                let shown = tls.get_ref().1.peer_certificates();
-                ends.certificates = shown.unwrap_or_default().to_vec();
+                let session = tls.get_ref().1;
+                ends.certificates = session.peer_certificates().unwrap_or_default().to_vec();
+                is_http2 = session.alpn_protocol() == Some(alpn::HTTP2);
                 Box::new(tls)
             }
             Err(error) => {
@@ -128,6 +187,9 @@ async fn begin(
         };
         ends.is_tls = true;
     }
+    if is_http2 {
+        return Some((io, Arc::new(ends), First::Http2(Bytes::new())));
+    }
     let first = match in_time(deadline, read_first(shared, &mut io)).await {
         Some(first) => first.ok()?,
         None => First::Late,
@@ -135,7 +197,10 @@ async fn begin(
     Some((io, Arc::new(ends), first))
 }
 
-async fn in_time<T>(deadline: Option<Instant>, it: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn in_time<T>(
+    deadline: Option<Instant>,
+    it: impl Future<Output = T>,
+) -> Option<T> {
     match deadline {
         Some(deadline) => timeout_at(deadline, it).await.ok(),
         None => Some(it.await),
@@ -144,10 +209,23 @@ async fn in_time<T>(deadline: Option<Instant>, it: impl Future<Output = T>) -> O
 
 async fn read_first(shared: &Shared, io: &mut BoxIo) -> io::Result<First> {
     let mut reader = HeadReader::new();
-    let mut read = BytesMut::new();
+    // Otherwise it would be read 64 bytes at a time.
+    let mut read = BytesMut::with_capacity(HEAD_LEN);
+    // RFC 9113 §3.3: a client that knows that the server speaks HTTP/2 begins with its preface. Over TLS it has to be agreed on
+    // (§3.2).
+    let mut may_be_http2 = shared.http2.is_some() && shared.tls.is_none();
     loop {
         if io.read_buf(&mut read).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if may_be_http2 {
+            let n = read.len().min(h2::PREFACE.len());
+            may_be_http2 = read[..n] == h2::PREFACE[..n];
+            match may_be_http2 {
+                true if n == h2::PREFACE.len() => return Ok(First::Http2(read.freeze())),
+                true => continue,
+                false => {}
+            }
         }
         let fed = reader.feed(&read, &shared.terms.config.limits);
         match fed.and_then(|head| head.map(|it| Ok((parse_request(&it)?, it))).transpose()) {
@@ -187,7 +265,7 @@ async fn upgrade(
             None
         }
         Reply::Accept(response, transfer) => {
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(RESPONSE_LEN);
             write_response_head(&response, None, &mut bytes);
             let written = async {
                 io.write_all(&bytes).await?;
@@ -218,6 +296,13 @@ fn whole<B: Into<Bytes>>(response: Response<B>) -> Vec<u8> {
     let mut bytes = Vec::new();
     write_response(&Response::from_parts(parts, ()), &body.into(), &mut bytes);
     bytes
+}
+
+/// Answers a request of HTTP/1.1 where that is switched off (RFC 9110 §15.6.6).
+fn other_version() -> Vec<u8> {
+    let mut response = Response::new(Bytes::from_static(b"This server speaks HTTP/2.\n"));
+    *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+    whole(response)
 }
 
 fn late() -> Vec<u8> {

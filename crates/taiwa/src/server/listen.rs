@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 use taiwa_proto::{Config, Keepalive, handshake::Origins};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
-use super::{Addr, Listener, Server, Subprotocols};
+use super::{Addr, Listener, Server, Subprotocols, h2::Http2, h3::Ports};
 
 impl Server {
     /// Listens on an address; port 0 lets the system choose one, see [`local_addr`](Self::local_addr). Of
@@ -127,7 +127,13 @@ impl Server {
             proxies: None,
             certificates: None,
             clients: None,
+            key_log: None,
             connections_max: 10_000,
+            http1: true,
+            http2: Some(Http2::default()),
+            http3: None,
+            udp: Ports::default(),
+            sessions: None,
             http: None,
             tuner: None,
         }

@@ -89,7 +89,7 @@ impl Listener {
     }
 
     /// Says that another process listens here, too, or will when this one goes: by the same socket, as that of
-    /// [`from_activation`](Self::from_activation), or by one of its own with `SO_REUSEPORT` (socket(7)). Such a listener
+    /// `Server::from_activation`, or by one of its own with `SO_REUSEPORT` (socket(7)). Such a listener
     /// can be left to it while connections go on, by [`Serving::with_successor`](crate::Serving::with_successor).
     #[must_use]
     pub fn shared(self) -> Self {

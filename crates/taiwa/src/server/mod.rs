@@ -3,9 +3,13 @@
 #[cfg(unix)]
 mod activation;
 mod addr;
+mod alternative;
 mod attend;
 mod body;
 mod connection;
+mod extended;
+mod h2;
+mod h3;
 mod listen;
 mod listener;
 mod network;
@@ -19,6 +23,7 @@ mod tuner;
 #[cfg(unix)]
 mod unix;
 mod upgrade;
+mod versions;
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -29,12 +34,20 @@ use rustls::server::danger::ClientCertVerifier;
 use taiwa_proto::{Config, Deadlines, Keepalive, Limits, deflate::Deflate, handshake::Origins};
 use tokio_rustls::TlsAcceptor;
 
+pub use self::{
+    h2::{Http2, fit_request},
+    h3::Http3,
+};
 use crate::{
     error::Error,
-    tls::{self, Certificates, ClientCertificates},
+    tls::{self, Certificates, ClientCertificates, KeyLogFile, ServerTls},
 };
-pub use addr::{Addr, Credentials, LocalAddr};
+#[cfg(unix)]
+pub use activation::Activated;
+pub use addr::{Addr, Credentials, LocalAddr, PeerCertificates};
+use alternative::Alternative;
 pub use body::RequestBody;
+pub(crate) use connection::Ends;
 pub use listener::Listener;
 pub use network::Network;
 pub use serving::Serving;
@@ -44,8 +57,8 @@ use subprotocols::Subprotocols;
 use terms::Terms;
 pub use tuner::{Tuner, Tuning};
 pub use upgrade::{
-    Handover, Outcome, RawConnection, RawIo, RawSeat, RawSocket, RawTransport, Rejection, Upgrade,
-    UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
+    Handover, Outcome, RawConnection, RawIo, RawSeat, RawSocket, RawStream, RawTransport,
+    Rejection, Upgrade, UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService,
 };
 
 type Answer = Arc<dyn Fn(Upgrade) -> attend::Running + Send + Sync>;
@@ -60,6 +73,13 @@ struct Shared {
     /// To be looked after.
     certificates: Option<Certificates>,
     connections_max: usize,
+    http1: bool,
+    http2: Option<Http2>,
+    http3: Option<Http3>,
+    /// With `http3`: the same certificates.
+    quic: Option<quinn::ServerConfig>,
+    /// What answers requests for sessions of WebTransport.
+    sessions: Option<h3::Answer>,
     http: Option<plain::Answer>,
     answer: Answer,
     tuner: Option<Tuner>,
@@ -102,14 +122,20 @@ pub struct Server {
     proxies: Option<Vec<Network>>,
     certificates: Option<Certificates>,
     clients: Option<Arc<dyn ClientCertVerifier>>,
+    key_log: Option<Arc<KeyLogFile>>,
     connections_max: usize,
+    http1: bool,
+    http2: Option<Http2>,
+    http3: Option<Http3>,
+    sessions: Option<h3::Answer>,
+    udp: h3::Ports,
     http: Option<plain::Answer>,
     tuner: Option<Tuner>,
 }
 
 impl Server {
-    /// Speaks TLS (1.2 and 1.3) on all listeners, with a chain of certificates and a private key in PEM. The
-    /// one protocol that is agreed on by ALPN (RFC 7301) is `http/1.1`; sessions resume by tickets (RFC 8446
+    /// Speaks TLS (1.2 and 1.3) on all listeners, with a chain of certificates and a private key in PEM. By ALPN
+    /// (RFC 7301) `h2` and `http/1.1` are agreed on, as far as they are switched on; sessions resume by tickets (RFC 8446
     /// §4.6.1) that are good for 12 hours at most and for this server alone.
     ///
     /// # Errors
@@ -127,7 +153,8 @@ impl Server {
 
     /// Asks clients for a certificate of their own, to be verified against these roots in PEM; certificates
     /// are not checked for having been revoked. It needs [`tls`](Self::tls): without it [`Serving`] ends with
-    /// an error at once. What a client showed is in [`Upgrade::peer_certificates`].
+    /// an error at once. What a client showed is in [`Upgrade::peer_certificates`], and with ordinary requests in
+    /// [`PeerCertificates`].
     ///
     /// # Errors
     /// [`Error::Tls`] if there is no root in the PEM text or one can't be read.
@@ -137,6 +164,17 @@ impl Server {
         policy: ClientCertificates,
     ) -> Result<Self, Error> {
         self.clients = Some(tls::client_verifier(roots_pem, policy)?);
+        Ok(self)
+    }
+
+    /// Appends the secrets of each TLS connection, over TCP and QUIC, to a file in the format of `SSLKEYLOGFILE`: whoever
+    /// has it and captured the traffic can read it, as Wireshark does. A file that does not exist is made for its owner's
+    /// eyes only. Default: none. It is for debugging; without it nobody can read what was said.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] if the file can't be opened.
+    pub fn key_log_file(mut self, path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
+        self.key_log = Some(Arc::new(KeyLogFile::open(path.as_ref())?));
         Ok(self)
     }
 
@@ -188,7 +226,8 @@ impl Server {
     }
 
     /// Sets how many connections may be open at once. Default 10,000. Past it a connection gets status
-    /// 503 (over TLS: nothing) and is closed.
+    /// 503 (over TLS: nothing) and is closed. Over HTTP/2 the connection counts as one, and each WebSocket on it as one
+    /// more: past it an extended CONNECT gets status 503.
     #[must_use]
     pub fn connections_max(mut self, connections: usize) -> Self {
         self.connections_max = connections;
@@ -257,15 +296,26 @@ impl Server {
         E: fmt::Display + Send + 'static,
     {
         let answer = Arc::new(answer);
+        let protocols = self.protocols();
         let is_open = self.clients.is_some() && self.certificates.is_none();
-        let clients = self.clients;
-        let tls = self.certificates.as_ref().map(|it| tls::acceptor(it, clients));
+        let (clients, key_log) = (self.clients, self.key_log);
+        let tls = self.certificates.clone();
+        let tls = tls.map(|certificates| ServerTls { certificates, clients, key_log });
+        let quic = tls.as_ref().filter(|_| self.http3.is_some()).map(ServerTls::quic);
+        let tls = tls.map(|it| it.acceptor(&protocols));
+        let mut terms = Terms::new(self.config, self.origins, self.subprotocols);
+        terms.alternative = Arc::new(Alternative::new(self.http3.as_ref()));
         let shared = Shared {
-            terms: Arc::new(Terms::new(self.config, self.origins, self.subprotocols)),
+            terms: Arc::new(terms),
             proxies: self.proxies,
             tls,
             certificates: self.certificates,
             connections_max: self.connections_max,
+            http1: self.http1,
+            http2: self.http2,
+            http3: self.http3,
+            quic,
+            sessions: self.sessions,
             http: self.http,
             tuner: self.tuner,
             answer: Arc::new(move |upgrade| {
@@ -274,6 +324,13 @@ impl Server {
                 Box::pin(async move { answer(upgrade).await.map_err(|error| error.to_string()) })
             }),
         };
-        Serving { listeners: self.listeners, shared, signal: None, successor: None, is_open }
+        Serving {
+            listeners: self.listeners,
+            udp: self.udp,
+            shared,
+            signal: None,
+            successor: None,
+            is_open,
+        }
     }
 }

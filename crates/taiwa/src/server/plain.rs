@@ -17,7 +17,7 @@ use taiwa_proto::handshake::{Rejection, is_upgrade};
 use tokio::sync::oneshot;
 
 use super::{
-    LocalAddr, Shared,
+    Shared,
     attend::Attended,
     body::RequestBody,
     connection::{Ends, Opened, Waiting},
@@ -96,16 +96,15 @@ async fn respond(
     if is_upgrade(&request) {
         return upgrade(shared, ends, slot, request).await;
     }
-    match &shared.http {
+    let mut response = match &shared.http {
         None => with_body(Rejection::NotUpgrade.response()),
         Some(answer) => {
-            let extensions = request.extensions_mut();
-            ends.peer.tcp().map(|it| extensions.insert(it));
-            extensions.insert(ends.peer.clone());
-            extensions.insert(LocalAddr(ends.local.clone()));
-            answer(request.map(RequestBody::new)).await
+            ends.introduce(request.extensions_mut());
+            answer(request.map(RequestBody::http1)).await
         }
-    }
+    };
+    shared.terms.alternative.tell(&ends, response.headers_mut());
+    response
 }
 
 async fn upgrade(
@@ -136,6 +135,6 @@ async fn upgrade(
     }
 }
 
-fn with_body<B: Into<Bytes>>(response: Response<B>) -> Response<ResponseBody> {
+pub(super) fn with_body<B: Into<Bytes>>(response: Response<B>) -> Response<ResponseBody> {
     response.map(|body| Full::new(body.into()).map_err(|never| match never {}).boxed_unsync())
 }

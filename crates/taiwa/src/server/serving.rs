@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Addr, Listener, Shared, connection,
+    Addr, Listener, Shared, connection, h3,
     listener::Stream,
     tuner::{self, Tuner},
 };
@@ -49,11 +49,13 @@ use crate::{io::BoxIo, tls::Certificates};
 ///
 /// # Errors
 /// Awaited, it fails with [`io::ErrorKind::InvalidInput`] if
-/// [`Server::client_certificates`](crate::Server::client_certificates) was asked for without TLS. Nothing
+/// [`Server::client_certificates`](crate::Server::client_certificates) was asked for without TLS, or if no version of HTTP
+/// is switched on. Nothing
 /// else ends it: what fails later is told to [`on_error`](Self::on_error).
 #[must_use = "await it"]
 pub struct Serving {
     pub(super) listeners: Vec<Listener>,
+    pub(super) udp: h3::Ports,
     pub(super) shared: Shared,
     pub(super) signal: Option<Signal>,
     /// When to leave shared listeners.
@@ -99,12 +101,10 @@ impl Serving {
     }
 
     async fn run(self) -> io::Result<()> {
-        let Self { mut listeners, shared, signal, successor, is_open } = self;
-        if is_open {
-            let why = "client certificates are asked for without TLS";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-        }
+        let Self { mut listeners, udp, shared, signal, successor, is_open } = self;
+        shared.check(is_open)?;
         let mut shared = Arc::new(shared);
+        let mut quic = h3::Endpoints::bind(&shared, &listeners, udp)?;
         let mut signal = signal.unwrap_or_else(|| Box::pin(pending()));
         let mut successor = successor.unwrap_or_else(|| Box::pin(pending()));
         let mut connections = JoinSet::new();
@@ -114,6 +114,7 @@ impl Serving {
         let mut tuned = shared.tuner.as_ref().map(Tuner::subscribe);
         let mut turn = 0;
         loop {
+            shared.terms.served.store(connections.len(), Ordering::Relaxed);
             tokio::select! {
                 () = &mut signal => break,
                 () = &mut successor => {
@@ -122,10 +123,18 @@ impl Serving {
                     for stream in left.flat_map(Listener::leave) {
                         connections.spawn(connection::serve(Arc::clone(&shared), stream));
                     }
+                    quic.leave_shared(&shared.terms.alternative);
                 }
                 () = &mut looked_after => {}
                 tuning = tuner::changed(&mut tuned) => shared = Arc::new(shared.tuned(tuning)),
                 Some(ended) = connections.join_next() => shared.hear_panic(ended),
+                Some(arriving) = quic.accept(&shared) => {
+                    if connections.len() + shared.apart() < shared.connections_max {
+                        connections.spawn(h3::serve(Arc::clone(&shared), arriving));
+                    } else {
+                        arriving.refuse();
+                    }
+                }
                 Some(_) = turned_away.join_next() => {}
                 accepted = accept(&listeners, &mut turn) => match accepted {
                     Ok(stream) if connections.len() + shared.apart() < shared.connections_max => {
@@ -153,17 +162,40 @@ impl Serving {
             }
         }
         drop(listeners);
+        quic.leave();
         shared.terms.going_away.say();
         while let Some(ended) = connections.join_next().await {
             shared.hear_panic(ended);
         }
+        quic.end().await;
         Ok(())
     }
 }
 
 impl Shared {
+    /// Finds settings that exclude each other.
+    fn check(&self, is_open: bool) -> io::Result<()> {
+        let why = match () {
+            () if is_open => "client certificates are asked for without TLS",
+            () if !self.http1 && self.http2.is_none() && self.http3.is_none() => {
+                "no version of HTTP is switched on"
+            }
+            () if self.http3.is_some() && self.quic.is_none() => "HTTP/3 needs TLS",
+            () if self.http3.is_some() && self.proxies.is_some() => {
+                "HTTP/3 comes by UDP, which has no PROXY header"
+            }
+            () => return Ok(()),
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+    }
+
     fn apart(&self) -> usize {
         self.terms.apart.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether more are open than may be.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.terms.served.load(Ordering::Relaxed) + self.apart() > self.connections_max
     }
 
     /// Reads the files of certificates again and again; it has no end.
@@ -178,14 +210,14 @@ impl Shared {
             let certificates = certificates.clone();
             // Files may lie far away.
             let checked = tokio::task::spawn_blocking(move || certificates.check()).await;
-            if let Ok(Err(error)) = checked {
+            for error in checked.unwrap_or_default() {
                 (self.terms.on_error)(None, &error);
             }
         }
     }
 
     /// Reports a panic that was not caught where closures are run: of the one for ordinary requests.
-    fn hear_panic(&self, ended: Result<(), JoinError>) {
+    pub(super) fn hear_panic(&self, ended: Result<(), JoinError>) {
         if let Err(error) = ended {
             (self.terms.on_error)(None, &error);
         }

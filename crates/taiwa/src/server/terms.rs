@@ -9,7 +9,7 @@ use std::{
 use taiwa_proto::{Config, handshake::Origins};
 use tokio::time::sleep;
 
-use super::{Addr, subprotocols::Subprotocols};
+use super::{Addr, alternative::Alternative, subprotocols::Subprotocols};
 use crate::websocket::GoingAway;
 
 /// What hears of errors.
@@ -22,16 +22,20 @@ pub(super) struct Terms {
     pub(super) subprotocols: Subprotocols,
     pub(super) on_error: OnError,
     pub(super) going_away: Arc<GoingAway>,
-    /// Connections that were handed out in pieces and have not ended.
+    /// Connections that were handed out in pieces and have not ended, and WebSockets on streams of others.
     pub(super) apart: Arc<AtomicUsize>,
+    /// Where HTTP/3 is.
+    pub(super) alternative: Arc<Alternative>,
+    /// Connections that are served, when it was counted last.
+    pub(super) served: Arc<AtomicUsize>,
 }
 
 impl Terms {
     pub(super) fn new(config: Config, origins: Origins, subprotocols: Subprotocols) -> Self {
         let config = Arc::new(config);
         let on_error: OnError = Arc::new(|_, _| ());
-        let (going_away, apart) = Default::default();
-        Self { config, origins, subprotocols, on_error, going_away, apart }
+        let (going_away, apart, alternative, served) = Default::default();
+        Self { config, origins, subprotocols, on_error, going_away, apart, alternative, served }
     }
 
     /// Returns the same with other settings.
@@ -43,6 +47,8 @@ impl Terms {
             on_error: Arc::clone(&self.on_error),
             going_away: Arc::clone(&self.going_away),
             apart: Arc::clone(&self.apart),
+            alternative: Arc::clone(&self.alternative),
+            served: Arc::clone(&self.served),
         }
     }
 

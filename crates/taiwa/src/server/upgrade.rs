@@ -5,15 +5,17 @@ mod axum;
 mod handed;
 mod raw;
 mod rejection;
+mod request;
 mod returned;
 mod service;
 mod settings;
+mod stream;
 
 use std::{fmt, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Uri,
+    Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
 };
@@ -32,7 +34,7 @@ use crate::{
     io::BoxIo,
     websocket::{Ear, Inner, Opened, WebSocket},
 };
-pub use raw::{RawConnection, RawIo, RawSeat, RawSocket, RawTransport};
+pub use raw::{RawConnection, RawIo, RawSeat, RawSocket, RawStream, RawTransport};
 pub use rejection::Rejection;
 pub use returned::{Handover, Outcome};
 pub use service::{UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService};
@@ -118,7 +120,13 @@ impl Upgrade {
         (upgrade, Waiting { reply: reply_waiting, home: home_waiting })
     }
 
-    /// Returns the method of the request, `GET`.
+    /// Returns the version of HTTP over which the WebSocket is to be opened: `HTTP_11`, or `HTTP_2` and `HTTP_3` on a
+    /// stream (RFC 8441, RFC 9220).
+    pub fn version(&self) -> Version {
+        self.parts.version
+    }
+
+    /// Returns the method of the request: `GET`, over HTTP/2 and HTTP/3 `CONNECT`.
     pub fn method(&self) -> &Method {
         &self.parts.method
     }
@@ -163,7 +171,7 @@ impl Upgrade {
     }
 
     /// Returns host and port as the client named them: in an absolute request target, else in `Host`
-    /// (RFC 9112 §3.2.2).
+    /// (RFC 9112 §3.2.2); over HTTP/2 and HTTP/3 in `:authority`.
     pub fn host(&self) -> &str {
         self.opening.host()
     }
@@ -201,7 +209,7 @@ impl Upgrade {
         &mut self.response_headers
     }
 
-    /// Accepts: answers with status 101.
+    /// Accepts: answers with status 101, over HTTP/2 and HTTP/3 with 200.
     ///
     /// Not cancel-safe: dropping its future closes the connection.
     ///
@@ -220,7 +228,7 @@ impl Upgrade {
         Ok(WebSocket::new(inner.of_server(ear, home)))
     }
 
-    /// Makes the response 101, and says what is agreed by it.
+    /// Makes the response 101 or 200, and says what is agreed by it.
     fn response(&self) -> (Response<()>, Agreed) {
         let subprotocol = self.subprotocol.as_deref();
         let (mut response, agreed) = self.opening.accept(subprotocol, self.config.deflate.as_ref());
@@ -230,6 +238,9 @@ impl Upgrade {
             if !is_ours {
                 response.headers_mut().append(name, value.clone());
             }
+        }
+        if self.version() < Version::HTTP_3 {
+            self.terms.alternative.tell(&self.ends, response.headers_mut());
         }
         (response, agreed)
     }

@@ -2,10 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
-    hash::{DefaultHasher, Hash, Hasher},
-    io,
-    path::{Path, PathBuf},
+    fmt,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
@@ -18,7 +16,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{certificates, tls_error};
+use super::{alpn, certificates, files::FilePair, tls_error};
 use crate::error::Error;
 
 /// The certificates of a server and their private keys, in PEM: a chain whose first certificate is the
@@ -62,26 +60,17 @@ pub struct Certificates {
 
 struct Held {
     shown: RwLock<Shown>,
-    files: Option<Files>,
+    /// Empty if it was made from no files. The first is the one that is shown to who asks for no name.
+    files: Mutex<Vec<FilePair>>,
 }
 
 struct Shown {
     default: Arc<CertifiedKey>,
     by_name: BTreeMap<String, Arc<CertifiedKey>>,
-}
-
-struct Files {
-    /// Of certificates and key.
-    paths: Mutex<(PathBuf, PathBuf)>,
-    seen: Mutex<Seen>,
-}
-
-/// What the files had in them, as a hash.
-#[derive(Default)]
-struct Seen {
-    shown: u64,
-    /// What was no good, and how often it was found in a row.
-    bad: Option<(u64, u32)>,
+    /// Of several files, by the names in them.
+    by_file: BTreeMap<String, Arc<CertifiedKey>>,
+    /// For ACME servers alone.
+    challenges: BTreeMap<String, Arc<CertifiedKey>>,
 }
 
 /// The least of [`Certificates::check_every`].
@@ -93,7 +82,7 @@ impl Certificates {
     /// # Errors
     /// [`Error::Tls`] if one of them can't be read or they don't fit each other.
     pub fn new(certificates_pem: &[u8], key_pem: &[u8]) -> Result<Self, Error> {
-        Ok(Self::hold(pair(certificates_pem, key_pem)?, None))
+        Ok(Self::hold(pair(certificates_pem, key_pem)?, Vec::new()))
     }
 
     /// Reads a chain of certificates and its private key from files. They may be the same file.
@@ -104,17 +93,45 @@ impl Certificates {
         certificates: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
     ) -> Result<Self, Error> {
-        let paths = Mutex::new((certificates.into(), key.into()));
-        let files = Files { paths, seen: Mutex::default() };
-        let texts = files.read()?;
-        let default = pair(&texts.0, &texts.1)?;
-        lock(&files.seen).shown = hash(&texts);
-        Ok(Self::hold(default, Some(files)))
+        Self::from_several_files([(certificates, key)])
     }
 
-    fn hold(default: Arc<CertifiedKey>, files: Option<Files>) -> Self {
-        let shown = RwLock::new(Shown { default, by_name: BTreeMap::new() });
-        Self { held: Arc::new(Held { shown, files }), check_every: None }
+    /// Reads several chains of certificates, each with the file of its private key. Clients that ask for a name (SNI, RFC
+    /// 6066 §3) are shown the first one that is good for it, also by a wildcard; those that ask for another name, or none,
+    /// the first of all.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = std::env::temp_dir().join(format!("taiwa-doc-names-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # for name in ["a.example", "b.example"] {
+    /// #     let made = rcgen::generate_simple_self_signed([name.to_owned()])?;
+    /// #     std::fs::write(folder.join(format!("{name}.pem")), made.cert.pem() + &made.signing_key.serialize_pem())?;
+    /// # }
+    /// let pairs = ["a.example", "b.example"].map(|name| {
+    ///     let file = folder.join(format!("{name}.pem"));
+    ///     (file.clone(), file)
+    /// });
+    /// let certificates = taiwa::Certificates::from_several_files(pairs)?;
+    /// assert!(!certificates.reload()?, "nothing has changed");
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_files`](Self::from_files), and [`Error::Tls`] without any files.
+    pub fn from_several_files(
+        pairs: impl IntoIterator<Item = (impl Into<PathBuf>, impl Into<PathBuf>)>,
+    ) -> Result<Self, Error> {
+        let files = FilePair::read_all(pairs)?;
+        Ok(Self::hold(Arc::clone(files[0].held()), files))
+    }
+
+    fn hold(default: Arc<CertifiedKey>, files: Vec<FilePair>) -> Self {
+        let by_file = FilePair::by_name(&files);
+        let (by_name, challenges) = Default::default();
+        let shown = RwLock::new(Shown { default, by_name, by_file, challenges });
+        Self { held: Arc::new(Held { shown, files: Mutex::new(files) }), check_every: None }
     }
 
     /// Has the server that gets this handle read the files again and again, and show what has changed.
@@ -138,13 +155,24 @@ impl Certificates {
     }
 
     /// Reads the files again and shows what is in them. Returns whether they have changed; `false` for a
-    /// handle that was not made from files. It blocks for as long as reading two small files does.
+    /// handle that was not made from files. It blocks for as long as reading small files does.
     ///
     /// # Errors
-    /// As [`from_files`](Self::from_files); then nothing is changed.
+    /// As [`from_files`](Self::from_files), the first one; what is no good stays as it was, other files count.
     pub fn reload(&self) -> Result<bool, Error> {
-        let Some(files) = &self.held.files else { return Ok(false) };
-        self.held.show(files, &files.read()?)
+        let mut files = lock(&self.held.files);
+        let mut failed = None;
+        let mut has_changed = false;
+        for pair in files.iter_mut() {
+            match pair.reload() {
+                Ok(it) => has_changed |= it,
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if has_changed {
+            self.held.show(&files);
+        }
+        failed.map_or(Ok(has_changed), Err)
     }
 
     /// Reads other files from now on, and shows what is in them. Returns whether that is something else than before;
@@ -157,11 +185,27 @@ impl Certificates {
         certificates: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
     ) -> Result<bool, Error> {
-        let Some(files) = &self.held.files else { return Ok(false) };
-        let paths = (certificates.into(), key.into());
-        let others = Files { paths: Mutex::new(paths.clone()), seen: Mutex::default() };
-        let has_changed = self.held.show(files, &others.read()?)?;
-        *lock(&files.paths) = paths;
+        self.reload_from_several([(certificates, key)])
+    }
+
+    /// Reads several other files from now on, as [`reload_from`](Self::reload_from) does two.
+    ///
+    /// # Errors
+    /// As [`from_several_files`](Self::from_several_files); then nothing is changed, and the files are those from before.
+    pub fn reload_from_several(
+        &self,
+        pairs: impl IntoIterator<Item = (impl Into<PathBuf>, impl Into<PathBuf>)>,
+    ) -> Result<bool, Error> {
+        let mut files = lock(&self.held.files);
+        if files.is_empty() {
+            return Ok(false);
+        }
+        let others = FilePair::read_all(pairs)?;
+        let has_changed = !FilePair::are_alike(&files, &others);
+        *files = others;
+        if has_changed {
+            self.held.show(&files);
+        }
         Ok(has_changed)
     }
 
@@ -189,59 +233,77 @@ impl Certificates {
         self.held.write().by_name.remove(&name.to_ascii_lowercase()).is_some()
     }
 
+    /// Shows a certificate that answers a challenge for `name` to an ACME server, which asks by the protocol `acme-tls/1`
+    /// alone (RFC 8737 §3), and to nobody else. The connection ends with the handshake, as that server expects it.
+    /// Without one for the name, such a handshake fails.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] if one of them can't be read.
+    pub fn insert_challenge(
+        &self,
+        name: &str,
+        certificate_pem: &[u8],
+        key_pem: &[u8],
+    ) -> Result<(), Error> {
+        let chain = certificates(certificate_pem)?;
+        let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(tls_error)?;
+        let key = aws_lc_rs::sign::any_supported_type(&key).map_err(tls_error)?;
+        // Whether they fit can't be asked: the certificate has a critical extension that is for ACME servers alone.
+        let key = Arc::new(CertifiedKey::new(chain, key));
+        self.held.write().challenges.insert(name.to_ascii_lowercase(), key);
+        Ok(())
+    }
+
+    /// Takes the answer to a challenge away again; returns whether there was one.
+    pub fn remove_challenge(&self, name: &str) -> bool {
+        self.held.write().challenges.remove(&name.to_ascii_lowercase()).is_some()
+    }
+
     pub(super) fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
         Arc::clone(&self.held) as _
     }
 
     /// Returns how often to [check](Self::check); `None` never.
     pub(crate) fn checked_every(&self) -> Option<Duration> {
-        self.held.files.as_ref().and(self.check_every)
+        self.check_every.filter(|_| !lock(&self.held.files).is_empty())
     }
 
-    /// Reads the files; an error comes once, when it is no matter of a moment.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let Some(files) = &self.held.files else { return Ok(()) };
-        let texts = files.read();
-        let found = match &texts {
-            Ok(texts) => hash(texts),
-            Err(error) => hash(&error.to_string()),
-        };
-        let Err(error) = texts.and_then(|it| self.held.show(files, &it)) else { return Ok(()) };
-        let mut seen = lock(&files.seen);
-        let times = match seen.bad {
-            Some((before, times)) if before == found => times.saturating_add(1),
-            _ => 1,
-        };
-        seen.bad = Some((found, times));
-        if times == 2 { Err(error) } else { Ok(()) }
+    /// Reads the files; each error comes once, when it is no matter of a moment.
+    pub(crate) fn check(&self) -> Vec<Error> {
+        let mut files = lock(&self.held.files);
+        let mut has_changed = false;
+        let checked = files.iter_mut().filter_map(|it| {
+            let (changed, error) = it.check();
+            has_changed |= changed;
+            error
+        });
+        let errors = checked.collect();
+        if has_changed {
+            self.held.show(&files);
+        }
+        errors
     }
 }
 
 /// Tells names and files, never a key.
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let files = self.held.files.as_ref();
+        let files = lock(&self.held.files);
         f.debug_struct("Certificates")
             .field("names", &self.held.read().by_name.keys().collect::<Vec<_>>())
-            .field("files", &files.map(Files::paths))
+            .field("files", &files.iter().map(FilePair::paths).collect::<Vec<_>>())
             .field("check_every", &self.check_every)
             .finish_non_exhaustive()
     }
 }
 
 impl Held {
-    /// Shows what was read from the files, if it has changed.
-    fn show(&self, files: &Files, texts: &Texts) -> Result<bool, Error> {
-        let found = hash(texts);
-        let mut seen = lock(&files.seen);
-        if seen.shown != found {
-            let key = pair(&texts.0, &texts.1)?;
-            *seen = Seen { shown: found, bad: None };
-            self.write().default = key;
-            return Ok(true);
-        }
-        seen.bad = None;
-        Ok(false)
+    /// Shows what the files have in them.
+    fn show(&self, files: &[FilePair]) {
+        let Some(first) = files.first() else { return };
+        let mut shown = self.write();
+        shown.default = Arc::clone(first.held());
+        shown.by_file = FilePair::by_name(files);
     }
 
     /// No code that can panic runs under this lock.
@@ -257,14 +319,20 @@ impl Held {
 impl ResolvesServerCert for Held {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let shown = self.read();
-        let named = hello.server_name().filter(|_| !shown.by_name.is_empty()).and_then(|name| {
-            let name = name.to_ascii_lowercase();
-            shown.by_name.get(&name).or_else(|| {
-                let (_, parent) = name.split_once('.')?;
-                shown.by_name.get(&format!("*.{parent}"))
-            })
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        // RFC 8737 §3: "The ACME server MUST provide an ALPN extension with the single protocol name "acme-tls/1" and an SNI
+        // extension containing only the domain name being validated during the TLS handshake."
+        if hello.alpn().is_some_and(|mut it| it.next() == Some(alpn::ACME) && it.next().is_none()) {
+            return shown.challenges.get(&name?).map(Arc::clone);
+        }
+        let named = name.and_then(|name| {
+            let wildcard = name.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+            let of = |map: &BTreeMap<_, _>| {
+                map.get(&name).or_else(|| map.get(wildcard.as_ref()?)).map(Arc::clone)
+            };
+            of(&shown.by_name).or_else(|| of(&shown.by_file))
         });
-        Some(Arc::clone(named.unwrap_or(&shown.default)))
+        Some(named.unwrap_or_else(|| Arc::clone(&shown.default)))
     }
 }
 
@@ -274,36 +342,11 @@ impl fmt::Debug for Held {
     }
 }
 
-/// Certificates and key.
-type Texts = (Vec<u8>, Vec<u8>);
-
-impl Files {
-    fn read(&self) -> Result<Texts, Error> {
-        let read = |path: &Path| {
-            fs::read(path).map_err(|error| {
-                Error::Io(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-            })
-        };
-        let (certificates, key) = self.paths();
-        Ok((read(&certificates)?, read(&key)?))
-    }
-
-    fn paths(&self) -> (PathBuf, PathBuf) {
-        lock(&self.paths).clone()
-    }
-}
-
-fn pair(certificates_pem: &[u8], key_pem: &[u8]) -> Result<Arc<CertifiedKey>, Error> {
+pub(super) fn pair(certificates_pem: &[u8], key_pem: &[u8]) -> Result<Arc<CertifiedKey>, Error> {
     let chain = certificates(certificates_pem)?;
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(tls_error)?;
     let provider = aws_lc_rs::default_provider();
     Ok(Arc::new(CertifiedKey::from_der(chain, key, &provider).map_err(tls_error)?))
-}
-
-fn hash(it: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    it.hash(&mut hasher);
-    hasher.finish()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -2,9 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
+use quinn::crypto::rustls::QuicClientConfig;
 use rustls::{
     ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion, WantsVerifier,
-    client::WantsClientCert,
+    client::{Resumption, WantsClientCert},
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     sign::{CertifiedKey, SingleCertAndKey},
@@ -13,7 +14,12 @@ use rustls::{
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
-use super::{ALPN, anyone::AnyCertificate, certificates, key_log::KeyLogFile, tls_error};
+use super::{
+    alpn, certificates,
+    judge::{Anyone, Judged},
+    key_log::KeyLogFile,
+    tls_error,
+};
 use crate::error::Error;
 
 /// A version of TLS.
@@ -118,7 +124,7 @@ impl ClientTls {
         Self { identity: None, server_name: None, ..self.clone() }
     }
 
-    /// Makes a connector. With the platform's roots it reads files.
+    /// Makes a connector that offers HTTP/1.1. With the platform's roots it reads files.
     pub(crate) fn connector(&self) -> Result<Connector, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let versions: &[&SupportedProtocolVersion] = match self.version_min {
@@ -136,7 +142,7 @@ impl ClientTls {
                 builder.with_client_cert_resolver(Arc::new(resolver))
             }
         };
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![alpn::HTTP1.to_vec()];
         if let Some(key_log) = &self.key_log {
             config.key_log = Arc::clone(key_log) as _;
         }
@@ -158,7 +164,7 @@ impl Trust {
             }
             Self::Roots(roots) => builder.with_root_certificates(roots.clone()),
             Self::Anyone => {
-                let verifier = Arc::new(AnyCertificate { provider });
+                let verifier = Arc::new(Judged { judge: Anyone, provider });
                 builder.dangerous().with_custom_certificate_verifier(verifier)
             }
         })
@@ -202,11 +208,38 @@ impl Connector {
     where
         T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
-        let name = match &self.server_name {
-            Some(name) => name.clone(),
-            None => server_name(host)?,
-        };
+        let name = self.name_of(host)?;
         self.inner.connect(name, io).await.map_err(super::handshake_error)
+    }
+
+    /// Returns a connector by the same rules, and with the same sessions to resume, that offers these protocols
+    /// ([`alpn`](super::alpn)), the best first.
+    pub(crate) fn offering(&self, protocols: &[&[u8]]) -> Self {
+        let mut config = ClientConfig::clone(self.inner.config());
+        config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
+        let inner = TlsConnector::from(Arc::new(config));
+        Self { inner, server_name: self.server_name.clone() }
+    }
+
+    /// Makes the TLS of HTTP/3, by the same rules. Sessions that it resumes are its own; nothing is sent before the
+    /// handshake is over.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] when TLS 1.3 is not among the versions.
+    pub(crate) fn quic(&self) -> Result<quinn::ClientConfig, Error> {
+        let mut config = ClientConfig::clone(self.inner.config());
+        config.alpn_protocols = vec![alpn::HTTP3.to_vec()];
+        config.resumption = Resumption::default();
+        let crypto = QuicClientConfig::try_from(config).map_err(tls_error)?;
+        Ok(quinn::ClientConfig::new(Arc::new(crypto)))
+    }
+
+    /// Returns whose certificate is expected of a host, which may be a name or an address without brackets.
+    pub(crate) fn name_of(&self, host: &str) -> Result<ServerName<'static>, Error> {
+        match &self.server_name {
+            Some(name) => Ok(name.clone()),
+            None => server_name(host),
+        }
     }
 
     /// Returns the settings, for a facade that has its own way to connect.

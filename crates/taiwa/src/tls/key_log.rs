@@ -14,13 +14,13 @@ use crate::error::Error;
 
 /// Appends to a file in the format of SSLKEYLOGFILE (RFC 9850): a label, the client's random and the
 /// secret.
-pub(super) struct KeyLogFile {
+pub(crate) struct KeyLogFile {
     file: Mutex<File>,
 }
 
 impl KeyLogFile {
     /// Opens a file, or makes one that its owner alone may read.
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let mut options = OpenOptions::new();
         options.append(true).create(true);
         #[cfg(unix)]

@@ -1,10 +1,14 @@
 //! TLS for both roles: what the types of rustls need to know, kept out of our signatures.
 
+pub(crate) mod alpn;
 mod client;
 mod key_log;
-mod anyone;
+mod judge;
 mod server;
 mod certificates;
+mod files;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 
@@ -14,11 +18,10 @@ use crate::error::Error;
 pub use certificates::Certificates;
 pub use client::TlsVersion;
 pub(crate) use client::{ClientTls, Connector};
+pub(crate) use judge::{Judge, Judged};
+pub(crate) use key_log::KeyLogFile;
 pub use server::ClientCertificates;
-pub(crate) use server::{acceptor, client_verifier};
-
-/// RFC 7301: the one protocol that we speak.
-const ALPN: &[u8] = b"http/1.1";
+pub(crate) use server::{ServerTls, client_verifier};
 
 /// Tells a failed TLS handshake from a failed transport.
 pub(crate) fn handshake_error(error: io::Error) -> Error {
@@ -36,6 +39,6 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     }
 }
 
-fn tls_error(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+pub(crate) fn tls_error(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Tls(io::Error::new(io::ErrorKind::InvalidData, error))
 }

@@ -25,7 +25,8 @@ mod two_tasks;
 
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
-use taiwa_proto::{CloseCode, Closed, Kind, Message, Prepared, Stats, deflate};
+use taiwa_proto::{CloseCode, Closed, Config, Kind, Message, Prepared, Role, Stats, deflate};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::{Error, TrySendError};
 #[cfg(feature = "compat-axum")]
@@ -86,6 +87,20 @@ pub struct WebSocket {
 impl WebSocket {
     pub(crate) fn new(inner: Inner) -> Self {
         Self { inner: Some(Box::new(inner)) }
+    }
+
+    /// Makes one end of a WebSocket of bytes whose other end knows without a handshake what they are.
+    #[doc(hidden)]
+    pub fn over<T>(io: T, role: Role, config: Arc<Config>) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (leftover, agreed) = Default::default();
+        Self::new(Inner::new(
+            role,
+            config,
+            Opened { io: Box::new(io), leftover, agreed, peer_addr: None },
+        ))
     }
 
     fn inner(&self) -> &Inner {

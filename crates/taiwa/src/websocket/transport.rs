@@ -79,14 +79,15 @@ impl Transport {
         conn: &Connection,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = conn.outbox().slices(&mut slices);
-        let io = Pin::new(&mut self.io);
-        // One slice goes by the plain call, which costs the kernel less.
-        let n = if count > 1 && io.is_write_vectored() {
+        let (outbox, io) = (conn.outbox(), Pin::new(&mut self.io));
+        let first = outbox.first();
+        // One piece goes by the plain call, which costs the kernel less, and us the list.
+        let n = if first.len() < outbox.len() && io.is_write_vectored() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = outbox.slices(&mut slices);
             ready!(io.poll_write_vectored(cx, &slices[..count]))?
         } else {
-            ready!(io.poll_write(cx, &slices[0]))?
+            ready!(io.poll_write(cx, first))?
         };
         self.unflushed = true;
         Poll::Ready(if n == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(n) })

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use taiwa::{Client, Error, Listener, Server, Upgrade, WebSocket};
+use taiwa::{Activated, Client, Error, Server, Upgrade, WebSocket};
 use tokio::{net::UnixStream, sync::Notify, time::sleep};
 
 use super::{connect, soon, tools};
@@ -26,9 +26,10 @@ async fn a_child_serves_what_it_is_handed() {
     match std::env::var(ROLE).as_deref() {
         Ok("all") => serve(Server::from_activation().unwrap(), "all".into()).await,
         Ok("names") => {
-            let listeners = Listener::from_activation().unwrap();
+            let Activated { listeners, udp, .. } = Activated::take().unwrap();
+            assert!(udp.is_empty());
             let names: Vec<_> = listeners.iter().map(|(name, _)| name.clone()).collect();
-            let again = Listener::from_activation().map(drop).unwrap_err();
+            let again = Activated::take().map(drop).unwrap_err();
             assert_eq!(again.kind(), std::io::ErrorKind::NotFound, "they can be taken once");
             let mut listeners = listeners.into_iter().map(|(_, it)| it);
             let first = Server::from_listener(listeners.next().unwrap()).unwrap();
@@ -160,7 +161,7 @@ fn what_is_no_socket_for_us_is_an_error() {
         ("export LISTEN_PID=$$ LISTEN_FDS=99999999999", "[InvalidInput: malformed LISTEN_FDS]"),
         (
             "exec 3</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1",
-            "[InvalidInput: descriptor 3 is no stream socket]",
+            "[InvalidInput: descriptor 3 is neither a stream socket nor one of UDP]",
         ),
         // A connection is no listener.
         (
@@ -169,7 +170,7 @@ fn what_is_no_socket_for_us_is_an_error() {
         ),
         (
             "exec 3<&1 4</dev/null; export LISTEN_PID=$$ LISTEN_FDS=2",
-            "[InvalidInput: descriptor 4 is no stream socket]",
+            "[InvalidInput: descriptor 4 is neither a stream socket nor one of UDP]",
         ),
     ] {
         let (connected, _other) = StdStream::pair().unwrap();

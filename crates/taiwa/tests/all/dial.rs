@@ -21,7 +21,7 @@ pub(crate) async fn witness(upgrade: Upgrade) -> Result<(), Error> {
     let told = format!(
         "{} host={} tls={} authorization={} x={} proxy-authorization={}",
         upgrade.uri(),
-        header("host"),
+        upgrade.host(),
         upgrade.is_tls(),
         header("authorization"),
         header("x"),

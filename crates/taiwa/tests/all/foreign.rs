@@ -2,6 +2,7 @@
 
 mod fastwebsockets;
 mod tokio_websockets;
+mod wtransport;
 
 use futures_util::{SinkExt, StreamExt};
 use taiwa::CloseCode;

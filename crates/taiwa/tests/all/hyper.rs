@@ -36,7 +36,7 @@ where
             let service = service_fn(move |mut request: Request<Incoming>| {
                 let response = match sockets.upgrade(&mut request) {
                     Ok(upgrade) => answer(upgrade),
-                    Err(rejection) => rejection.response().map(Full::from),
+                    Err(rejection) => rejection.response_over(request.version()).map(Full::from),
                 };
                 async move { Ok::<_, Infallible>(response) }
             });
@@ -211,13 +211,21 @@ async fn a_request_that_may_not_be_upgraded_gets_a_response_that_says_why() {
 }
 
 #[test]
-fn http_2_is_refused_clearly() {
-    for method in ["GET", "CONNECT"] {
-        let request = Request::builder().method(method).version(Version::HTTP_2);
+fn other_versions_are_refused_clearly() {
+    for (version, method, why) in [
+        (Version::HTTP_10, "GET", HandshakeRejection::HttpVersion),
+        (Version::HTTP_09, "GET", HandshakeRejection::HttpVersion),
+        (Version::HTTP_2, "GET", HandshakeRejection::NotUpgrade),
+        // A tunnel (RFC 9110 §9.3.6), which is no extended CONNECT without `:protocol`.
+        (Version::HTTP_2, "CONNECT", HandshakeRejection::NotUpgrade),
+        (Version::HTTP_3, "CONNECT", HandshakeRejection::NotUpgrade),
+    ] {
+        let request = Request::builder().method(method).version(version);
         let request = request.uri("https://a.example/").header("sec-websocket-version", "13");
-        let rejection = Upgrade::from_request(&mut request.body(()).unwrap()).unwrap_err();
-        assert_eq!(rejection, Rejection::Request(HandshakeRejection::HttpVersion));
-        assert_eq!(rejection.to_string(), "A WebSocket is opened with HTTP/1.1");
+        let mut request = request.body(()).unwrap();
+        assert!(!Upgrade::is_requested_by(&request));
+        let rejection = Upgrade::from_request(&mut request).unwrap_err();
+        assert_eq!(rejection, Rejection::Request(why), "{version:?} {method}");
     }
 }
 

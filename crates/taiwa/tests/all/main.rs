@@ -14,6 +14,11 @@ mod examples;
 mod faces;
 mod foreign;
 mod http;
+mod http2;
+mod http2_client;
+mod http3;
+mod http3_client;
+mod http3_race;
 mod hyper;
 mod nginx;
 mod openssl;
@@ -41,6 +46,8 @@ mod unix_server;
 mod tools;
 mod tower;
 mod tuner;
+mod webtransport;
+mod webtransport_shared;
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
@@ -57,10 +64,15 @@ async fn soon<T>(it: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(20), it).await.expect("in time")
 }
 
+/// A server at a port of TCP whose twin of UDP is free, too: HTTP/3 is to have it, and clients of other tests may by chance.
 async fn bind() -> (Server, SocketAddr) {
-    let server = Server::bind("127.0.0.1:0").await.expect("a free port");
-    let addr = server.local_addr().expect("it is bound");
-    (server, addr)
+    loop {
+        let server = Server::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = server.local_addr().expect("it is bound");
+        if std::net::UdpSocket::bind(addr).is_ok() {
+            return (server, addr);
+        }
+    }
 }
 
 async fn echo(upgrade: Upgrade) -> Result<(), Error> {

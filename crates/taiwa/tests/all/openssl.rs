@@ -304,6 +304,36 @@ async fn both_ends_log_the_same_keys() {
     assert!(matches!(nowhere, Err(Error::Tls(_))));
 }
 
+/// The secrets that our server writes of its end are those that openssl writes of its own.
+#[tokio::test]
+async fn our_server_logs_the_keys_that_s_client_has() {
+    if lacks("openssl") {
+        return;
+    }
+    let identity = Authority::new().server();
+    for (version, labels) in [("-tls1_2", 1), ("-tls1_3", 5)] {
+        let folder = Folder::new();
+        let (ours, theirs) = (folder.0.join("ours"), folder.write("theirs", ""));
+        let (server, addr) = bind().await;
+        let server = server.tls(identity.chain.as_bytes(), identity.key.as_bytes()).unwrap();
+        run(server.key_log_file(&ours).unwrap().serve(echo));
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-ign_eof", "-connect", &addr.to_string(), version]);
+        let mut client = Tool::start(command.args(["-keylogfile", &theirs]));
+        client.say(&[handshake("").as_bytes(), &frame(0x88, &[3, 232])].concat());
+        client.says("\\x88\\x02\\x03\\xe8", 1).await;
+        let lines = |path: &std::path::Path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            let lines = text.lines().filter(|it| !it.starts_with('#')).map(str::to_owned);
+            lines.collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(lines(&ours), lines(theirs.as_ref()), "{version}");
+        assert_eq!(lines(&ours).len(), labels, "{version}");
+    }
+    let (server, _) = bind().await;
+    assert!(matches!(server.key_log_file("/does/not/exist/keys"), Err(Error::Tls(_))));
+}
+
 #[tokio::test]
 async fn s_client_opens_a_websocket_to_our_server() {
     if lacks("openssl") {

@@ -207,6 +207,118 @@ async fn clients_see_the_certificate_of_the_name_that_they_ask_for() {
     assert!(tls(addr, &authority, "localhost", None).await.is_ok());
 }
 
+#[tokio::test]
+async fn several_files_are_shown_by_the_names_in_them_and_a_bad_pair_keeps_its_old_one() {
+    let authority = Authority::new();
+    let folder = Folder::new();
+    let write = |file: &str, names: &[&str]| {
+        let made = authority.sign(names, fresh(), |_| ());
+        folder.write(file, &format!("{}{}", made.chain, made.key))
+    };
+    let first = write("first.pem", &["localhost"]);
+    let second = write("second.pem", &["One.Example", "*.two.example"]);
+    let third = write("third.pem", &["one.example", "three.example"]);
+    let both = |it: &String| (it.clone(), it.clone());
+    let certificates =
+        Certificates::from_several_files([&first, &second, &third].map(both)).unwrap();
+    let (server, addr) = bind().await;
+    let watched = certificates.clone().check_every(Duration::ZERO);
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hear = Arc::clone(&heard);
+    let serving = server.tls_reloading(watched).serve(echo).on_error(move |who, error| {
+        if who.is_none() {
+            hear.lock().unwrap().push(error.to_string());
+        }
+    });
+    run(serving);
+    let shown = async |names: &[(&'static str, bool)]| {
+        for (name, expected) in names {
+            assert_eq!(tls(addr, &authority, name, None).await.is_ok(), *expected, "{name}");
+        }
+    };
+    let before = [
+        ("localhost", true),
+        ("ONE.example", true),
+        ("a.two.example", true),
+        ("two.example", false),
+        ("three.example", true),
+        ("four.example", false),
+    ];
+    shown(&before).await;
+    assert!(!certificates.reload().unwrap(), "nothing has changed");
+    // One is no good, and another one is new: that one counts.
+    folder.write("second.pem", "nonsense");
+    write("third.pem", &["four.example"]);
+    assert!(matches!(certificates.reload(), Err(Error::Tls(_))));
+    shown(&[("one.example", true), ("three.example", false), ("four.example", true)]).await;
+    soon(async {
+        while heard.lock().unwrap().is_empty() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    sleep(Duration::from_millis(350)).await;
+    assert_eq!(heard.lock().unwrap().len(), 1, "{heard:?}");
+    // Found by looking at the files, without a call.
+    write("second.pem", &["five.example"]);
+    soon(async {
+        while tls(addr, &authority, "five.example", None).await.is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // Other files: all of them or none.
+    folder.write("bad.pem", "nonsense");
+    let bad = folder.0.join("bad.pem").to_str().unwrap().to_owned();
+    assert!(certificates.reload_from_several([&third, &bad].map(both)).is_err());
+    shown(&[("localhost", true), ("five.example", true)]).await;
+    assert!(certificates.reload_from_several([&third, &first].map(both)).unwrap());
+    shown(&[("localhost", true), ("five.example", false), ("four.example", true)]).await;
+    let none: [(&str, &str); 0] = [];
+    assert!(certificates.reload_from_several(none).is_err());
+    assert!(matches!(Certificates::from_several_files(none), Err(Error::Tls(_))));
+}
+
+#[tokio::test]
+async fn the_answer_to_a_challenge_is_for_acme_servers_alone() {
+    let authority = Authority::new();
+    let certificates = authority.server().certificates();
+    let (server, addr) = bind().await;
+    run(server.tls_reloading(certificates.clone()).serve(echo));
+    let answer = authority.sign(&["one.example"], fresh(), |_| ());
+    let asks = async |name: &'static str, protocols: &[&[u8]]| {
+        let mut config = tls_config(&authority);
+        config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
+        let tcp = TcpStream::connect(addr).await.unwrap();
+        let name = ServerName::try_from(name).unwrap();
+        let mut tls = soon(TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.ok()?;
+        let agreed = tls.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        let shown = tls.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+        if agreed.as_deref() == Some(b"acme-tls/1") {
+            // The server has no more to say, not even how it ends.
+            let mut byte = [0];
+            let read = soon(tokio::io::AsyncReadExt::read(&mut tls, &mut byte)).await;
+            assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+        }
+        Some((agreed, shown))
+    };
+    let acme: &[&[u8]] = &[b"acme-tls/1"];
+    assert_eq!(asks("one.example", acme).await, None);
+    certificates
+        .insert_challenge("ONE.example", answer.chain.as_bytes(), answer.key.as_bytes())
+        .unwrap();
+    let der = CertificateDer::from_pem_slice(answer.chain.as_bytes()).unwrap().to_vec();
+    assert_eq!(asks("one.example", acme).await, Some((Some(b"acme-tls/1".to_vec()), der)));
+    assert_eq!(asks("two.example", acme).await, None);
+    // Who asks for more than that is no ACME server.
+    assert_eq!(asks("one.example", &[b"acme-tls/1", b"http/1.1"]).await, None);
+    assert_eq!(asks("one.example", &[]).await, None);
+    assert!(asks("localhost", &[b"acme-tls/1", b"http/1.1"]).await.is_some());
+    assert!(certificates.remove_challenge("one.Example"));
+    assert!(!certificates.remove_challenge("one.example"));
+    assert_eq!(asks("one.example", acme).await, None);
+}
+
 fn tls_config(authority: &Authority) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
@@ -240,7 +352,7 @@ async fn sessions_resume_by_tickets_also_past_a_new_certificate_and_alpn_stays()
     let authority = Authority::new();
     let certificates = authority.server().certificates();
     let (server, addr) = bind().await;
-    run(server.tls_reloading(certificates.clone()).serve(echo));
+    run(server.http2(None).tls_reloading(certificates.clone()).serve(echo));
     let mut config = tls_config(&authority);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let config = Arc::new(config);

@@ -13,19 +13,22 @@ use std::{
     path::Path,
 };
 
+use taiwa_proto::handshake::HandshakeMisuse;
 use tokio::net::TcpStream;
 
 use super::{
-    Client,
+    Client, h3,
     proxy::{Endpoint, Proxy, Scheme, http_connect, socks},
     redirect::{Hop, Standing},
+    route::{Dialed, Spoken},
 };
 use crate::{
     error::{Error, ProxyFault},
     io::BoxIo,
+    tls::alpn,
 };
 pub(super) use destination::{Place, parse_url};
-pub(super) use resolve::Resolver;
+pub(crate) use resolve::Resolver;
 
 /// What the builder says of the way to a server.
 #[derive(Clone, Default)]
@@ -36,17 +39,41 @@ pub(super) struct Dialing {
 }
 
 impl Client {
-    /// Connects to a server, TLS included. The address is that of the server, if it is known.
-    pub(super) async fn dial(&self, hop: &Hop) -> Result<(BoxIo, Option<SocketAddr>), Error> {
+    /// Connects to a server, TLS included, which offers these protocols by ALPN.
+    pub(super) async fn dial(&self, hop: &Hop, offer: &[&[u8]]) -> Result<Dialed, Error> {
         let place = Place::of(&hop.uri);
         let (io, peer_addr) = match &hop.socket {
             Some(path) => (unix_stream(path).await?, None),
             None => self.reach(place).await?,
         };
         if !place.is_tls {
-            return Ok((io, peer_addr));
+            return Ok(Dialed { io, peer_addr, spoken: Spoken::Unsaid });
         }
-        Ok((self.secure(io, place.host, hop.standing).await?, peer_addr))
+        let dialed = self.secure(io, place.host, hop.standing, offer).await?;
+        Ok(Dialed { peer_addr, ..dialed })
+    }
+
+    /// Connects to a server by QUIC, on this port of the URL's host, or of another host that has its certificate.
+    pub(super) async fn dial_quic(
+        &self,
+        hop: &Hop,
+        host: &str,
+        port: u16,
+    ) -> Result<quinn::Connection, Error> {
+        let place = Place::of(&hop.uri);
+        let dialing = &self.shared.dialing;
+        let proxy = dialing.proxy.as_ref().map(|it| it.endpoint(place)).transpose()?.flatten();
+        if !place.is_tls || hop.socket.is_some() || proxy.is_some() {
+            return Err(Error::Request(HandshakeMisuse::HttpVersion));
+        }
+        let connector = self.connector(hop.standing)?;
+        let mut config = connector.quic()?;
+        config.transport_config(h3::transport(self.shared.pool.sharing()));
+        // RFC 7838 §2.1: the alternative shows that it may speak for the origin by a certificate "that is valid for the origin's
+        // host", whatever its own is called.
+        let name = connector.name_of(place.host)?.to_str().into_owned();
+        let addresses = dialing.resolver.resolve(host, port).await?;
+        connect_quic(&addresses, dialing.local_address, &name, &config).await
     }
 
     /// Does a TLS handshake with `host` over a transport.
@@ -55,8 +82,12 @@ impl Client {
         io: BoxIo,
         host: &str,
         standing: Standing,
-    ) -> Result<BoxIo, Error> {
-        Ok(Box::new(self.connector(standing)?.connect(host, io).await?))
+        offer: &[&[u8]],
+    ) -> Result<Dialed, Error> {
+        let io = self.connector(standing)?.offering(offer).connect(host, io).await?;
+        let is_http2 = io.get_ref().1.alpn_protocol() == Some(alpn::HTTP2);
+        let spoken = if is_http2 { Spoken::Http2 } else { Spoken::Http1 };
+        Ok(Dialed { io: Box::new(io), peer_addr: None, spoken })
     }
 
     async fn reach(&self, to: Place<'_>) -> Result<(BoxIo, Option<SocketAddr>), Error> {
@@ -92,13 +123,14 @@ impl Client {
             Scheme::Https => {
                 let tcp = Box::new(self.proxy_tcp(through).await?);
                 // Our certificate and the server's other name are not for a proxy.
-                let io = self.secure(tcp, &through.host, Standing::Stranger).await;
-                let io = io.map_err(|error| match error {
+                let offer = &[alpn::HTTP1];
+                let dialed = self.secure(tcp, &through.host, Standing::Stranger, offer).await;
+                let dialed = dialed.map_err(|error| match error {
                     Error::Tls(error) => blame(ProxyFault::Tls(error)),
                     Error::Io(error) => blame(ProxyFault::Io(error)),
                     other => other,
                 })?;
-                http_connect::tunnel(io, through, to, limits).await.map_err(blame)
+                http_connect::tunnel(dialed.io, through, to, limits).await.map_err(blame)
             }
             Scheme::Socks5h => {
                 let mut tcp = self.proxy_tcp(through).await?;
@@ -131,6 +163,22 @@ impl Client {
         let connected = self.tcp(&through.host, through.port).await;
         connected.map_err(|error| through.blame(ProxyFault::Io(error)))
     }
+}
+
+/// Connects by QUIC to the one of several addresses that answers first.
+pub(crate) async fn connect_quic(
+    addresses: &[SocketAddr],
+    local: Option<IpAddr>,
+    name: &str,
+    config: &quinn::ClientConfig,
+) -> Result<quinn::Connection, Error> {
+    let connected = race::connect_by(addresses, |address| {
+        h3::connect(address, local, name.to_owned(), config.clone())
+    });
+    connected.await.map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => Error::Tls(error),
+        _ => Error::Io(error),
+    })
 }
 
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Connecting by TCP to the one of several addresses that answers first (RFC 8305, happy eyeballs).
+//! Connecting to the one of several addresses that answers first (RFC 8305, happy eyeballs).
 
 use std::{
     future::{pending, poll_fn},
@@ -21,19 +21,28 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// the handshake's deadline is near.
 const ADDRESSES_MAX: usize = 32;
 
-type Attempt<'a> = Pin<Box<dyn Future<Output = (SocketAddr, io::Result<TcpStream>)> + Send + 'a>>;
+type Attempt<'a, T> = Pin<Box<dyn Future<Output = (SocketAddr, io::Result<T>)> + Send + 'a>>;
 
-/// Returns the first connection that stands. The other attempts end with this future.
+/// Returns the first connection by TCP that stands. The other attempts end with this future.
 pub(super) async fn connect(
     addresses: &[SocketAddr],
     local: Option<IpAddr>,
 ) -> io::Result<TcpStream> {
+    connect_by(addresses, |address| attempt(address, local)).await
+}
+
+/// Returns the first connection that stands, each made by `attempt`.
+pub(super) async fn connect_by<T: Send, F: Future<Output = io::Result<T>> + Send>(
+    addresses: &[SocketAddr],
+    attempt: impl Fn(SocketAddr) -> F,
+) -> io::Result<T> {
     let mut waiting = interleaved(addresses).into_iter();
-    let mut attempts: Vec<Attempt<'_>> = Vec::new();
+    let mut attempts: Vec<Attempt<'_, T>> = Vec::new();
     let mut failed = Vec::new();
     loop {
         if let Some(address) = waiting.next() {
-            attempts.push(Box::pin(async move { (address, attempt(address, local).await) }));
+            let connecting = attempt(address);
+            attempts.push(Box::pin(async move { (address, connecting.await) }));
         }
         if attempts.is_empty() {
             return Err(tried(&failed));
@@ -43,7 +52,7 @@ pub(super) async fn connect(
         tokio::select! {
             biased;
             (address, result) = first(&mut attempts) => match result {
-                Ok(tcp) => return Ok(tcp),
+                Ok(connected) => return Ok(connected),
                 Err(error) => failed.push((address, error)),
             },
             () = delay => {}
@@ -86,7 +95,7 @@ async fn attempt(address: SocketAddr, local: Option<IpAddr>) -> io::Result<TcpSt
 }
 
 /// Waits for any of the attempts to end, and takes it out.
-async fn first(attempts: &mut Vec<Attempt<'_>>) -> (SocketAddr, io::Result<TcpStream>) {
+async fn first<T>(attempts: &mut Vec<Attempt<'_, T>>) -> (SocketAddr, io::Result<T>) {
     poll_fn(|cx| {
         for index in 0..attempts.len() {
             if let Poll::Ready(ended) = attempts[index].as_mut().poll(cx) {

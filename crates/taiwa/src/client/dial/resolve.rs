@@ -11,7 +11,7 @@ type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// Turns names into addresses.
 #[derive(Clone, Default)]
-pub(in crate::client) enum Resolver {
+pub(crate) enum Resolver {
     /// `getaddrinfo` of the system, on a thread of tokio's.
     #[default]
     System,
@@ -20,7 +20,7 @@ pub(in crate::client) enum Resolver {
 }
 
 impl Resolver {
-    pub(in crate::client) fn own<F, R>(resolve: F) -> Self
+    pub(crate) fn own<F, R>(resolve: F) -> Self
     where
         F: Fn(String, u16) -> R + Send + Sync + 'static,
         R: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
@@ -29,7 +29,7 @@ impl Resolver {
     }
 
     /// Returns at least one address. An address is its own answer, nobody is asked for it.
-    pub(super) async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    pub(crate) async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }

@@ -29,8 +29,7 @@
 //! | | axum | here |
 //! |---|---|---|
 //! | a socket that is dropped open | the transport is dropped, the peer sees 1006 | the closing handshake is done, with 1000, after a panic 1011 |
-//! | HTTP/2 (RFC 8441) | with axum's feature `http2` | refused |
-//! | a request that breaks RFC 6455 §4.2.1 or RFC 9112 §3.2 in a way that axum does not look for | upgraded | [`WebSocketUpgradeRejection::Handshake`](rejection::WebSocketUpgradeRejection::Handshake) |
+//! | a request that breaks RFC 6455 §4.2.1, RFC 8441 §4 or RFC 9112 §3.2 in a way that axum does not look for | upgraded | [`WebSocketUpgradeRejection::Handshake`](rejection::WebSocketUpgradeRejection::Handshake) |
 //! | a subprotocol that the client did not offer | sent, and the client fails (§4.1) | not sent |
 //! | [`max_frame_size`](WebSocketUpgrade::max_frame_size), 16 MiB | bounds frames | no bound but that of messages: a frame takes room as it arrives |
 //! | [`max_write_buffer_size`](WebSocketUpgrade::max_write_buffer_size) | past it sending fails; unlimited | past it sending waits; 1 MiB |

@@ -101,7 +101,7 @@ rejections! {
     InvalidConnectionHeader, BAD_REQUEST, "Connection header did not include 'upgrade'";
     /// `Upgrade` does not say `websocket`: 400.
     InvalidUpgradeHeader, BAD_REQUEST, "`Upgrade` header did not include 'websocket'";
-    /// Never made: WebSocket over HTTP/2 is refused before its `:protocol` is looked at.
+    /// A CONNECT over HTTP/2 that is none for WebSocket: 400.
     InvalidProtocolPseudoheader, BAD_REQUEST, "`:protocol` pseudo-header did not include 'websocket'";
     /// `Sec-WebSocket-Version` is not 13: 400.
     InvalidWebSocketVersionHeader, BAD_REQUEST, "`Sec-WebSocket-Version` header did not include '13'";

@@ -16,9 +16,9 @@ use taiwa_proto::{
 use super::{
     WebSocket,
     rejection::{
-        ConnectionNotUpgradable, InvalidConnectionHeader, InvalidUpgradeHeader,
-        InvalidWebSocketVersionHeader, MethodNotConnect, MethodNotGet, WebSocketKeyHeaderMissing,
-        WebSocketUpgradeRejection,
+        ConnectionNotUpgradable, InvalidConnectionHeader, InvalidProtocolPseudoheader,
+        InvalidUpgradeHeader, InvalidWebSocketVersionHeader, MethodNotConnect, MethodNotGet,
+        WebSocketKeyHeaderMissing, WebSocketUpgradeRejection,
     },
 };
 use crate::{Rejection, Sockets, Upgrade};
@@ -175,9 +175,13 @@ fn in_axums_words(rejection: Rejection, parts: &Parts) -> WebSocketUpgradeReject
         };
     };
     match broken {
-        Broken::HttpVersion if parts.version < Version::HTTP_11 => ConnectionNotUpgradable.into(),
-        Broken::HttpVersion if parts.method != Method::CONNECT => MethodNotConnect.into(),
+        Broken::HttpVersion => ConnectionNotUpgradable.into(),
         Broken::Method => MethodNotGet.into(),
+        Broken::NotUpgrade if parts.version >= Version::HTTP_2 => match parts.method {
+            Method::CONNECT => InvalidProtocolPseudoheader.into(),
+            _ => MethodNotConnect.into(),
+        },
+        Broken::Protocol => InvalidProtocolPseudoheader.into(),
         Broken::NotUpgrade if !says_upgrade(&parts.headers) => InvalidConnectionHeader.into(),
         Broken::NotUpgrade => InvalidUpgradeHeader.into(),
         Broken::Connection => InvalidConnectionHeader.into(),

@@ -6,6 +6,9 @@ use http::{Request, request::Parts};
 use super::{Rejection, Upgrade};
 use crate::server::Sockets;
 
+/// Route it with `any`: over HTTP/2 the method is CONNECT, over HTTP/1.1 GET. `axum::serve` speaks HTTP/2 where axum's
+/// feature `http2` is on.
+///
 /// By the settings of the [`Sockets`] in the request's extensions, that is of a layer
 /// `axum::Extension(sockets)`; see [`Upgrade::from_request`].
 impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
@@ -36,7 +39,7 @@ impl Sockets {
 }
 
 fn is_upgrade(parts: &mut Parts) -> bool {
-    lent(parts, |request| taiwa_proto::handshake::is_upgrade(request))
+    lent(parts, |request| Upgrade::is_requested_by(request))
 }
 
 /// Lends the head of a request as a request without body.

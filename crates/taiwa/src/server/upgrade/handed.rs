@@ -11,9 +11,10 @@ use taiwa_proto::{
 };
 use tokio::{net::TcpStream, time::timeout};
 
+use super::stream::HyperStream;
 use crate::{
     error::Error,
-    io::BoxIo,
+    io::{BoxIo, Io},
     server::terms::Terms,
     websocket::{Inner, Opened},
 };
@@ -27,7 +28,7 @@ pub(super) struct Handed {
     local: Option<SocketAddr>,
 }
 
-/// Waits until hyper has sent the response 101, and checks what can be seen of the transport only now.
+/// Waits until hyper has sent the response 101 or 200, and checks what can be seen of the transport only now.
 pub(super) async fn hand_over(
     upgrading: OnUpgrade,
     terms: &Terms,
@@ -45,10 +46,14 @@ pub(super) async fn hand_over(
         upgraded = upgraded => upgraded.map_err(Error::Late)?,
         () = terms.patience() => return Err(Error::Lost),
     };
-    let handed = Handed::new(upgraded.map_err(|error| match error.is_canceled() {
+    let upgraded = upgraded.map_err(|error| match error.is_canceled() {
         true => Error::Lost,
         false => Error::Io(std::io::Error::other(error)),
-    })?);
+    })?;
+    let handed = match opening.is_connect() {
+        true => Handed::other(HyperStream::new(upgraded)),
+        false => Handed::new(upgraded),
+    };
     let arrival = handed.local.map_or(Arrival::Network, |it| Arrival::at(it.ip()));
     match opening.permitted_by(&terms.origins, arrival) {
         Ok(()) => Ok(handed),
@@ -66,11 +71,12 @@ impl Handed {
         };
         match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => Self::tcp(parts.io, parts.read_buf),
-            Err(upgraded) => {
-                let io = Box::new(TokioIo::new(upgraded));
-                Self { io, leftover: BytesMut::new(), peer: None, local: None }
-            }
+            Err(upgraded) => Self::other(TokioIo::new(upgraded)),
         }
+    }
+
+    fn other(io: impl Io) -> Self {
+        Self { io: Box::new(io), leftover: BytesMut::new(), peer: None, local: None }
     }
 
     fn tcp(io: TokioIo<TcpStream>, read: Bytes) -> Self {

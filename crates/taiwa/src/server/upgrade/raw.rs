@@ -12,7 +12,7 @@ use http::Response;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConnection;
-use taiwa_proto::{Connection, Role};
+use taiwa_proto::{Config, Connection, Role, deflate, handshake::Agreed};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -73,19 +73,46 @@ pub trait RawIo: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> RawIo for T {}
 
+/// The bytes of an accepted WebSocket, for servers that bring them to another process: that one makes the
+/// [`Connection`] of them.
+pub struct RawStream {
+    /// What carries them, without encryption. The response 101 is written.
+    pub io: Box<dyn RawIo>,
+    /// Bytes of the peer that were read behind its request, before those of `io`.
+    pub leftover: BytesMut,
+    /// The settings of the server.
+    pub config: Arc<Config>,
+    /// What was agreed on.
+    pub deflate: Option<deflate::Params>,
+    /// Counts the connection where a number of them is allowed. Drop it when the connection has ended.
+    pub seat: RawSeat,
+}
+
 /// A place among the connections of a server, or of a [`Sockets`](crate::Sockets); given back when dropped.
-pub struct RawSeat(Arc<Terms>);
+pub struct RawSeat(Option<Arc<Terms>>);
 
 impl RawSeat {
-    fn take(terms: &Arc<Terms>) -> Self {
+    /// Makes one that counts nowhere, for a connection that another process has accepted.
+    pub fn elsewhere() -> Self {
+        Self(None)
+    }
+
+    /// Returns the settings of the server of which it is a place.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.0.as_ref().map_or_else(Arc::default, |terms| Arc::clone(&terms.config))
+    }
+
+    pub(in crate::server) fn take(terms: &Arc<Terms>) -> Self {
         terms.apart.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(terms))
+        Self(Some(Arc::clone(terms)))
     }
 }
 
 impl Drop for RawSeat {
     fn drop(&mut self) {
-        self.0.apart.fetch_sub(1, Ordering::Relaxed);
+        if let Some(terms) = &self.0 {
+            terms.apart.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -99,6 +126,21 @@ impl Upgrade {
     /// As [`accept`](Self::accept), and [`Error::Io`] if the runtime does not let go of the socket.
     #[doc(hidden)]
     pub async fn accept_raw(self) -> Result<RawConnection, Error> {
+        self.accepted().await?.settle()
+    }
+
+    /// Accepts as [`accept_raw`](Self::accept_raw) does, and gives the bytes of the connection, whatever carries them.
+    ///
+    /// Not cancel-safe: dropping its future closes the connection.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    #[doc(hidden)]
+    pub async fn accept_stream(self) -> Result<RawStream, Error> {
+        self.accepted().await.map(Accepted::into_stream)
+    }
+
+    async fn accepted(self) -> Result<Accepted, Error> {
         let (response, agreed) = self.response();
         // Without a home to come to, who attends the closure waits for nothing but its return.
         let Road::Awaited { reply, home: _ } = self.road else {
@@ -108,8 +150,7 @@ impl Upgrade {
         reply.send(Reply::Accept(response, transfer)).map_err(|_| Error::Lost)?;
         let (io, leftover) = transferred.await.map_err(|_| Error::Lost)?;
         let seat = RawSeat::take(&self.terms);
-        let connection = Connection::new(Role::Server, self.config, agreed.deflate, now());
-        RawConnection::new(connection, io, leftover, agreed.subprotocol, seat)
+        Ok(Accepted { io, leftover, agreed, config: self.config, seat })
     }
 
     /// Accepts as [`respond`](Self::respond) does: makes the response to return, and the future of the connection in
@@ -123,16 +164,59 @@ impl Upgrade {
         self,
     ) -> Result<(Response<B>, impl Future<Output = Result<RawConnection, Error>> + Send), Rejection>
     {
+        let (response, accepted) = self.responded()?;
+        Ok((response, async move { accepted.await?.settle() }))
+    }
+
+    /// Accepts as [`respond_raw`](Self::respond_raw) does; the future gives the bytes of the connection, whatever
+    /// carries them.
+    ///
+    /// # Errors
+    /// As [`respond`](Self::respond); of the future, as [`Handover`](crate::Handover).
+    #[doc(hidden)]
+    pub fn respond_stream<B: Default>(
+        self,
+    ) -> Result<(Response<B>, impl Future<Output = Result<RawStream, Error>> + Send), Rejection>
+    {
+        let (response, accepted) = self.responded()?;
+        Ok((response, async move { accepted.await.map(Accepted::into_stream) }))
+    }
+
+    fn responded<B: Default>(
+        self,
+    ) -> Result<(Response<B>, impl Future<Output = Result<Accepted, Error>> + Send), Rejection>
+    {
         let (response, accepted) = self.take_place()?;
         let opening = async move {
             let Arrived { io, leftover, agreed, config, terms, kept, .. } =
                 accepted.arrive().await?;
             let seat = RawSeat::take(&terms);
             drop(kept);
-            let connection = Connection::new(Role::Server, config, agreed.deflate, now());
-            RawConnection::new(connection, io, leftover, agreed.subprotocol, seat)
+            Ok(Accepted { io, leftover, agreed, config, seat })
         };
         Ok((response.map(|()| B::default()), opening))
+    }
+}
+
+/// A WebSocket whose response is written.
+struct Accepted {
+    io: BoxIo,
+    leftover: BytesMut,
+    agreed: Agreed,
+    config: Arc<Config>,
+    seat: RawSeat,
+}
+
+impl Accepted {
+    fn settle(self) -> Result<RawConnection, Error> {
+        let Self { io, leftover, agreed, config, seat } = self;
+        let connection = Connection::new(Role::Server, config, agreed.deflate, now());
+        RawConnection::new(connection, io, leftover, agreed.subprotocol, seat)
+    }
+
+    fn into_stream(self) -> RawStream {
+        let Self { io, leftover, agreed, config, seat } = self;
+        RawStream { io: Box::new(io), leftover, config, deflate: agreed.deflate, seat }
     }
 }
 
@@ -227,6 +311,12 @@ impl fmt::Debug for RawConnection {
             .field("transport", &self.transport)
             .field("subprotocol", &self.subprotocol)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RawStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawStream").field("deflate", &self.deflate).finish_non_exhaustive()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderValue, Response, StatusCode, Version,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 use taiwa_proto::handshake::Rejection as Broken;
@@ -14,8 +14,8 @@ use taiwa_proto::handshake::Rejection as Broken;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// The request breaks a rule of the opening handshake (RFC 6455 §4.2.1), comes over another version of
-    /// HTTP than 1.1, or from a page that may not connect; see [`Origins`](crate::Origins).
+    /// The request breaks a rule of the opening handshake (RFC 6455 §4.2.1, RFC 8441 §4), or comes from a page
+    /// that may not connect; see [`Origins`](crate::Origins).
     Request(Broken),
     /// The HTTP server does not give the connection away, or gave it to somebody before: 500.
     NotUpgradable,
@@ -45,8 +45,8 @@ impl Rejection {
         }
     }
 
-    /// Makes the response. As its headers say, the connection is closed behind it where what follows a
-    /// refused request is not to be trusted.
+    /// Makes the response for HTTP/1.1. As its headers say, the connection is closed behind it where what follows
+    /// a refused request is not to be trusted. Hyper leaves out what is of the connection where it speaks HTTP/2.
     pub fn response(self) -> Response<&'static str> {
         if let Self::Request(broken) = self {
             return broken.response();
@@ -59,6 +59,23 @@ impl Rejection {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response
+    }
+
+    /// Makes the response for a request of this version of HTTP: before HTTP/2 it is [`response`](Self::response). From
+    /// HTTP/2 on, where it ends its stream alone, it says nothing of the connection, and 400 in place of 426.
+    ///
+    /// ```
+    /// use http::Version;
+    /// use taiwa::{HandshakeRejection, Rejection};
+    /// let rejection = Rejection::from(HandshakeRejection::Version);
+    /// assert_eq!(rejection.response_over(Version::HTTP_11).status(), 426);
+    /// assert_eq!(rejection.response_over(Version::HTTP_2).status(), 400);
+    /// ```
+    pub fn response_over(self, version: Version) -> Response<&'static str> {
+        match self {
+            Self::Request(broken) => broken.response_over(version),
+            rejection => rejection.response(),
+        }
     }
 }
 

@@ -10,20 +10,24 @@ use std::{
 };
 
 use bytes::BytesMut;
-use http::{HeaderMap, Request, Response, Version, request::Parts};
+use http::{HeaderMap, Request, Response};
 use hyper::upgrade::OnUpgrade;
 use taiwa_proto::{
     Config, Role,
-    handshake::{Agreed, Arrival, Opening, Rejection as Broken},
+    handshake::{Agreed, Opening},
 };
 use tokio::sync::oneshot;
 
-use super::{Rejection, Reply, Road, Upgrade, handed::hand_over};
+use super::{
+    Rejection, Reply, Road, Upgrade,
+    handed::hand_over,
+    request::{as_over_http1, copy_of, ends, read},
+};
 use crate::{
     error::Error,
     io::BoxIo,
     server::{
-        Addr, Sockets,
+        Sockets,
         attend::{Attended, attend},
         connection::Ends,
         sockets::Seat,
@@ -47,7 +51,7 @@ impl Sockets {
         let opening = read(request, self)?;
         let seat = self.reserve()?;
         let upgrading = request.extensions_mut().remove().ok_or(Rejection::NotUpgradable)?;
-        let parts = copy_of(request);
+        let parts = as_over_http1(copy_of(request));
         let terms = Arc::clone(self.terms());
         Ok(Upgrade {
             subprotocol: terms.subprotocols.choose(&opening),
@@ -60,36 +64,6 @@ impl Sockets {
             road: Road::Returned(Place { upgrading, seat }),
         })
     }
-}
-
-/// Reads an opening handshake that hyper read before, and checks its `Origin`.
-pub(super) fn read<B>(request: &Request<B>, sockets: &Sockets) -> Result<Opening, Rejection> {
-    // Before its method, which in HTTP/2 is CONNECT (RFC 8441 §4).
-    if request.version() != Version::HTTP_11 {
-        return Err(Broken::HttpVersion.into());
-    }
-    let opening = Opening::read(request)?;
-    // By which way it came is seen once the transport is ours.
-    opening.permitted_by(&sockets.terms().origins, Arrival::Network)?;
-    sockets.terms().subprotocols.check(&opening)?;
-    Ok(opening)
-}
-
-/// What hyper tells of who talks to whom: nothing, so what middleware left.
-pub(super) fn ends(parts: &Parts) -> Ends {
-    let tcp = parts.extensions.get().map(|it: &std::net::SocketAddr| Addr::from(*it));
-    let peer = parts.extensions.get().cloned().or(tcp);
-    Ends::new(peer.unwrap_or(Addr::Unknown), Addr::Unknown)
-}
-
-fn copy_of<B>(request: &Request<B>) -> Parts {
-    let mut parts = Request::new(()).into_parts().0;
-    parts.method = request.method().clone();
-    parts.uri = request.uri().clone();
-    parts.version = request.version();
-    parts.headers = request.headers().clone();
-    parts.extensions = request.extensions().clone();
-    parts
 }
 
 /// What a closure makes of its socket: nothing, or a `Result` whose error is told to
@@ -127,6 +101,18 @@ impl Upgrade {
     /// Reads a request to upgrade that hyper read before: what a service of hyper, or of anything that
     /// stands on it, was given. The HTTP server must allow upgrades (hyper: `with_upgrades`).
     ///
+    /// Over HTTP/2 it is an extended CONNECT (RFC 8441), whose method a router has to let through, as axum's `any` does.
+    /// The server must tell clients that they may send it: hyper's `http2::Builder::enable_connect_protocol`, which
+    /// `axum::serve` calls itself where axum's feature `http2` is on. What closures see is the same as over HTTP/1.1, but for
+    /// [`method`](Self::method) and [`version`](Self::version).
+    ///
+    /// A WebSocket that is not read keeps its peer waiting when the window of its stream is full, and takes that
+    /// much from the window that all streams of the connection share. Hyper has 1 MiB for either, so that one such WebSocket keeps
+    /// its siblings waiting, too. Where clients open several, let hyper have a larger window for the connection:
+    /// `initial_stream_window_size(64 << 10)` and `initial_connection_window_size(16 << 20)`. And switch off Nagle's algorithm
+    /// where you accept (`TcpStream::set_nodelay`, with axum `ListenerExt::tap_io`): over HTTP/1.1 it is done when the socket is
+    /// ours, over HTTP/2 it never is, and each frame may wait for 40 ms. Our own [`Server`](crate::Server) does both by itself.
+    ///
     /// Settings are those of the [`Sockets`](crate::Sockets) in the request's extensions, else the defaults.
     ///
     /// [`Origins`](crate::Origins) are judged here. Only whether a page bound its own name to the address of
@@ -155,7 +141,7 @@ impl Upgrade {
     ///         Ok(upgrade) => upgrade.on_upgrade(|mut socket| async move {
     ///             socket.send("welcome").await
     ///         }),
-    ///         Err(rejection) => rejection.response().map(Full::from),
+    ///         Err(rejection) => rejection.response_over(request.version()).map(Full::from),
     ///     };
     ///     Ok::<_, Infallible>(response)
     /// });
@@ -166,8 +152,7 @@ impl Upgrade {
     ///
     /// # Errors
     /// Why it is no upgrade to WebSocket, or none that is let in; send back
-    /// [`Rejection::response`]. [`Rejection::Request`] also for HTTP/2 (RFC 8441), which is not
-    /// supported yet. The request is left as it was, except that its transport is taken out if it is
+    /// [`Rejection::response_over`]. An extended CONNECT for another protocol is refused with 501. The request is left as it was, except that its transport is taken out if it is
     /// upgraded.
     pub fn from_request<B>(request: &mut Request<B>) -> Result<Self, Rejection> {
         let sockets = request.extensions().get::<Sockets>().cloned();

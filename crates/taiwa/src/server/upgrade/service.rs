@@ -10,12 +10,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version, header::SEC_WEBSOCKET_VERSION, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
-use taiwa_proto::handshake::{Opening, is_upgrade};
+use taiwa_proto::handshake::Opening;
 use tokio::sync::oneshot;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -23,7 +23,8 @@ use tower_service::Service;
 use super::{
     Outcome, Rejection, Reply, Upgrade,
     handed::hand_over,
-    returned::{IntoResult, ends, read},
+    request::{as_over_http1, ends, read},
+    returned::IntoResult,
 };
 use crate::server::{
     Sockets,
@@ -35,7 +36,8 @@ use crate::server::{
 ///
 /// The closure is that of [`Server::serve`](crate::Server::serve): it runs in a task of its own, may wait
 /// before it decides, and [`Upgrade::accept`] gives it the socket. The HTTP server must allow upgrades
-/// (hyper: `with_upgrades`).
+/// (hyper: `with_upgrades`). Over HTTP/2 a handshake is an extended CONNECT, see
+/// [`Upgrade::from_request`]; one for another protocol than WebSocket is refused with 501.
 ///
 /// Unlike [`Server`](crate::Server), HTTP servers don't tell where a request came from: middleware may leave a
 /// [`SocketAddr`](std::net::SocketAddr) in the request's extensions for [`Upgrade::peer_addr`].
@@ -144,13 +146,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if !is_upgrade(&request) && !is_over_http2(&request) {
+        if !Upgrade::is_requested_by(&request) {
             return UpgradeFuture::Inner { future: self.inner.call(request) };
         }
         match self.layer.begin(&mut request) {
             Ok(begun) => {
                 let answer = Arc::clone(&self.layer.answer);
-                let parts = request.into_parts().0;
+                let parts = as_over_http1(request);
                 let running = |upgrade| -> Running {
                     // Called inside, so that a panic of the closure itself is caught, too.
                     Box::pin(async move { answer(upgrade).await.into_result() })
@@ -158,16 +160,11 @@ where
                 UpgradeFuture::Ours { answer: begun.run(parts, running) }
             }
             Err(rejection) => {
-                UpgradeFuture::Rejected { response: Some(rejection.response().map(Bytes::from)) }
+                let response = rejection.response_over(request.version());
+                UpgradeFuture::Rejected { response: Some(response.map(Bytes::from)) }
             }
         }
     }
-}
-
-/// Tells whether a request over HTTP/2 asks for a WebSocket: `Sec-WebSocket-Version` is in it as over HTTP/1.1
-/// (RFC 8441 §5), and in no other.
-fn is_over_http2<B>(request: &Request<B>) -> bool {
-    request.version() > Version::HTTP_11 && request.headers().contains_key(SEC_WEBSOCKET_VERSION)
 }
 
 /// A request that may be upgraded.

@@ -1,6 +1,6 @@
-//! A verifier of certificates that believes anyone.
+//! Verifiers of certificates by rules of our own. Whatever the rules: the handshake must be signed with the certificate's key.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use rustls::{
     DigitallySignedStruct, SignatureScheme,
@@ -9,21 +9,38 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-/// Believes any certificate; the handshake must still be signed with its key.
-#[derive(Debug)]
-pub(super) struct AnyCertificate {
-    pub(super) provider: Arc<CryptoProvider>,
+/// Says whether a server's certificate is believed, whoever vouches for it and whatever name stands in it.
+pub(crate) trait Judge: fmt::Debug + Send + Sync {
+    fn judge(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error>;
 }
 
-impl ServerCertVerifier for AnyCertificate {
+/// Believes any certificate.
+#[derive(Debug)]
+pub(super) struct Anyone;
+
+impl Judge for Anyone {
+    fn judge(&self, _: &CertificateDer<'_>, _: UnixTime) -> Result<(), rustls::Error> {
+        Ok(())
+    }
+}
+
+/// Believes what its judge believes.
+#[derive(Debug)]
+pub(crate) struct Judged<J> {
+    pub(crate) judge: J,
+    pub(crate) provider: Arc<CryptoProvider>,
+}
+
+impl<J: Judge> ServerCertVerifier for Judged<J> {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
+        certificate: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
-        _: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        self.judge.judge(certificate, now)?;
         Ok(ServerCertVerified::assertion())
     }
 

@@ -1,0 +1,7 @@
+//! Fuzzes `taiwa_h3::fuzzing::settings`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use taiwa_h3::fuzzing;
+
+fuzz_target!(|data: &[u8]| fuzzing::settings(data));

@@ -1,0 +1,7 @@
+//! Fuzzes `taiwa_socketio::fuzzing::socketio_text`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use taiwa_socketio::fuzzing;
+
+fuzz_target!(|data: &[u8]| fuzzing::socketio_text(data));
