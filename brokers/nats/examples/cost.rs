@@ -3,11 +3,17 @@
 
 use std::{
     fs,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
-use taiwa_core::{Broker, Channel, Ears, Heard, Keep, NodeId, NodeRegistry, State, Statement};
+use taiwa_core::{
+    Broker, Channel, Ears, Entry, Heard, Keep, Link, NodeId, NodeRegistry, PresenceStore,
+    SessionId, State, Statement, Then, User,
+};
 use taiwa_nats::{Nats, Settings, connect};
 use tokio::sync::oneshot;
 
@@ -18,10 +24,21 @@ const MINUTES: Duration = Duration::from_secs(600);
 const KEPT: Keep = Keep { size: 100, ttl: MINUTES, epoch_ttl: MINUTES };
 const PASSING: Keep = Keep { size: 0, ttl: Duration::ZERO, epoch_ttl: Duration::ZERO };
 
-struct Deaf;
+/// As `cargo run -p taiwa-redis --example cost` has it, for docs/scale.md.
+const CHANNELS: usize = 100;
+const BYTES: usize = 512;
+const UNDER_WAY: usize = 256;
+const OTHERS: usize = 10_000;
+const SCALE: Keep = Keep { size: 50, ttl: MINUTES, epoch_ttl: MINUTES };
 
-impl Ears for Deaf {
-    fn heard(&self, _: Heard) {}
+#[derive(Default)]
+struct Ear(AtomicUsize);
+
+impl Ears for Ear {
+    fn heard(&self, _: Heard) {
+        self.0.fetch_add(1, SeqCst);
+    }
+
     fn letter(&self, _: NodeId, _: bytes::Bytes) {}
     fn node_come(&self, _: NodeId) {}
     fn node_gone(&self, _: NodeId) {}
@@ -92,6 +109,79 @@ async fn hear(nats: &Nats, server: &str) {
     );
 }
 
+fn place(number: usize) -> Channel {
+    Channel::parse(&format!("cost:{number}")).expect("a name")
+}
+
+/// Does something so many times, a bounded number at once, and tells what each took of the server's time, in microseconds.
+async fn repeat<T: Send + 'static>(
+    times: usize,
+    server: &str,
+    mut ask: impl FnMut(usize, Then<T>),
+) -> f64 {
+    let before = computed(server);
+    let mut answers = std::collections::VecDeque::new();
+    for number in 0..times {
+        let (sender, receiver) = oneshot::channel();
+        ask(number, Box::new(move |it| drop(sender.send(it.map(drop)))));
+        answers.push_back(receiver);
+        while answers.len() >= UNDER_WAY || (number + 1 == times && !answers.is_empty()) {
+            let answer = answers.pop_front().expect("one is awaited");
+            answer.await.expect("it is answered").expect("it is accepted");
+        }
+    }
+    (computed(server) - before) / times as f64
+}
+
+async fn publish(nats: &Nats, server: &str) -> f64 {
+    let body = bytes::Bytes::from(vec![b'x'; BYTES]);
+    repeat(COUNT, server, |number, then| {
+        let (channel, body) = (place(number % CHANNELS), body.clone());
+        nats.publish(Statement { channel, body, keep: SCALE, id: None, to_patterns: false }, then);
+    })
+    .await
+}
+
+/// What the server computes for each of the things that docs/scale.md asks of a broker.
+async fn beside_redis(nats: &Nats, url: &str, server: &str) {
+    publish(nats, server).await;
+    let (mut nodes, mut alone) = (vec![], 0.0);
+    for listeners in [0, 1, 2, 4] {
+        while nodes.len() < listeners {
+            let node = connect(Settings::parse(url).expect("an address")).await.expect("a server");
+            let ear = Arc::<Ear>::default();
+            node.begin(ear.clone());
+            repeat(CHANNELS, server, |it, then| node.subscribe(&place(it), SCALE, 0, then)).await;
+            nodes.push((node, ear));
+        }
+        let heard: Vec<_> = nodes.iter().map(|(_, it)| it.0.load(SeqCst)).collect();
+        let before = computed(server);
+        publish(nats, server).await;
+        for ((_, ear), before) in nodes.iter().zip(heard) {
+            let end = Instant::now() + Duration::from_secs(60);
+            while ear.0.load(SeqCst) < before + COUNT {
+                assert!(Instant::now() < end, "not all is heard");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let each = (computed(server) - before) / COUNT as f64;
+        alone = if listeners == 0 { each } else { alone };
+        let more = if listeners == 0 { 0.0 } else { (each - alone) / listeners as f64 };
+        println!("a statement for {listeners} nodes: {each:.1} µs, {more:.1} µs for each of them");
+    }
+    let begun = repeat(OTHERS, server, |it, then| {
+        nats.subscribe(&place(1_000_000 + it), SCALE, 50, then);
+    });
+    println!("a channel begun: {:.1} µs", begun.await);
+    let come = repeat(OTHERS, server, |it, then| {
+        let user = Some(User::from(&*format!("user-{it}")));
+        let (session, body) = (SessionId(it as u128), bytes::Bytes::new());
+        let entry = Entry { session, link: Link(0), user, body };
+        nats.come(&place(it % CHANNELS), entry, then);
+    });
+    println!("the first entry of a user in presence: {:.1} µs", come.await);
+}
+
 #[tokio::main]
 async fn main() {
     let mut args = std::env::args().skip(1);
@@ -101,10 +191,11 @@ async fn main() {
     };
     let settings = Settings::parse(&url).expect("an address");
     let nats = connect(settings).await.expect("a server with JetStream");
-    nats.begin(Arc::new(Deaf));
+    nats.begin(Arc::<Ear>::default());
     say(&nats, "kept, in one channel", KEPT, 1, &server).await;
     say(&nats, "kept, in 1,000 new channels", KEPT, 1000, &server).await;
     say(&nats, "kept, in them again", KEPT, 1000, &server).await;
     say(&nats, "not kept, in 1,000 channels", PASSING, 1000, &server).await;
     hear(&nats, &server).await;
+    beside_redis(&nats, &url, &server).await;
 }

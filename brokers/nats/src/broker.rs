@@ -13,7 +13,7 @@ use crate::{
     Inner, Nats,
     history::Known,
     lanes::{Job, Key, Saying},
-    line::Fail,
+    line::{Fail, since},
     lock,
     streams::{Stream, sequence},
     subject::{escape, unescape},
@@ -137,13 +137,19 @@ impl Inner {
         self.line.say(self.live_subject(channel), parcel.encode()).await
     }
 
-    /// Says statements that waited behind one another in a channel.
+    /// Says statements that waited behind one another in a channel, each within its time.
     pub(crate) async fn say(&self, mut sayings: Vec<Saying>) {
         let deadline = self.settings.deadline;
         for late in sayings.extract_if(.., |it| it.place.since.elapsed() > deadline) {
             drop(late.place);
             self.answer(late.then, Err(Fail::Deadline));
         }
+        let Some(first) = sayings.first() else { return };
+        // What goes out together is answered together, in time for the first.
+        since(first.place.since, deadline, self.say_in_time(sayings)).await;
+    }
+
+    async fn say_in_time(&self, sayings: Vec<Saying>) {
         let Some(first) = sayings.first() else { return };
         self.count(|it| &it.messages);
         let (channel, keep) = (first.statement.channel.clone(), first.statement.keep);

@@ -77,7 +77,7 @@ impl Inner {
     }
 
     async fn claim(&self, stream: &Stream, subject: &str, window: Duration) -> Result<Turn, Fail> {
-        let until = Instant::now() + self.settings.deadline;
+        let until = Instant::now() + self.line.left();
         let (mut expected, mut taken_over) = (0, false);
         while Instant::now() < until {
             let ours = self.claim_of(Stage::Saying, None);

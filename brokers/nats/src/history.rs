@@ -114,7 +114,7 @@ impl Inner {
         keep: Keep,
         what: &What,
     ) -> Result<Known, Fail> {
-        let until = Instant::now() + self.settings.deadline;
+        let until = Instant::now() + self.line.left();
         let mut pause = Duration::from_micros(200);
         while Instant::now() < until {
             let known = self.last(channel, keep).await?;

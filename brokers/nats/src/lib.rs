@@ -211,8 +211,11 @@ impl Inner {
     {
         let inner = self.clone();
         Box::pin(async move {
-            let late = place.since.elapsed() > inner.settings.deadline;
-            let result = if late { Err(Fail::Deadline) } else { work(inner.clone()).await };
+            let (made, deadline) = (place.since, inner.settings.deadline);
+            let result = match made.elapsed() > deadline {
+                true => Err(Fail::Deadline),
+                false => line::since(made, deadline, work(inner.clone())).await,
+            };
             drop(place);
             inner.answer(then, result);
         })

@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_nats::{
@@ -73,6 +73,16 @@ impl Fail {
     }
 }
 
+tokio::task_local! {
+    /// When the call that is being done has to be answered: its time began when it was made, not with its turn.
+    static UNTIL: Instant;
+}
+
+/// Does something for a call that was made at a time: all requests of it together have one deadline.
+pub(crate) async fn since<F: Future>(made: Instant, deadline: Duration, work: F) -> F::Output {
+    UNTIL.scope(made + deadline, work).await
+}
+
 /// One connection to NATS.
 pub(crate) struct Line {
     pub(crate) client: Client,
@@ -136,6 +146,12 @@ impl Line {
         self.asked().clear();
     }
 
+    /// Returns how much time a call has left; outside of calls each request has its own.
+    pub(crate) fn left(&self) -> Duration {
+        let left = UNTIL.try_with(|it| it.saturating_duration_since(Instant::now()));
+        left.unwrap_or(self.deadline)
+    }
+
     /// Asks, unless there is no connection.
     pub(crate) async fn request(
         &self,
@@ -144,7 +160,7 @@ impl Line {
         body: Bytes,
     ) -> Result<Message, Fail> {
         if self.is_up() {
-            self.ask(subject, headers, body, self.deadline).await
+            self.ask(subject, headers, body, self.left()).await
         } else {
             Err(Fail::Lost)
         }
@@ -199,13 +215,14 @@ impl Line {
     /// Says it also while the connection is being put to use.
     pub(crate) async fn say_anyway(&self, subject: String, body: Bytes) -> Result<(), Fail> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let sent = tokio::time::timeout(self.deadline, self.client.publish(subject, body)).await;
+        let sent = tokio::time::timeout(self.left(), self.client.publish(subject, body)).await;
         sent.map_or(Err(Fail::Deadline), |it| it.map_err(sending))
     }
 
     /// Begins to hear a subject.
     pub(crate) async fn hear(&self, subject: String) -> Result<Subscriber, Fail> {
-        self.client.subscribe(subject).await.map_err(|_| Fail::Lost)
+        let heard = tokio::time::timeout(self.left(), self.client.subscribe(subject)).await;
+        heard.map_or(Err(Fail::Deadline), |it| it.map_err(|_| Fail::Lost))
     }
 
     /// Returns when the server has taken in all that was sent before: subscriptions, above all.
@@ -221,7 +238,7 @@ impl Line {
                 .map_err(sending)?;
             receiver.await.map_err(|_| Fail::Lost)
         };
-        tokio::time::timeout(self.deadline, echo).await.unwrap_or(Err(Fail::Deadline)).map(drop)
+        tokio::time::timeout(self.left(), echo).await.unwrap_or(Err(Fail::Deadline)).map(drop)
     }
 }
 

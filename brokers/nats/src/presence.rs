@@ -8,7 +8,9 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use taiwa_core::{Channel, Entry, Link, NodeId, PresenceStore, Refusal, SessionId, Then, User};
+use taiwa_core::{
+    Channel, Entry, Link, NodeId, PresenceStore, Present, Refusal, SessionId, Then, User,
+};
 
 use crate::{
     Inner, Nats,
@@ -115,6 +117,13 @@ impl PresenceStore for Nats {
 
     fn who(&self, channel: &Channel, limit: usize, then: Then<Vec<(NodeId, Entry)>>) {
         self.inner.apart(channel, then, async move |inner, channel| {
+            let Present { members, silent } = inner.all_members(&channel, limit).await?;
+            if silent.is_empty() { Ok(members) } else { Err(Fail::Deadline) }
+        });
+    }
+
+    fn present(&self, channel: &Channel, limit: usize, then: Then<Present>) {
+        self.inner.apart(channel, then, async move |inner, channel| {
             inner.all_members(&channel, limit).await
         });
     }
@@ -173,7 +182,7 @@ impl Inner {
     }
 
     async fn agree_on_nodes(&self, channel: &Channel, user: &User) -> Result<bool, Fail> {
-        let until = Instant::now() + self.settings.deadline;
+        let until = Instant::now() + self.line.left();
         while Instant::now() < until {
             let stream = self.streams.open(Kind::Users).await?;
             let mut subject = stream.root.clone();

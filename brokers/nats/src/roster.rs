@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
-use taiwa_core::{Channel, Entry, Link, NodeId, SessionId, User};
+use taiwa_core::{Channel, Entry, Link, NodeId, Present, SessionId, User};
 
 use crate::{
     Inner,
@@ -35,9 +35,15 @@ impl Inner {
         self.nodes().into_iter().filter(|it| *it != self.node).collect()
     }
 
-    /// Asks a node. One that nobody serves any more has no members.
+    /// Asks a node. One that nobody serves any more has no members. It has half of the time: what it does not say then is left
+    /// out, if the server still answers.
     async fn ask_node(&self, node: NodeId, question: BytesMut) -> Result<Option<Bytes>, Fail> {
-        match self.line.request(self.node_subject(node), None, question.freeze()).await {
+        let within = self.line.left().min(self.settings.deadline / 2);
+        if !self.line.is_up() {
+            return Err(Fail::Lost);
+        }
+        let subject = self.node_subject(node);
+        match self.line.ask(subject, None, question.freeze(), within).await {
             Ok(answer) => Ok(Some(answer.payload)),
             Err(Fail::Nobody) => Ok(None),
             Err(fail) => Err(fail),
@@ -48,20 +54,31 @@ impl Inner {
         self: Arc<Self>,
         channel: &Channel,
         limit: usize,
-    ) -> Result<Vec<(NodeId, Entry)>, Fail> {
-        let mut all: Vec<(NodeId, Entry)> = lock(&self.local)
+    ) -> Result<Present, Fail> {
+        let mut members: Vec<(NodeId, Entry)> = lock(&self.local)
             .get(channel)
             .map(|here| {
                 here.members.values().take(limit).map(|it| (self.node, it.clone())).collect()
             })
             .unwrap_or_default();
         let others = self.others();
-        for members in join_all(others.iter().map(|it| self.members_of(*it, channel, limit))).await
-        {
-            all.extend(members?);
+        let asked = others.iter().map(|it| self.members_of(*it, channel, limit));
+        let mut silent = vec![];
+        for (node, theirs) in others.iter().zip(join_all(asked).await) {
+            match theirs {
+                Ok(theirs) => members.extend(theirs),
+                Err(Fail::Deadline) => silent.push(*node),
+                Err(fail) => return Err(fail),
+            }
         }
-        all.truncate(limit);
-        Ok(all)
+        self.is_heard(&silent).await?;
+        members.truncate(limit);
+        Ok(Present { members, silent })
+    }
+
+    /// Finds out whether it is the nodes that are silent, or the server.
+    async fn is_heard(&self, silent: &[NodeId]) -> Result<(), Fail> {
+        if silent.is_empty() { Ok(()) } else { self.line.settle().await }
     }
 
     async fn members_of(
@@ -103,12 +120,20 @@ impl Inner {
             users.extend(here.users.keys().cloned());
         }
         let others = self.others();
-        for counts in join_all(others.iter().map(|it| self.counts_of(*it, channel))).await {
-            let counts = counts?;
-            sessions += counts.0;
-            anonymous |= counts.1;
-            users.extend(counts.2);
+        let asked = others.iter().map(|it| self.counts_of(*it, channel));
+        let mut silent = vec![];
+        for (node, counts) in others.iter().zip(join_all(asked).await) {
+            match counts {
+                Ok(counts) => {
+                    sessions += counts.0;
+                    anonymous |= counts.1;
+                    users.extend(counts.2);
+                }
+                Err(Fail::Deadline) => silent.push(*node),
+                Err(fail) => return Err(fail),
+            }
         }
+        self.is_heard(&silent).await?;
         Ok((sessions, users.len() + usize::from(anonymous)))
     }
 

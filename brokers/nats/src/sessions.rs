@@ -11,7 +11,7 @@ use taiwa_core::{SessionId, SessionStore, Then};
 use crate::{
     Inner, Nats,
     lanes::{Job, Key},
-    line::Fail,
+    line::{Fail, since},
     since_1970,
     streams::{Kind, Which},
     wire::Scan,
@@ -59,7 +59,8 @@ impl SessionStore for Nats {
     fn drop_session(&self, session: SessionId) {
         let inner = self.inner.clone();
         // What can't be dropped now grows old.
-        let work = async move { drop(inner.take(session).await) };
+        let (made, deadline) = (Instant::now(), inner.settings.deadline);
+        let work = async move { drop(since(made, deadline, inner.take(session)).await) };
         self.inner.enter(Key::Session(session), Job::Do(Box::pin(work)));
     }
 }
@@ -71,7 +72,7 @@ impl Inner {
 
     /// Whoever deletes the message has it.
     async fn take(&self, session: SessionId) -> Result<Option<Bytes>, Fail> {
-        let until = Instant::now() + self.settings.deadline;
+        let until = Instant::now() + self.line.left();
         while Instant::now() < until {
             let stream = self.streams.open(self.sessions()).await?;
             let subject = format!("{}{session}", stream.root);

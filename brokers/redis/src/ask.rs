@@ -8,37 +8,24 @@ use std::{
     time::Instant,
 };
 
+use redis::{Cmd, Value, cluster_routing::Slot};
 use taiwa_core::{Channel, Ears, Refusal, RefusalKind};
-
-use crate::wire::Value;
 
 /// What is done with an answer.
 pub(crate) type Answer = Box<dyn FnOnce(Result<Value, Refusal>) + Send>;
 
-/// One thing that callers want.
+/// One thing that callers want. Each belongs to a slot, which is told or that of the channel.
 pub(crate) enum Ask {
     /// A command and what to do with its answer.
-    Request(Vec<u8>, Pending),
+    Request(Slot, Cmd, Pending),
     /// Hear a channel, then ask.
-    Subscribe(Channel, Vec<u8>, Pending),
+    Subscribe(Channel, Cmd, Pending),
     Unsubscribe(Channel),
     /// Hear what is for patterns, or no longer.
     Patterns(bool, Pending),
     Begin(Arc<dyn Ears>),
     /// Take this node's name out, and tell the others.
     Leave(Pending),
-}
-
-impl Ask {
-    /// Tells until when somebody waits for the answer.
-    pub(crate) fn until(&self) -> Option<Instant> {
-        match self {
-            Self::Request(_, it) | Self::Subscribe(_, _, it) | Self::Patterns(_, it) => {
-                Some(it.until)
-            }
-            Self::Unsubscribe(_) | Self::Begin(_) | Self::Leave(_) => None,
-        }
-    }
 }
 
 /// An answer that somebody waits for. It is told in any case, at the latest when this is dropped.

@@ -1,13 +1,15 @@
 //! Publications and history.
 
 use bytes::Bytes;
+use redis::{Cmd, Value};
 use taiwa_core::{Accepted, Broker, Channel, Keep, Log, Page, Position, Statement, Then};
 
 use crate::{
     ask::Ask,
     node::{Redis, millis},
-    scripts::Script,
-    wire::{self, Broken, Value},
+    reply::{Reply, bytes_of, command},
+    said::{self, Broken},
+    scripts::{self, Script},
 };
 
 impl Broker for Redis {
@@ -19,14 +21,15 @@ impl Broker for Redis {
             let message = [b"n", &body[..]].concat();
             let nodes = |it: Value| {
                 let nodes = it.number().and_then(|it| it.try_into().ok());
-                Ok(Accepted { nodes: Some(nodes.ok_or(Broken::Syntax)?), ..Default::default() })
+                Ok(Accepted { nodes: Some(nodes.ok_or(Broken)?), ..Default::default() })
             };
-            return self.command(&[b"PUBLISH", heard.as_bytes(), &message], then, nodes);
+            let publish: &[&[u8]] = &[keys.publish(), heard.as_bytes(), &message];
+            return self.command(&heard, publish, then, nodes);
         }
         let window = id.as_ref().map_or("0".into(), |(_, window)| millis(*window));
         let id = keys.id(&channel, id.as_ref().map_or("", |(id, _)| id));
         let (patterns, before) = if to_patterns {
-            (keys.patterns(), wire::counted(channel.as_str()))
+            (keys.patterns(), said::counted(channel.as_str()))
         } else {
             Default::default()
         };
@@ -37,7 +40,7 @@ impl Broker for Redis {
             age.as_bytes(),
             life.as_bytes(),
             window.as_bytes(),
-            b"PUBLISH",
+            keys.publish(),
             heard.as_bytes(),
             patterns.as_bytes(),
             before.as_bytes(),
@@ -49,11 +52,8 @@ impl Broker for Redis {
 
     fn subscribe(&self, channel: &Channel, keep: Keep, limit: usize, then: Then<Log>) {
         let newest = Page { since: None, limit, reverse: true };
-        let command = if keep.size == 0 {
-            wire::command(&[b"PING"])
-        } else {
-            self.tell(channel, keep, newest)
-        };
+        let command =
+            if keep.size == 0 { command(&[b"PING"]) } else { self.tell(channel, keep, newest) };
         let read = move |it| {
             if keep.size == 0 {
                 return Ok(Log::default());
@@ -63,7 +63,9 @@ impl Broker for Redis {
             Ok(log)
         };
         let channel = channel.clone();
-        self.ask(command.len(), then, read, |pending| Ask::Subscribe(channel, command, pending));
+        self.ask(bytes_of(&command), then, read, |pending| {
+            Ask::Subscribe(channel, command, pending)
+        });
     }
 
     fn unsubscribe(&self, channel: &Channel) {
@@ -73,16 +75,16 @@ impl Broker for Redis {
 
     fn read(&self, channel: &Channel, keep: Keep, page: Page, then: Then<Log>) {
         if keep.size == 0 {
-            let ping: &[&[u8]] = &[b"PING"];
-            return self.command(ping, then, |_| Ok(Log::default()));
+            let heard = self.shared.keys.heard(channel);
+            return self.command(&heard, &[b"PING"], then, |_| Ok(Log::default()));
         }
         let command = self.tell(channel, keep, page);
-        self.ask(command.len(), then, log, |pending| Ask::Request(command, pending));
+        self.request(&self.shared.keys.top(channel), command, then, log);
     }
 
     fn forget(&self, channel: &Channel, _keep: Keep, then: Then<()>) {
         let log = self.shared.keys.log(channel);
-        self.command(&[b"UNLINK", log.as_bytes()], then, |_| Ok(()));
+        self.command(&log, &[b"UNLINK", log.as_bytes()], then, |_| Ok(()));
     }
 
     fn hear_patterns(&self, wanted: bool, then: Then<()>) {
@@ -94,12 +96,12 @@ impl Redis {
     /// Writes the epoch of a log that begins now, the size of a log, its age and its epoch's time.
     fn kept(&self, keep: Keep) -> [String; 4] {
         let life = millis(keep.epoch_ttl.max(keep.ttl));
-        let epoch = wire::epoch(self.shared.random());
+        let epoch = said::epoch(self.shared.random());
         [epoch, keep.size.to_string(), millis(keep.ttl), life]
     }
 
     /// Writes the command that tells a position and a page.
-    fn tell(&self, channel: &Channel, keep: Keep, page: Page) -> Vec<u8> {
+    fn tell(&self, channel: &Channel, keep: Keep, page: Page) -> Cmd {
         let keys = &self.shared.keys;
         let limit = page.limit.min(keep.size).to_string();
         let since = page.since.map_or_else(String::new, |it| it.offset.to_string());
@@ -113,41 +115,37 @@ impl Redis {
             if page.reverse { b"backward" } else { b"forward" },
             since.as_bytes(),
         ];
-        self.shared.scripts.command(
-            Script::Tell,
-            &[keys.top(channel), keys.log(channel)],
-            arguments,
-        )
+        scripts::run(Script::Tell, &[keys.top(channel), keys.log(channel)], arguments)
     }
 }
 
 /// Reads what the script for publishing says.
 fn accepted(answer: Value) -> Result<Accepted, Broken> {
-    let [repeated, place, rest @ ..] = answer.list().ok_or(Broken::Syntax)? else {
-        return Err(Broken::Syntax);
+    let [repeated, place, rest @ ..] = answer.list().ok_or(Broken)? else {
+        return Err(Broken);
     };
     Ok(Accepted {
-        position: wire::position(place.text().ok_or(Broken::Syntax)?)?,
+        position: said::position(place.text().ok_or(Broken)?)?,
         repeated: repeated.number() == Some(1),
-        nodes: rest.first().and_then(Value::number).and_then(|it| it.try_into().ok()),
+        nodes: rest.first().and_then(Reply::number).and_then(|it| it.try_into().ok()),
     })
 }
 
 /// Reads the position that a script told.
 pub(crate) fn told(answer: &Value) -> Result<Position, Broken> {
-    let Some([epoch, offset, _]) = answer.list() else { return Err(Broken::Syntax) };
+    let Some([epoch, offset, _]) = answer.list() else { return Err(Broken) };
     let epoch = epoch.text().and_then(|it| std::str::from_utf8(it).ok());
-    let epoch = epoch.and_then(|it| u64::from_str_radix(it, 16).ok()).ok_or(Broken::Syntax)?;
-    let offset = offset.number().and_then(|it| it.try_into().ok()).ok_or(Broken::Syntax)?;
+    let epoch = epoch.and_then(|it| u64::from_str_radix(it, 16).ok()).ok_or(Broken)?;
+    let offset = offset.number().and_then(|it| it.try_into().ok()).ok_or(Broken)?;
     Ok(Position { epoch, offset })
 }
 
 /// Reads a position and a page.
 fn log(answer: Value) -> Result<Log, Broken> {
     let position = told(&answer)?;
-    let Some([_, _, entries]) = answer.list() else { return Err(Broken::Syntax) };
-    let entries = entries.list().ok_or(Broken::Syntax)?.iter();
-    let entries = entries.map(|it| entry(it).ok_or(Broken::Syntax)).collect::<Result<_, _>>()?;
+    let Some([_, _, entries]) = answer.list() else { return Err(Broken) };
+    let entries = entries.list().ok_or(Broken)?.iter();
+    let entries = entries.map(|it| entry(it).ok_or(Broken)).collect::<Result<_, _>>()?;
     Ok(Log { position, entries })
 }
 

@@ -2,36 +2,85 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use bytes::BytesMut;
+use futures_util::future::join_all;
+use redis::{
+    AsyncConnectionConfig, Cmd, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, Value,
+    aio::MultiplexedConnection,
+};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
+    sync::mpsc,
+    task::{AbortHandle, unconstrained},
 };
 use tokio_rustls::TlsConnector;
 
 use crate::{
     error::Error,
-    scripts::{self, Loaded},
+    reply::{Reply, command},
+    scripts,
     settings::{Address, Settings, Tls},
-    wire::{self, Value},
+    tap::{Tap, Tapped},
 };
 
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
-/// A connection whose first words were said.
+/// How many commands wait in the library; more wait in ours.
+pub(crate) const SENT_MAX: usize = 1024;
+/// From how many bytes on the library waits for the kernel.
+const WRITE_BYTES: usize = 128 * 1024;
+
+/// What a subscription brought, or became.
+pub(crate) struct Pushed {
+    /// Of which connection.
+    pub(crate) line: u64,
+    pub(crate) it: PushInfo,
+    bytes: usize,
+    tap: Arc<Tap>,
+}
+
+impl Drop for Pushed {
+    fn drop(&mut self) {
+        self.tap.take(self.bytes);
+    }
+}
+
+/// How connections are made.
+#[derive(Clone)]
+pub(crate) struct Dialer {
+    pub(crate) settings: Settings,
+    pub(crate) tls: Option<TlsConnector>,
+    pub(crate) pushes: mpsc::UnboundedSender<Pushed>,
+}
+
+/// A connection whose first words were said. It ends when this is dropped.
 pub(crate) struct Wire {
-    pub(crate) reader: ReadHalf<Box<dyn Transport>>,
-    pub(crate) writer: WriteHalf<Box<dyn Transport>>,
-    /// What came and was not read yet.
-    pub(crate) came: BytesMut,
-    pub(crate) scripts: Loaded,
+    /// Its number, which no other one has.
+    pub(crate) line: u64,
+    pub(crate) redis: MultiplexedConnection,
+    pub(crate) tap: Arc<Tap>,
+    driver: AbortHandle,
+}
+
+/// What a server says of itself.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct About {
     /// Which process of the server this is.
     pub(crate) process: Vec<u8>,
-    reply_bytes_max: usize,
+    /// Whether it is one of a cluster of servers.
+    pub(crate) clustered: bool,
+    /// The first number of its version.
+    pub(crate) version: u32,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
 }
 
 /// Prepares TLS, once for all connections: it may read files of the platform.
@@ -54,115 +103,149 @@ pub(crate) fn tls(settings: &Tls) -> Result<TlsConnector, Error> {
     Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
 }
 
-/// Connects, says who we are, and loads the scripts. All within [`Settings::connect_max`].
-pub(crate) async fn dial(settings: &Settings, tls: Option<&TlsConnector>) -> Result<Wire, Error> {
-    let all = async {
-        let transport = transport(settings, tls).await?;
-        let (reader, writer) = tokio::io::split(transport);
-        let mut wire = Wire {
-            reader,
-            writer,
-            came: BytesMut::new(),
-            scripts: Loaded(vec![]),
-            process: vec![],
-            reply_bytes_max: settings.reply_bytes_max,
+impl Dialer {
+    /// Connects, and says who we are, all within [`Settings::connect_max`].
+    pub(crate) async fn dial(&self, address: &Address) -> Result<Wire, Error> {
+        let all = async {
+            let transport = self.transport(address).await?;
+            let tap = Tap::new(self.settings.reply_bytes_max);
+            let line =
+                getrandom::u64().map_err(|it| Error::Io(io::Error::other(it.to_string())))?;
+            let (pushes, tapped) = (self.pushes.clone(), tap.clone());
+            let take = move |it: PushInfo| {
+                let bytes = it.data.iter().filter_map(Reply::text).map(<[u8]>::len).sum();
+                tapped.push(bytes);
+                pushes.send(Pushed { line, it, bytes, tap: tapped.clone() })
+            };
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(None)
+                .set_response_timeout(None)
+                .set_pipeline_buffer_size(SENT_MAX)
+                .set_write_backpressure_boundary(WRITE_BYTES)
+                .set_push_sender(take);
+            let tapped = Tapped { transport, tap: tap.clone() };
+            let login = self.login();
+            let made = MultiplexedConnection::new_with_config(&login, tapped, config);
+            let (redis, driver) = made.await?;
+            let driver = tokio::spawn(driver).abort_handle();
+            Ok(Wire { line, redis, tap, driver })
         };
-        wire.greet(settings).await?;
-        Ok(wire)
-    };
-    tokio::time::timeout(settings.connect_max, all).await.unwrap_or(Err(Error::Deadline))
-}
+        tokio::time::timeout(self.settings.connect_max, all).await.unwrap_or(Err(Error::Deadline))
+    }
 
-async fn transport(
-    settings: &Settings,
-    tls: Option<&TlsConnector>,
-) -> Result<Box<dyn Transport>, Error> {
-    let (host, port) = match &settings.address {
-        Address::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
-        Address::Tcp(host, port) => (host, *port),
-    };
-    let stream = TcpStream::connect((host.as_str(), port)).await?;
-    stream.set_nodelay(true)?;
-    let Some(tls) = tls else { return Ok(Box::new(stream)) };
-    let name = ServerName::try_from(host.clone())
-        .map_err(|_| Error::Unusable("the host is no name that a certificate could have"))?;
-    Ok(Box::new(tls.connect(name, stream).await?))
+    /// Asks the first server that can be reached what it is.
+    pub(crate) async fn any(&self) -> Result<(Address, About), Error> {
+        let mut result = Err(Error::Deadline);
+        for address in [&self.settings.address].into_iter().chain(&self.settings.others) {
+            let asked = async { self.dial(address).await?.greet(self.settings.connect_max).await };
+            result = asked.await.map(|it| (address.clone(), it));
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    fn login(&self) -> RedisConnectionInfo {
+        let mut login = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_skip_set_lib_name()
+            .set_db(self.settings.database.into());
+        if let Some(user) = &self.settings.user {
+            login = login.set_username(user);
+        }
+        match &self.settings.password {
+            Some(password) => login.set_password(password),
+            None => login,
+        }
+    }
+
+    async fn transport(&self, address: &Address) -> Result<Box<dyn Transport>, Error> {
+        let (host, port) = match address {
+            Address::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
+            Address::Tcp(host, port) => (host, *port),
+        };
+        let stream = TcpStream::connect((host.as_str(), port)).await?;
+        stream.set_nodelay(true)?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let name = ServerName::try_from(host.clone())
+            .map_err(|_| Error::Unusable("the host is no name that a certificate could have"))?;
+        Ok(Box::new(tls.connect(name, stream).await?))
+    }
 }
 
 impl Wire {
-    async fn greet(&mut self, settings: &Settings) -> Result<(), Error> {
-        let mut hello: Vec<&[u8]> = vec![b"HELLO", b"3"];
-        if let Some(password) = &settings.password {
-            let user = settings.user.as_deref().unwrap_or("default");
-            hello.extend([&b"AUTH"[..], user.as_bytes(), password.as_bytes()]);
-        }
-        let database = settings.database.to_string();
-        let mut commands = vec![wire::command(&hello)];
-        if settings.database > 0 {
-            commands.push(wire::command(&[b"SELECT", database.as_bytes()]));
-        }
-        commands.push(wire::command(&[b"INFO", b"server"]));
+    /// Loads the scripts, and asks what kind of server this is.
+    pub(crate) async fn greet(&self, limit: Duration) -> Result<About, Error> {
+        let mut commands = vec![command(&[b"INFO", b"server"])];
         commands.extend(scripts::SOURCES.iter().map(|it| scripts::load(it)));
-        let answers = self.exchange(&commands, &mut |_| {}).await?;
-        for answer in &answers {
-            if let Value::Fault(why) = answer {
-                let why = String::from_utf8_lossy(why).into_owned();
-                let old = why.starts_with("NOPROTO") || why.contains("unknown command");
-                return Err(if old {
-                    Error::Unusable("the server is too old: it takes Redis 6.2 or later")
-                } else {
-                    Error::Refused(why)
-                });
-            }
+        let answers = self.exchange(commands, limit).await?;
+        if let Some(why) = answers.iter().find_map(fault) {
+            return Err(why);
         }
-        let facts = answers[0].list().unwrap_or_default();
-        let mode = facts.chunks_exact(2).find(|it| it[0].text() == Some(b"mode"));
-        if mode.is_some_and(|it| it[1].text() == Some(b"cluster")) {
-            return Err(Error::Unusable("clusters of Redis servers are not spoken to yet"));
-        }
-        let (said, loaded) = answers.split_at(answers.len() - scripts::SOURCES.len());
-        let info = said.last().and_then(Value::text).unwrap_or_default();
-        let process = info.split(|it| *it == b'\n').find(|it| it.starts_with(b"run_id:"));
-        self.process = process.unwrap_or_default().to_vec();
-        self.scripts.0 = loaded.iter().filter_map(|it| Some(it.text()?.to_vec())).collect();
-        if self.scripts.0.len() != scripts::SOURCES.len() {
-            return Err(Error::Unusable("the server does not load scripts"));
-        }
-        Ok(())
+        let info = answers[0].text().unwrap_or_default();
+        let info = String::from_utf8_lossy(info);
+        let fact = |name: &str| info.lines().find_map(|it| it.strip_prefix(name)).unwrap_or("");
+        let version = fact("redis_version:").split('.').next();
+        Ok(About {
+            process: fact("run_id:").as_bytes().to_vec(),
+            clustered: fact("redis_mode:") == "cluster",
+            version: version.and_then(|it| it.parse().ok()).unwrap_or_default(),
+        })
     }
 
-    /// Says several things at once, and waits for as many answers; what subscriptions bring meanwhile goes to `pushed`.
+    /// Says several things at once, and waits for as many answers; each piece of them is answered within `limit`.
     pub(crate) async fn exchange(
-        &mut self,
-        commands: &[Vec<u8>],
-        pushed: &mut (dyn FnMut(Vec<Value>) + Send),
+        &self,
+        commands: Vec<Cmd>,
+        limit: Duration,
     ) -> Result<Vec<Value>, Error> {
         let mut answers = Vec::with_capacity(commands.len());
         // In pieces, each of which the server can take without its answers being read.
-        for piece in commands.chunks(64) {
-            self.writer.write_all(&piece.concat()).await?;
-            self.writer.flush().await?;
-            let wanted = answers.len() + piece.len();
-            while answers.len() < wanted {
-                match self.next()? {
-                    Some(Value::Push(it)) => pushed(it),
-                    Some(answer) => answers.push(answer),
-                    None if self.reader.read_buf(&mut self.came).await? == 0 => {
-                        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-                    }
-                    None => {}
-                }
+        for piece in commands.chunks(SENT_MAX / 2) {
+            let ask = async |it: &Cmd| {
+                let answer = self.redis.clone().send_packed_command(it).await;
+                self.tap.answered();
+                answer
+            };
+            // They are polled first in their order, in which they are sent, since none of them yields before.
+            let all = piece.iter().map(|it| unconstrained(ask(it)));
+            let some = tokio::time::timeout(limit, join_all(all)).await;
+            for answer in some.map_err(|_| Error::Deadline)? {
+                answers.push(answer?);
             }
         }
         Ok(answers)
     }
+}
 
-    /// Takes the next value out of what came.
-    pub(crate) fn next(&mut self) -> Result<Option<Value>, Error> {
-        wire::read(&mut self.came, self.reply_bytes_max).map_err(|it| match it {
-            wire::Broken::Syntax => Error::Unusable("what answers does not speak RESP3"),
-            wire::Broken::TooLong => Error::Unusable("an answer is longer than reply_bytes_max"),
-        })
+/// Returns the error that an answer is.
+pub(crate) fn fault(answer: &Value) -> Option<Error> {
+    match answer {
+        Value::ServerError(why) => Some(Error::Refused(text_of(why))),
+        _ => None,
+    }
+}
+
+/// Writes an error as the server did.
+pub(crate) fn text_of(why: &redis::ServerError) -> String {
+    format!("{} {}", why.code(), why.details().unwrap_or_default())
+}
+
+impl From<RedisError> for Error {
+    fn from(why: RedisError) -> Self {
+        use redis::ErrorKind;
+        match why.kind() {
+            ErrorKind::RESP3NotSupported => {
+                Self::Unusable("the server is too old: it takes Redis 6.2 or later")
+            }
+            ErrorKind::Parse => Self::Unusable("what answers does not speak RESP3"),
+            ErrorKind::Io => Self::Io(io::Error::other(why.to_string())),
+            _ => Self::Refused(match (why.code(), why.detail()) {
+                (Some(code), Some(detail)) => format!("{code} {detail}"),
+                _ => why.to_string(),
+            }),
+        }
     }
 }
 

@@ -3,12 +3,15 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use redis::PushKind;
 use taiwa_core::{Channel, Heard, NodeId};
 
 use crate::{
     ask::Gauge,
+    dial::Pushed,
     keys::Keys,
-    wire::{self, Broken, Value},
+    reply::Reply,
+    said::{self, Broken},
     work::Work,
 };
 
@@ -27,46 +30,73 @@ impl Names {
 }
 
 impl Work {
-    /// Takes what the server says without being asked.
-    pub(crate) fn hear(&mut self, push: &[Value]) {
-        let [kind, Value::Text(name), Value::Text(message)] = push else { return };
-        if kind.text() != Some(b"message") {
+    /// Takes what a server says without being asked.
+    pub(crate) fn push(&mut self, pushed: Pushed) {
+        let line = pushed.line;
+        if !self.net.servers.iter().any(|it| it.has_line(line)) {
+            // Of a connection that is not ours yet, or not any more.
             return;
         }
-        if self.brought(name, message).is_err() {
-            // Whoever may write to the server may also write nonsense.
-            tracing::debug!(name = %String::from_utf8_lossy(name), "redis brought something strange");
+        if pushed.it.kind == PushKind::Disconnection {
+            let why = std::io::ErrorKind::UnexpectedEof;
+            return self.lose_server(line, &std::io::Error::from(why).into());
+        }
+        let Some(name) = pushed.it.data.first().and_then(Reply::text) else { return };
+        match pushed.it.kind {
+            PushKind::Message | PushKind::SMessage => {
+                let Some(message) = pushed.it.data.get(1).and_then(Reply::body) else { return };
+                if self.brought(name, &message).is_err() {
+                    // Whoever may write to the server may also write nonsense.
+                    let name = String::from_utf8_lossy(name);
+                    tracing::debug!(%name, "redis brought something strange");
+                }
+            }
+            PushKind::Subscribe | PushKind::SSubscribe => {
+                let (lapsed, waited) = self.net.is_heard(name, line);
+                self.missed |= lapsed;
+                for item in
+                    waited.map(|it| self.net.release(it, Instant::now())).into_iter().flatten()
+                {
+                    self.lose(item.what);
+                }
+            }
+            PushKind::SUnsubscribe if self.net.is_unheard(name, line) => {
+                // Its slot has moved.
+                self.look_again();
+            }
+            _ => {}
         }
     }
 
     fn brought(&mut self, name: &[u8], message: &Bytes) -> Result<(), Broken> {
-        if let Some(place) = self.subscribed.get_mut(name) {
-            let (known, body) = wire::message(message)?;
+        let Some(place) = self.net.names.get_mut(name) else { return Ok(()) };
+        if let Some(channel) = &place.channel {
+            let (known, body) = said::message(message)?;
             place.known = known.or(place.known);
-            let (channel, position) = (place.channel.clone(), known.map(|it| it.position));
+            let (channel, position) = (channel.clone(), known.map(|it| it.position));
             self.heard(Heard { channel, position, body, by_pattern: false });
-        } else if name == self.names.letters {
-            let (from, letter) = message.split_at_checked(16).ok_or(Broken::Syntax)?;
+        } else if name == self.fixed.letters {
+            let (from, letter) = message.split_at_checked(16).ok_or(Broken)?;
             let from = node(from)?;
             Gauge::count(&self.shared.gauge.letters);
-            let letter = wire::kept(&message.slice_ref(letter));
+            let letter = message.slice_ref(letter);
             if let Some(ears) = &self.ears {
                 ears.letter(from, letter);
             }
-        } else if name == self.names.changes {
-            let (what, of) = message.split_first().ok_or(Broken::Syntax)?;
+        } else if name == self.fixed.changes {
+            let (what, of) = message.split_first().ok_or(Broken)?;
             let of = node(of)?;
             let change = match what {
                 _ if of == self.shared.node => None,
                 b'c' => self.peers.come(of, Instant::now()),
                 b'g' => self.peers.go(of),
-                _ => return Err(Broken::Syntax),
+                _ => return Err(Broken),
             };
             self.changed(change);
-        } else if name == self.names.patterns && self.patterns {
-            let (channel, message) = wire::uncounted(message)?;
-            let channel = Channel::parse(channel).ok_or(Broken::Syntax)?;
-            let (known, body) = wire::message(&message)?;
+        } else if name == self.fixed.patterns && self.patterns {
+            let (channel, message) = said::uncounted(message)?;
+            let channel = Channel::parse(channel).ok_or(Broken)?;
+            let (known, body) = said::message(&message)?;
             let position = known.map(|it| it.position);
             self.heard(Heard { channel, position, body, by_pattern: true });
         }
@@ -82,5 +112,5 @@ impl Work {
 }
 
 fn node(text: &[u8]) -> Result<NodeId, Broken> {
-    std::str::from_utf8(text).ok().and_then(|it| it.parse().ok()).ok_or(Broken::Syntax)
+    std::str::from_utf8(text).ok().and_then(|it| it.parse().ok()).ok_or(Broken)
 }

@@ -1,7 +1,7 @@
 //! One node, as callers see it.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt, io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -10,17 +10,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use redis::{Cmd, Value};
 use taiwa_core::{Channel, NodeId, Refusal, Then};
 use tokio::sync::mpsc;
 
 use crate::{
     ask::{Ask, Gauge, Pending, unavailable},
-    dial,
+    dial::{self, Dialer},
     error::Error,
     keys::Keys,
-    scripts::{Loaded, Script},
-    settings::Settings,
-    wire::{self, Broken, Value},
+    mend::{self, Found, Plan},
+    reply::{Reply, bytes_of, command},
+    said::Broken,
+    scripts::{self, Script},
+    settings::{Address, Settings},
     work::Work,
 };
 
@@ -32,14 +35,13 @@ pub struct Redis {
     pub(crate) queue: mpsc::UnboundedSender<Ask>,
 }
 
-/// What callers and the task that owns the connection both know.
+/// What callers and the task that owns the connections both know.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) node: NodeId,
     pub(crate) secret: [u8; 32],
     pub(crate) keys: Keys,
     pub(crate) gauge: Arc<Gauge>,
-    pub(crate) scripts: Loaded,
     /// Who is alive, this node included, sorted.
     alive: Mutex<Arc<[NodeId]>>,
     /// Channels in which this node keeps members, and perhaps some in which it did.
@@ -47,7 +49,8 @@ pub(crate) struct Shared {
     seed: AtomicU64,
 }
 
-/// Connects to a server, and makes a node of what it keeps. The connection lives on the runtime that this runs on.
+/// Connects to a server, or to the cluster of servers that it is one of, and makes a node of what is kept there. The
+/// connections live on the runtime that this runs on.
 ///
 /// Cancel-safe: dropped early, it leaves nothing but, perhaps, the secret of the cluster.
 ///
@@ -60,25 +63,47 @@ pub async fn connect(settings: Settings) -> Result<Arc<Redis>, Error> {
         return Err(Error::Unusable(fault));
     }
     let tls = settings.tls.as_ref().map(dial::tls).transpose()?;
-    let mut wire = dial::dial(&settings, tls.as_ref()).await?;
-    let keys = Keys::new(&settings.prefix, settings.database);
-    let secret = tokio::time::timeout(settings.connect_max, share_secret(&mut wire, &keys));
-    let secret = secret.await.unwrap_or(Err(Error::Deadline))?;
+    let (pushes, pushed) = mpsc::unbounded_channel();
+    let dialer = Dialer { settings, tls, pushes };
+    let settings = &dialer.settings;
+    let (seed, about) = dialer.any().await?;
+    if about.clustered && about.version < 7 {
+        return Err(Error::Unusable("the cluster is too old: it takes Redis 7 or later"));
+    }
+    if !about.clustered && !settings.others.is_empty() {
+        return Err(Error::Unusable(
+            "several hosts are servers of one cluster, and this one is of none",
+        ));
+    }
+    let keys = Keys::new(&settings.prefix, settings.database, about.clustered);
     let node = settings.node.unwrap_or(NodeId(random()?));
+    let plan = Plan {
+        dialer: dialer.clone(),
+        keys: keys.clone(),
+        secret: None,
+        living: vec![],
+        have: vec![],
+        seeds: vec![seed],
+        names: vec![],
+        holds: vec![],
+        past: HashMap::new(),
+        whole: true,
+    };
+    let found = plan.find().await?;
+    let secret = share_secret(&found, &keys, settings.connect_max).await?;
     let shared = Arc::new(Shared {
         node,
         secret,
         keys,
         gauge: Arc::default(),
-        scripts: wire.scripts.clone(),
         alive: Mutex::new([node].into()),
         present: Mutex::default(),
         seed: AtomicU64::new(random()?),
-        settings,
+        settings: settings.clone(),
     });
     shared.gauge.up.store(true, Relaxed);
     let (queue, asks) = mpsc::unbounded_channel();
-    tokio::spawn(Work::new(shared.clone(), asks, tls).run(wire));
+    tokio::spawn(Work::new(shared.clone(), dialer, asks, pushed).run(found));
     Ok(Arc::new(Redis { shared, queue }))
 }
 
@@ -87,15 +112,20 @@ fn random() -> Result<u64, Error> {
 }
 
 /// Reads the secret of the cluster, or makes it.
-async fn share_secret(wire: &mut dial::Wire, keys: &Keys) -> Result<[u8; 32], Error> {
+async fn share_secret(found: &Found, keys: &Keys, limit: Duration) -> Result<[u8; 32], Error> {
     let mut ours = [0; 32];
     getrandom::fill(&mut ours).map_err(|it| Error::Io(io::Error::other(it.to_string())))?;
     let key = keys.secret();
-    let set = wire::command(&[b"SET", key.as_bytes(), &ours, b"NX"]);
-    let get = wire::command(&[b"GET", key.as_bytes()]);
-    let answers = wire.exchange(&[set, get], &mut |_| {}).await?;
-    if let Some(Value::Fault(why)) = answers.iter().find(|it| matches!(it, Value::Fault(_))) {
-        return Err(Error::Refused(String::from_utf8_lossy(why).into_owned()));
+    let slot = keys.slot(key.as_bytes());
+    let has = |it: &&(u16, u16, Address)| mend::slots(it.0, it.1).any(|it| it == slot);
+    let owner = found.ranges.iter().find(has).map(|it| &it.2);
+    let owner = found.new.iter().find(|it| Some(&it.address) == owner);
+    let owner = owner.ok_or(Error::Unusable("nobody has the slot of the cluster's secret"))?;
+    let set = command(&[b"SET", key.as_bytes(), &ours, b"NX"]);
+    let get = command(&[b"GET", key.as_bytes()]);
+    let answers = owner.asks.exchange(vec![set, get], limit).await?;
+    if let Some(why) = answers.iter().find_map(dial::fault) {
+        return Err(why);
     }
     let theirs = answers[1].text().and_then(|it| it.try_into().ok());
     theirs.ok_or(Error::Unusable("what is kept as the cluster's secret is none"))
@@ -155,18 +185,29 @@ impl Redis {
         }
     }
 
-    /// Queues a command.
+    /// Queues a command for whoever has the slot of a key, or of a channel of Redis.
     pub(crate) fn command<T: Send + 'static>(
         &self,
+        key: &str,
         parts: &[&[u8]],
         then: Then<T>,
         read: impl FnOnce(Value) -> Result<T, Broken> + Send + 'static,
     ) {
-        let command = wire::command(parts);
-        self.ask(command.len(), then, read, |pending| Ask::Request(command, pending));
+        self.request(key, command(parts), then, read);
     }
 
-    /// Queues a script.
+    pub(crate) fn request<T: Send + 'static>(
+        &self,
+        key: &str,
+        command: Cmd,
+        then: Then<T>,
+        read: impl FnOnce(Value) -> Result<T, Broken> + Send + 'static,
+    ) {
+        let slot = self.shared.keys.slot(key.as_bytes());
+        self.ask(bytes_of(&command), then, read, |it| Ask::Request(slot, command, it));
+    }
+
+    /// Queues a script, all of whose keys are in one slot.
     pub(crate) fn script<T: Send + 'static>(
         &self,
         script: Script,
@@ -175,8 +216,7 @@ impl Redis {
         then: Then<T>,
         read: impl FnOnce(Value) -> Result<T, Broken> + Send + 'static,
     ) {
-        let command = self.shared.scripts.command(script, keys, arguments);
-        self.ask(command.len(), then, read, |pending| Ask::Request(command, pending));
+        self.request(&keys[0], scripts::run(script, keys, arguments), then, read);
     }
 }
 

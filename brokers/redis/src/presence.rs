@@ -1,18 +1,20 @@
 //! Who is in a channel.
 
 use bytes::Bytes;
+use redis::Value;
 use taiwa_core::{Channel, Entry, Link, NodeId, PresenceStore, SessionId, Then, User};
 
 use crate::{
     node::{Redis, millis},
+    reply::Reply,
+    said::{self, Broken},
     scripts::Script,
-    wire::{self, Broken, Value},
 };
 
 impl PresenceStore for Redis {
     fn come(&self, channel: &Channel, entry: Entry, then: Then<bool>) {
         let user = user_of(&entry);
-        let written = [wire::counted(&user).as_bytes(), &entry.body].concat();
+        let written = [said::counted(&user).as_bytes(), &entry.body].concat();
         let ttl = millis(self.shared.settings.presence_ttl);
         let field = field_of(&entry);
         let arguments: &[&[u8]] = &[field.as_bytes(), &written, user.as_bytes(), ttl.as_bytes()];
@@ -20,7 +22,7 @@ impl PresenceStore for Redis {
         let read = move |it: Value| {
             // In the order of the answers, so that a renewal that found nothing before does not take it out.
             shared.present().insert(place);
-            let first = it.number().ok_or(Broken::Syntax)? == 1;
+            let first = it.number().ok_or(Broken)? == 1;
             Ok(first || entry.user.is_none())
         };
         self.script(Script::Come, &self.own_first(channel), arguments, then, read);
@@ -29,7 +31,7 @@ impl PresenceStore for Redis {
     fn go(&self, channel: &Channel, entry: Entry, then: Then<bool>) {
         let (field, anonymous) = (field_of(&entry), entry.user.is_none());
         let read = move |it: Value| {
-            let was = it.number().ok_or(Broken::Syntax)?;
+            let was = it.number().ok_or(Broken)?;
             Ok(was == 2 || was == 1 && anonymous)
         };
         self.script(Script::Go, &self.own_first(channel), &[field.as_bytes()], then, read);
@@ -40,7 +42,7 @@ impl PresenceStore for Redis {
         let keys: Vec<_> = nodes.iter().map(|it| self.shared.keys.members(channel, *it)).collect();
         // Lua counts in floating point.
         let limit = limit.min(1 << 31).to_string();
-        let read = move |it: Value| members(&nodes, &it).ok_or(Broken::Syntax);
+        let read = move |it: Value| members(&nodes, &it).ok_or(Broken);
         self.script(Script::Who, &keys, &[limit.as_bytes()], then, read);
     }
 
@@ -50,9 +52,9 @@ impl PresenceStore for Redis {
         let users = nodes.iter().map(|it| keys.users(channel, *it));
         let all: Vec<String> = members.chain(users).collect();
         let read = |it: Value| {
-            let Some([sessions, users]) = it.list() else { return Err(Broken::Syntax) };
+            let Some([sessions, users]) = it.list() else { return Err(Broken) };
             let number = |it: &Value| it.number().and_then(|it| it.try_into().ok());
-            number(sessions).zip(number(users)).ok_or(Broken::Syntax)
+            number(sessions).zip(number(users)).ok_or(Broken)
         };
         self.script(Script::Counts, &all, &[], then, read);
     }
@@ -90,7 +92,7 @@ fn members(nodes: &[NodeId], answer: &Value) -> Option<Vec<(NodeId, Entry)>> {
 
 fn member(field: &[u8], written: &Bytes) -> Option<Entry> {
     let (session, link) = std::str::from_utf8(field).ok()?.split_once(':')?;
-    let (user, body) = wire::uncounted(written).ok()?;
+    let (user, body) = said::uncounted(written).ok()?;
     Some(Entry {
         session: session.parse::<SessionId>().ok()?,
         link: Link(link.parse().ok()?),

@@ -3,12 +3,13 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use bytes::Bytes;
+use redis::Value;
 use taiwa_core::{Ears, Look, NodeId, NodeRegistry, Refusal, RefusalKind, Then};
 
 use crate::{
     ask::{Ask, unavailable},
     node::Redis,
-    wire::Value,
+    reply::Reply,
 };
 
 /// The longest letter, in bytes.
@@ -46,7 +47,8 @@ impl NodeRegistry for Redis {
             Err(why) => then(Err(why)),
         };
         let by_one = |it: Value| Ok(it.number().is_some_and(|it| it > 0));
-        self.command(&[b"PUBLISH", channel.as_bytes(), &message], Box::new(heard), by_one);
+        let publish: &[&[u8]] = &[self.shared.keys.publish(), channel.as_bytes(), &message];
+        self.command(&channel, publish, Box::new(heard), by_one);
     }
 
     fn look(&self) -> Look {
@@ -72,13 +74,10 @@ impl NodeRegistry for Redis {
         // Its members go before its name, so that nobody sees the one without the other; all in one queue, in order.
         let channels: Vec<_> = self.shared.present().drain().collect();
         let (node, keys) = (self.shared.node, &self.shared.keys);
-        for some in channels.chunks(100) {
-            let members = some.iter().map(|it| keys.members(it, node));
-            let users = some.iter().map(|it| keys.users(it, node));
-            let all: Vec<String> = members.chain(users).collect();
-            let parts: Vec<&[u8]> =
-                [&b"UNLINK"[..]].into_iter().chain(all.iter().map(String::as_bytes)).collect();
-            self.command(&parts, Box::new(|_| {}), |_| Ok(()));
+        for it in channels {
+            let (members, users) = (keys.members(&it, node), keys.users(&it, node));
+            let unlink: &[&[u8]] = &[b"UNLINK", members.as_bytes(), users.as_bytes()];
+            self.command(&members, unlink, Box::new(|_| {}), |_| Ok(()));
         }
         self.ask(0, then, |_| Ok(()), Ask::Leave);
     }

@@ -1,6 +1,10 @@
 //! The scripts that run in the server, each one step.
 
-use crate::wire;
+use std::sync::LazyLock;
+
+use redis::Cmd;
+
+use crate::reply::command;
 
 macro_rules! scripts {
     ($($name:ident $file:literal;)*) => {
@@ -26,22 +30,21 @@ scripts! {
     Hold "hold";
 }
 
-/// The names by which the server knows the scripts: it said so when they were loaded.
-#[derive(Clone, Debug)]
-pub(crate) struct Loaded(pub(crate) Vec<Vec<u8>>);
+/// The names by which servers know the scripts.
+static NAMES: LazyLock<Vec<String>> =
+    LazyLock::new(|| SOURCES.iter().map(|it| redis::Script::new(it).get_hash().into()).collect());
 
-impl Loaded {
-    /// Writes the command that runs a script.
-    pub(crate) fn command(&self, script: Script, keys: &[String], arguments: &[&[u8]]) -> Vec<u8> {
-        let count = keys.len().to_string();
-        let mut parts: Vec<&[u8]> = vec![b"EVALSHA", &self.0[script as usize], count.as_bytes()];
-        parts.extend(keys.iter().map(String::as_bytes));
-        parts.extend_from_slice(arguments);
-        wire::command(&parts)
-    }
+/// Writes the command that runs a script.
+pub(crate) fn run(script: Script, keys: &[String], arguments: &[&[u8]]) -> Cmd {
+    let count = keys.len().to_string();
+    let mut parts: Vec<&[u8]> =
+        vec![b"EVALSHA", NAMES[script as usize].as_bytes(), count.as_bytes()];
+    parts.extend(keys.iter().map(String::as_bytes));
+    parts.extend_from_slice(arguments);
+    command(&parts)
 }
 
 /// Writes the command that loads a script.
-pub(crate) fn load(source: &str) -> Vec<u8> {
-    wire::command(&[b"SCRIPT", b"LOAD", source.as_bytes()])
+pub(crate) fn load(source: &str) -> Cmd {
+    command(&[b"SCRIPT", b"LOAD", source.as_bytes()])
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use redis::Value;
 use taiwa_core::{SessionId, SessionStore, Then};
 
 use crate::{
     node::{Redis, millis},
-    wire::Value,
+    reply::Reply,
 };
 
 impl SessionStore for Redis {
@@ -15,16 +16,16 @@ impl SessionStore for Redis {
         let key = self.shared.keys.session(session);
         let ttl = millis(ttl);
         let set: &[&[u8]] = &[b"SET", key.as_bytes(), &body, b"PX", ttl.as_bytes()];
-        self.command(set, then, |_| Ok(()));
+        self.command(&key, set, then, |_| Ok(()));
     }
 
     fn take(&self, session: SessionId, then: Then<Option<Bytes>>) {
         let key = self.shared.keys.session(session);
-        self.command(&[b"GETDEL", key.as_bytes()], then, |it: Value| Ok(it.body()));
+        self.command(&key, &[b"GETDEL", key.as_bytes()], then, |it: Value| Ok(it.body()));
     }
 
     fn drop_session(&self, session: SessionId) {
         let key = self.shared.keys.session(session);
-        self.command(&[b"UNLINK", key.as_bytes()], Box::new(|_| {}), |_| Ok(()));
+        self.command(&key, &[b"UNLINK", key.as_bytes()], Box::new(|_| {}), |_| Ok(()));
     }
 }

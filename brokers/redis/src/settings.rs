@@ -9,8 +9,10 @@ use taiwa_core::NodeId;
 /// How to reach a Redis server, and the limits of a node. [`Settings::parse`] has the defaults.
 #[derive(Clone)]
 pub struct Settings {
-    /// Where the server is.
+    /// Where the server is, or any of a cluster of servers.
     pub address: Address,
+    /// Other servers of the same cluster, asked if that one can't be reached.
+    pub others: Vec<Address>,
     /// The name of the user, for servers with an access control list.
     pub user: Option<String>,
     /// The password. It stands in no text that this crate makes.
@@ -51,7 +53,7 @@ pub struct Settings {
 }
 
 /// Where a server is.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Address {
     /// A host, by name or address, and its port.
     Tcp(String, u16),
@@ -84,6 +86,7 @@ impl Settings {
     /// | form | |
     /// |---|---|
     /// | `redis://[user[:password]@]host[:port][/database][?prefix=name:]` | port 6379, unless it says another |
+    /// | `redis://[user[:password]@]host[:port],host[:port]…` | some servers of a cluster: the first that can be reached tells the rest |
     /// | `rediss://…` | the same with TLS |
     /// | `redis+unix:///path/to/socket[?db=1&user=…&password=…&prefix=…]` | a socket of this machine |
     ///
@@ -91,7 +94,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// Says which part can't be read. Several hosts are among it: a cluster of Redis servers is not spoken to yet.
+    /// Says which part can't be read.
     ///
     /// ```
     /// let settings = taiwa_redis::Settings::parse("rediss://ada:s%2Fecret@cache.example:6380/2").unwrap();
@@ -140,22 +143,9 @@ impl Settings {
             Some((login, host)) => (Some(login), host),
             None => (None, authority),
         };
-        if host.contains(',') {
-            return Err(BadUrl(
-                "there is one host: clusters of Redis servers are not spoken to yet",
-            ));
-        }
-        let (host, port) = match host.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => {
-                (host, port.parse().map_err(|_| BadUrl("the port is no number"))?)
-            }
-            _ => (host, 6379),
-        };
-        let host = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
-        if host.is_empty() {
-            return Err(BadUrl("a URL has a host"));
-        }
-        let mut settings = Self::at(Address::Tcp(host.into(), port));
+        let mut hosts = host.split(',').map(address);
+        let first = hosts.next().expect("a text has a first part")?;
+        let mut settings = Self { others: hosts.collect::<Result<_, _>>()?, ..Self::at(first) };
         if let Some(login) = login {
             let (user, password) =
                 login.split_once(':').ok_or(BadUrl("a user has a password, behind a colon"))?;
@@ -172,6 +162,7 @@ impl Settings {
     pub fn at(address: Address) -> Self {
         Self {
             address,
+            others: vec![],
             user: None,
             password: None,
             database: 0,
@@ -218,6 +209,21 @@ impl Settings {
     }
 }
 
+/// Reads a host and, perhaps, its port.
+fn address(text: &str) -> Result<Address, BadUrl> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            (host, port.parse().map_err(|_| BadUrl("the port is no number"))?)
+        }
+        _ => (text, 6379),
+    };
+    let host = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
+    if host.is_empty() {
+        return Err(BadUrl("a URL has a host"));
+    }
+    Ok(Address::Tcp(host.into(), port))
+}
+
 fn decoded(part: &str) -> Result<String, BadUrl> {
     let text = percent_decode_str(part).decode_utf8();
     text.map(Into::into).map_err(|_| BadUrl("what is percent-encoded is no UTF-8"))
@@ -231,6 +237,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("address", &self.address)
+            .field("others", &self.others)
             .field("database", &self.database)
             .field("prefix", &self.prefix)
             .field("tls", &self.tls.is_some())
@@ -267,6 +274,12 @@ mod tests {
         check("redis://:p%40@h/1?prefix=x%3A", ("h:6379", None, Some("p@"), 1, "x:"));
         check("rediss://u:a:b@h:1", ("h:1", Some("u"), Some("a:b"), 0, "taiwa:"));
         check("redis+unix:///a%20b?db=2&password=x", ("/a b", None, Some("x"), 2, "taiwa:"));
+        let some = Settings::parse("redis://u:p@h,[::1]:7,i:8/0").unwrap();
+        let others: Vec<_> = some.others.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (some.address.to_string(), others),
+            ("h:6379".into(), vec!["[::1]:7".into(), "i:8".into()])
+        );
         assert!(Settings::parse("rediss://h").unwrap().tls.is_some());
         assert!(Settings::parse("redis://h").unwrap().tls.is_none());
     }
@@ -283,7 +296,8 @@ mod tests {
             "redis://h/secret",
             "redis://h?secret",
             "redis://h?secret=1",
-            "redis://a:secret@h,i",
+            "redis://a:secret@h,",
+            "redis://a:b@h,i:secret",
             "redis+unix://secret",
             "redis+unix:///s?user=secret",
             "redis://:%ff@secret",

@@ -22,7 +22,7 @@ use crate::{
     ending::Leaving,
     exit::{Exit, Failure},
     present::Present,
-    serve,
+    serve, tls,
 };
 
 /// Returns the API. Without keys there is none, until there are.
@@ -74,7 +74,11 @@ pub(crate) fn send_revoked_away(running: &Running, deciders: &Deciders) {
 /// Sends a session away, whatever else the server has to do: that would be no reason to let it stay.
 async fn send_away(running: &Running, session: SessionId) {
     loop {
-        let order = Order::Disconnect { whom: Whom::Session(session), why: Disconnect::Revoked };
+        let order = Order::Disconnect {
+            whom: Whom::Session(session),
+            which: None,
+            why: Disconnect::Revoked,
+        };
         match running.control().order(order).await {
             Ok(_) => return info!(%session, "its token is revoked"),
             Err(refusal) if refusal.kind == RefusalKind::Unavailable => {
@@ -104,7 +108,7 @@ pub(crate) async fn serve_api(
         return Ok(desk);
     };
     if let Some(certificates) = certificates {
-        server = server.tls_reloading(certificates);
+        server = tls::on_api(server, certificates, settings)?;
     }
     let addrs = server.addrs().map_err(|it| Failure::new(Exit::Inside, it))?;
     begin("the API", &addrs, desk.clone().serve(server).with_successor(leaving.begun()));
@@ -189,7 +193,8 @@ fn webhook_results(deciders: &Deciders) -> Vec<(&'static str, u64)> {
     ]
 }
 
-fn begin(what: &'static str, addrs: &[Addr], serving: Serving) {
+/// Serves until its end, which is no end of the program.
+pub(crate) fn begin(what: &'static str, addrs: &[Addr], serving: Serving) {
     for addr in addrs {
         info!(%addr, "{what} listens");
     }

@@ -25,14 +25,29 @@ pub(crate) async fn joined(
     })
 }
 
+/// Tells what is wrong with the broker's URL, if anything. Nobody is asked.
+pub(crate) fn wrong(settings: &Settings) -> Option<String> {
+    let url = settings.broker.as_ref()?.reveal();
+    match url.split_once("://").map(|it| it.0) {
+        Some(scheme) if scheme.starts_with("redis") => {
+            taiwa_redis::Settings::parse(url).err().map(|it| it.to_string())
+        }
+        Some("nats" | "tls") => taiwa_nats::Settings::parse(url).err().map(|it| it.to_string()),
+        _ => Some(SCHEMES.into()),
+    }
+}
+
+const SCHEMES: &str = "this begins with redis://, rediss://, redis+unix://, nats:// or tls://";
+
 /// Joins the cluster that the settings name, if they name one.
 async fn join(settings: &Settings) -> Result<Option<Cluster>, Failure> {
     let Some(url) = &settings.broker else { return Ok(None) };
     let url = url.reveal();
     let usage =
         |it: &dyn std::fmt::Display| Failure::new(Exit::Usage, format_args!("broker: {it}"));
-    let unreachable =
-        |it: &dyn std::fmt::Display| Failure::new(Exit::Unreachable, format_args!("broker: {it}"));
+    let unreachable = |it: &dyn std::fmt::Display| {
+        Failure::new(Exit::Unreachable, format_args!("broker {}: {it}", without_credentials(url)))
+    };
     match url.split_once("://").map(|it| it.0) {
         Some(scheme) if scheme.starts_with("redis") => {
             let settings = redis(settings, url)?;
@@ -47,8 +62,18 @@ async fn join(settings: &Settings) -> Result<Option<Cluster>, Failure> {
             })?;
             Ok(Some(Cluster::of(&joined)))
         }
-        _ => Err(usage(&"this begins with redis://, rediss://, redis+unix://, nats:// or tls://")),
+        _ => Err(usage(&SCHEMES)),
     }
+}
+
+/// Returns where the servers of a URL are, without users, passwords and what is asked for behind the place. A comma may be
+/// part of a password: of several servers only those behind the last password are told.
+fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    // A query may name a password; NATS has none, and there ? may be part of one.
+    let is_nats = matches!(scheme, "nats" | "tls");
+    let rest = if is_nats { rest } else { rest.split('?').next().unwrap_or_default() };
+    format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or_default())
 }
 
 /// Returns what is to be known to reach a Redis.
@@ -109,4 +134,26 @@ pub(crate) fn measured(admin: Admin, registry: Option<Arc<dyn NodeRegistry>>) ->
             let Look { counters, .. } = counts.look();
             counters
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_told_without_credentials() {
+        for (url, told) in [
+            ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
+            ("rediss://ada:se@cret@example.net/5", "rediss://example.net/5"),
+            ("redis://:secret@[::1]:1", "redis://[::1]:1"),
+            ("redis+unix://:secret@/run/redis.sock?db=3", "redis+unix:///run/redis.sock"),
+            ("redis://:sec,ret@one:1,two:2", "redis://one:1,two:2"),
+            ("redis://one?password=se@cret", "redis://one"),
+            ("nats://token@one", "nats://one"),
+            ("nats://ada:se?cret#@one", "nats://one"),
+            ("nats://ada:secret@one:4222,bob:secret@two", "nats://two"),
+        ] {
+            assert_eq!(without_credentials(url), told);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, process::ExitCode};
 
-use taiwa::{CloseCode, Closed, Error};
+use taiwa::{CloseCode, Closed, Error, HandshakeFault};
 
 use crate::signals::Signal;
 
@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Inside = 1,
     /// Bad arguments or input.
     Usage = 2,
-    /// No such name, no connection by TCP or through a proxy; an address that can't be listened on.
+    /// No such name, no connection by TCP or through a proxy; an address that can't be listened on; no broker.
     Unreachable = 3,
     /// TLS failed.
     Tls = 4,
@@ -72,6 +72,7 @@ pub(crate) fn of_opening(error: &Error) -> Exit {
         Error::Io(_) | Error::Lost | Error::Proxy(_) => Exit::Unreachable,
         Error::Tls(_) => Exit::Tls,
         Error::Refused(_) | Error::Redirect(_) => Exit::Refused,
+        Error::Handshake(HandshakeFault::NoExtendedConnect) => Exit::Refused,
         Error::Late(_) => Exit::Late,
         Error::Handshake(_) | Error::Http(_) | Error::Fault(_) => Exit::Fault,
         _ => Exit::Inside,

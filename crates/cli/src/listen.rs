@@ -1,6 +1,6 @@
 //! Where `taiwa serve` listens: `HOST:PORT`, `unix:PATH`, `activation`.
 
-use std::{fmt, io, path::PathBuf, str::FromStr};
+use std::{fmt, io, net::UdpSocket, path::PathBuf, str::FromStr};
 
 use taiwa::Listener;
 use tokio::net::TcpListener;
@@ -68,41 +68,67 @@ impl fmt::Display for Mode {
     }
 }
 
+/// The sockets of a place.
+pub(crate) struct Opened {
+    pub(crate) listeners: Vec<Listener>,
+    /// For HTTP/3, of whoever opened the others.
+    pub(crate) udp: Vec<UdpSocket>,
+}
+
+impl From<Listener> for Opened {
+    fn from(listener: Listener) -> Self {
+        Self { listeners: vec![listener], udp: Vec::new() }
+    }
+}
+
 impl Listen {
     /// Begins to listen there.
     #[cfg(unix)]
-    pub(crate) async fn open(
-        &self,
-        mode: Option<Mode>,
-        reuse_port: bool,
-    ) -> io::Result<Vec<Listener>> {
+    pub(crate) async fn open(&self, mode: Option<Mode>, reuse_port: bool) -> io::Result<Opened> {
         Ok(match (self, mode) {
-            (Self::Tcp(addr), _) if reuse_port => vec![beside_others(addr).await?.shared()],
-            (Self::Tcp(addr), _) => vec![TcpListener::bind(addr).await?.try_into()?],
-            (Self::Unix(path), None) => vec![Listener::unix(path).await?],
-            (Self::Unix(path), Some(mode)) => {
-                vec![Listener::unix_with_mode(path, mode.0).await?]
-            }
+            (Self::Tcp(addr), _) if reuse_port => beside_others(addr).await?.shared().into(),
+            (Self::Tcp(addr), _) => alone(addr).await?.into(),
+            (Self::Unix(path), None) => Listener::unix(path).await?.into(),
+            (Self::Unix(path), Some(mode)) => Listener::unix_with_mode(path, mode.0).await?.into(),
             (Self::Activation, _) => {
-                Listener::from_activation()?.into_iter().map(|(_, it)| it).collect()
+                let taken = taiwa::Activated::take()?;
+                Opened {
+                    listeners: taken.listeners.into_iter().map(|(_, it)| it).collect(),
+                    udp: taken.udp.into_iter().map(|(_, it)| it).collect(),
+                }
             }
         })
     }
 
     /// Begins to listen there.
     #[cfg(not(unix))]
-    pub(crate) async fn open(
-        &self,
-        _: Option<Mode>,
-        reuse_port: bool,
-    ) -> io::Result<Vec<Listener>> {
+    pub(crate) async fn open(&self, _: Option<Mode>, reuse_port: bool) -> io::Result<Opened> {
         match self {
             Self::Tcp(_) if reuse_port => Err(io::ErrorKind::Unsupported.into()),
-            Self::Tcp(addr) => Ok(vec![TcpListener::bind(addr).await?.try_into()?]),
+            Self::Tcp(addr) => Ok(alone(addr).await?.into()),
             Self::Unix(_) | Self::Activation => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
+
+/// Listens on a port that is ours alone. Where the system chooses it, it is one that is free for UDP as well: HTTP/3 may be to
+/// have it.
+async fn alone(addr: &str) -> io::Result<Listener> {
+    let mut listener = TcpListener::bind(addr).await?;
+    if addr.ends_with(":0") {
+        for _ in 0..TRIES {
+            if UdpSocket::bind(listener.local_addr()?).is_ok() {
+                break;
+            }
+            // The one before is held meanwhile, and so not chosen again.
+            listener = TcpListener::bind(addr).await?;
+        }
+    }
+    listener.try_into()
+}
+
+/// A port is taken by chance; so many in a row are not.
+const TRIES: usize = 16;
 
 /// Listens on a port where other processes may listen, too, with sockets of their own.
 #[cfg(unix)]

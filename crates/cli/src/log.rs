@@ -10,7 +10,7 @@ use std::{
 
 use tracing_subscriber::{
     Layer, Registry,
-    filter::LevelFilter,
+    filter::{LevelFilter, Targets},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     reload,
@@ -57,13 +57,13 @@ enum Stage {
 pub(crate) struct Ending(Lines);
 
 /// How much is logged, which may be changed.
-pub(crate) struct Loudness(Box<dyn Fn(LevelFilter) + Send + Sync>);
+pub(crate) struct Loudness(Box<dyn Fn(Targets) + Send + Sync>);
 
 impl Loudness {
-    fn of<S: 'static>(filter: reload::Handle<LevelFilter, S>) -> Self {
-        Self(Box::new(move |level| {
+    fn of<S: 'static>(filter: reload::Handle<Targets, S>) -> Self {
+        Self(Box::new(move |targets| {
             // It fails when there is no log any more.
-            let _ = filter.reload(level);
+            let _ = filter.reload(targets);
         }))
     }
 
@@ -73,15 +73,25 @@ impl Loudness {
     }
 }
 
-fn filter(level: Level) -> LevelFilter {
-    match level {
+fn filter(level: Level) -> Targets {
+    let level = match level {
         Level::Off => LevelFilter::OFF,
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
-    }
+    };
+    // That the broker is lost or back says the server; each connection that the client of NATS makes is of interest to
+    // those alone who look closer.
+    let nats = if level == LevelFilter::INFO { LevelFilter::WARN } else { level };
+    // What they tell is what a peer did wrong, and no peer may fill the log.
+    let peers = if level <= LevelFilter::INFO { level.min(LevelFilter::ERROR) } else { level };
+    Targets::new()
+        .with_default(level)
+        .with_target("async_nats", nats)
+        .with_target("h2", peers)
+        .with_target("quinn", peers)
 }
 
 /// Logs as the settings say, until the end of what is returned. Spans go to `traces`, too.
@@ -230,6 +240,37 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn connections_to_the_broker_are_told_to_those_who_look_closer() {
+        use tracing::Level as Of;
+        for (level, target, of, expected) in [
+            (Level::Info, "async_nats::connector", Of::INFO, false),
+            (Level::Info, "async_nats::connector", Of::WARN, true),
+            (Level::Debug, "async_nats::connector", Of::INFO, true),
+            (Level::Info, "taiwa_server::cluster", Of::INFO, true),
+            (Level::Error, "async_nats", Of::WARN, false),
+            (Level::Off, "async_nats", Of::ERROR, false),
+        ] {
+            assert_eq!(filter(level).would_enable(target, &of), expected, "{target} {of}");
+        }
+    }
+
+    #[test]
+    fn what_peers_do_wrong_is_told_to_those_who_look_closer() {
+        use tracing::Level as Of;
+        for (level, target, of, expected) in [
+            (Level::Warn, "h2::proto::connection", Of::WARN, false),
+            (Level::Info, "h2", Of::WARN, false),
+            (Level::Info, "h2", Of::ERROR, true),
+            (Level::Info, "quinn_proto::connection", Of::WARN, false),
+            (Level::Off, "quinn", Of::ERROR, false),
+            (Level::Debug, "h2", Of::WARN, true),
+            (Level::Warn, "taiwa_server::site", Of::WARN, true),
+        ] {
+            assert_eq!(filter(level).would_enable(target, &of), expected, "{target} {of}");
         }
     }
 

@@ -17,6 +17,7 @@ mod rooms;
 mod serve;
 mod signals;
 mod supervisor;
+mod tls;
 mod token;
 #[cfg_attr(not(feature = "otlp"), path = "no_traces.rs")]
 mod traces;

@@ -21,7 +21,13 @@ use tracing::{error, info, warn};
 
 use crate::{
     beside,
-    config::{apply::Decided, flags::Flags, load::Loaded, settings::Settings, verbs},
+    config::{
+        apply::Decided,
+        flags::Flags,
+        load::Loaded,
+        settings::{Settings, Tls},
+        verbs,
+    },
     descriptors,
     exit::{Exit, Failure},
     log::Loudness,
@@ -226,15 +232,21 @@ impl Present {
             warn!("{stranger}");
         }
         let restart = settings.needing_restart(&self.0.started);
+        let switched = settings.tls.is_switched(&self.0.started.tls);
         settings.keep_started(&self.0.started);
         let before = self.now();
+        if switched {
+            // Those that are shown now, which may be others than at the start.
+            settings.tls = Tls { reload: settings.tls.reload, ..before.settings.tls.clone() };
+        }
         let decided = serve::decided(&settings, &self.0.addrs, Some(&before.decided))?;
-        let certificate_changed = match (certificates, &settings.tls.cert, &settings.tls.key) {
-            (Some(held), Some(cert), Some(key)) => {
+        let pairs = settings.tls.pairs();
+        let certificate_changed = match certificates.filter(|_| !pairs.is_empty()) {
+            Some(held) => {
                 let refused = |error| Failure::new(Exit::Usage, format_args!("tls.cert: {error}"));
-                Some(held.reload_from(cert, key).map_err(refused)?)
+                Some(held.reload_from_several(pairs).map_err(refused)?)
             }
-            _ => None,
+            None => None,
         };
         let changed = settings.differences(&before.settings);
         Ok((Now { settings, decided }, Report { changed, restart, certificate_changed }))

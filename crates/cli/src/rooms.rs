@@ -2,7 +2,9 @@
 
 use taiwa_centrifuge::Centrifuge;
 use taiwa_core::Dialect;
+use taiwa_phoenix::Phoenix;
 use taiwa_plain::Plain;
+use taiwa_socketio::SocketIo;
 use taiwa_sse::Sse;
 
 use crate::config::settings::Settings;
@@ -10,10 +12,12 @@ use crate::config::settings::Settings;
 /// Returns the dialects that are spoken.
 pub(crate) fn rooms(settings: &Settings) -> Vec<Box<dyn Dialect>> {
     let dialects = &settings.dialects;
-    let all: [(bool, Box<dyn Dialect>); 3] = [
+    let all: [(bool, Box<dyn Dialect>); 5] = [
         (dialects.plain.enabled, Box::new(Plain::new(settings.plain()))),
         (dialects.sse.enabled, Box::new(Sse::new(settings.sse()))),
         (dialects.centrifuge.enabled, Box::new(Centrifuge::new(settings.centrifuge()))),
+        (dialects.phoenix.enabled, Box::new(Phoenix::new(settings.phoenix()))),
+        (dialects.socketio.enabled, Box::new(SocketIo::new(settings.socketio()))),
     ];
     all.into_iter().filter(|it| it.0).map(|it| it.1).collect()
 }
@@ -28,8 +32,8 @@ mod tests {
         let names = |settings: &Settings| -> Vec<_> {
             rooms(settings).iter().map(|it| it.name().to_owned()).collect()
         };
-        assert_eq!(names(&settings), ["plain", "sse", "centrifuge"]);
+        assert_eq!(names(&settings), ["plain", "sse", "centrifuge", "phoenix", "socketio"]);
         settings.dialects.sse.enabled = false;
-        assert_eq!(names(&settings), ["plain", "centrifuge"]);
+        assert_eq!(names(&settings), ["plain", "centrifuge", "phoenix", "socketio"]);
     }
 }

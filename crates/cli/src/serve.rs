@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use taiwa::{Addr, Certificates, Server, Serving, Tuner, Tuning};
+use taiwa::{Addr, Server, Serving, Tuner, Tuning};
 use taiwa_server::{Running, Site, apps::Deciders, hub};
 use tracing::{info, warn};
 
@@ -25,6 +25,7 @@ use crate::{
     rooms,
     signals::{Hangups, Signals},
     supervisor::{self, Supervisor},
+    tls::Keeping,
     traces::{self, Traces},
 };
 
@@ -44,17 +45,15 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let signals = Signals::new().map_err(inside)?;
     let hangups = Hangups::new().map_err(inside)?;
     descriptors::raise(settings.limits.server.connections_max);
-    let mut server = server(&settings).await?;
+    let server = server(&settings).await?;
     let addrs = server.addrs().map_err(inside)?;
     let decided = decided(&settings, &addrs, None)?;
     let deciders = decided.deciders.clone();
-    let scheme = if settings.tls.cert.is_some() { "https" } else { "http" };
-    let certificates = certificates(&settings)?;
-    if let Some(certificates) = certificates.clone() {
-        server = server.tls_reloading(certificates);
-    }
+    let scheme = if settings.tls.is_on() { "https" } else { "http" };
+    let keeping = Keeping::open(&settings, &addrs)?;
+    let certificates = keeping.certificates();
     let tuner = Tuner::default();
-    server = server.tuned_by(&tuner);
+    let server = keeping.on(server, &settings.tls)?.tuned_by(&tuner);
 
     let hub = hub(&settings, &deciders);
     let api = beside::api(&settings, &hub.limits, &deciders)?;
@@ -87,6 +86,7 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
     let end = ending::end(signals, running.clone(), present.clone(), leave, supervisor.clone());
     let serving = running.serve(server, |_| async { None });
     let serving = serving.with_successor(leaving.begun()).with_shutdown(end);
+    keeping.begin(&present.now().settings, &addrs, &leaving).await?;
     announce(&addrs, scheme);
     supervisor.ready(&addrs);
     supervisor.reassure(&running);
@@ -103,7 +103,8 @@ pub(crate) async fn run(args: Serve) -> Result<Exit, Failure> {
 async fn to_end(serving: Serving, running: &Running, present: &Present) -> Result<(), Failure> {
     // Among the connections that it begins: from the main thread each of them would cost two wake-ups of a thread.
     let served = tokio::spawn(serving.into_future()).await;
-    served.map_err(io::Error::from).flatten().map_err(|it| Failure::new(Exit::Inside, it))?;
+    let served = served.map_err(io::Error::from).flatten();
+    served.map_err(|it| Failure::new(Exit::Inside, it))?;
     running.shut_down(SHUT_DOWN_WITHIN).await.map_err(|it| Failure::new(Exit::Inside, it))?;
     match present.deciders().drained(SHUT_DOWN_WITHIN).await {
         0 => {}
@@ -149,7 +150,7 @@ pub(crate) fn site(settings: &Settings, hub: hub::Settings, deciders: &Deciders)
         .address_conversations_max(settings.limits.address.clients_max.0)
         .request_bytes_max(settings.limits.connection.request_max.0)
         .origins(settings.allowed_origins())
-        .scheme(if settings.tls.cert.is_some() { "wss" } else { "ws" })
+        .scheme(if settings.tls.is_on() { "wss" } else { "ws" })
 }
 
 /// Returns what holds for connections.
@@ -167,6 +168,8 @@ async fn server(settings: &Settings) -> Result<Server, Failure> {
     if !settings.proxy_protocol.is_empty() {
         server = server.proxy_protocol(settings.proxy_protocol.iter().map(|it| it.0));
     }
+    let server = server.http1(settings.http1).http2(settings.http2()).http3(settings.http3());
+    let server = server.bind_udp().map_err(|it| Failure::new(Exit::Unreachable, it))?;
     let tuning = tuning(settings);
     Ok(server.config(tuning.config).origins(tuning.origins).connections_max(tuning.connections_max))
 }
@@ -181,25 +184,18 @@ pub(crate) async fn open(
         let cannot_listen = |error: std::io::Error| {
             Failure::new(Exit::Unreachable, format_args!("can't listen on {place}: {error}"))
         };
-        for listener in
-            place.open(settings.unix_mode, settings.reuse_port).await.map_err(cannot_listen)?
-        {
+        let opened = place.open(settings.unix_mode, settings.reuse_port).await;
+        let opened = opened.map_err(cannot_listen)?;
+        for listener in opened.listeners {
             let listening = match server {
                 None => Server::from_listener(listener),
                 Some(server) => server.listen_on(listener),
             };
             server = Some(listening.map_err(cannot_listen)?);
         }
+        server = server.map(|server| opened.udp.into_iter().fold(server, Server::shared_udp));
     }
     Ok(server)
-}
-
-fn certificates(settings: &Settings) -> Result<Option<Certificates>, Failure> {
-    let (Some(certificates), Some(key)) = (&settings.tls.cert, &settings.tls.key) else {
-        return Ok(None);
-    };
-    let made = Certificates::from_files(certificates, key);
-    made.map(Some).map_err(|it| Failure::new(Exit::Usage, it))
 }
 
 /// Says where the page is: the one line on stdout. Whoever closed stdout does not want to know.
@@ -220,7 +216,7 @@ fn announce(addrs: &[Addr], scheme: &str) {
 }
 
 /// By which address a program on this machine reaches it.
-fn reachable(addr: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(addr: SocketAddr) -> SocketAddr {
     let host = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

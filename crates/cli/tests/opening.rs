@@ -59,8 +59,8 @@ fn a_refusal_behind_a_redirect_names_who_refused_and_saw_no_credentials() {
     assert!(!request.contains("authorization") && !request.contains("cookie"), "{request}");
 }
 
-/// Runs a server that wants certificates by `root`; returns its port.
-fn demanding(root: String, certificate: String, key: String) -> u16 {
+/// Runs a server that wants certificates by `root`, if there is one; returns its port.
+fn greeting(root: Option<String>, certificate: String, key: String) -> u16 {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -68,8 +68,11 @@ fn demanding(root: String, certificate: String, key: String) -> u16 {
             let server = ::taiwa::Server::bind("127.0.0.1:0").await.unwrap();
             tell.send(server.local_addr().unwrap().port()).unwrap();
             let server = server.tls(certificate.as_bytes(), key.as_bytes()).unwrap();
-            let policy = ::taiwa::ClientCertificates::Required;
-            let server = server.client_certificates(root.as_bytes(), policy).unwrap();
+            let mut server = server.http3(::taiwa::Http3::default());
+            if let Some(root) = root {
+                let policy = ::taiwa::ClientCertificates::Required;
+                server = server.client_certificates(root.as_bytes(), policy).unwrap();
+            }
             let greet = |upgrade: ::taiwa::Upgrade| async {
                 let mut socket = upgrade.accept().await?;
                 socket.send("welcome").await
@@ -78,6 +81,61 @@ fn demanding(root: String, certificate: String, key: String) -> u16 {
         });
     });
     told.recv_timeout(PATIENCE).unwrap()
+}
+
+#[test]
+fn a_version_of_http_is_chosen_or_forced_and_told_with_its_reason() {
+    let folder = std::env::temp_dir().join(format!("taiwa-test-version-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let root = folder.join("root.pem");
+    std::fs::write(&root, made.cert.pem()).unwrap();
+    let port = greeting(None, made.cert.pem(), made.signing_key.serialize_pem());
+    let url = format!("wss://localhost:{port}/");
+    let args = ["--cacert", root.to_str().unwrap(), "-1", "-v"];
+    for (flag, told) in [
+        (None, "* HTTP/2.0: chosen by the server\n< HTTP/2.0 200 OK\n"),
+        (Some("--http2"), "* HTTP/2.0: asked for\n< HTTP/2.0 200 OK\n"),
+        (Some("--http3"), "* HTTP/3.0: asked for\n< HTTP/3.0 200 OK\n"),
+        (Some("--http1.1"), "* HTTP/1.1: asked for\n< HTTP/1.1 101 Switching Protocols\n"),
+    ] {
+        let all: Vec<_> = args.into_iter().chain(flag).collect();
+        let outcome = connect(&url, &all, "").expect(0);
+        assert_eq!(outcome.stdout, b"welcome\n");
+        assert!(outcome.stderr.contains(told), "{flag:?}: {}", outcome.stderr);
+    }
+    // HTTP/3 at a place that says nothing: what was raced is told.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = format!("localhost:{}", silent.local_addr().unwrap().port());
+    let alt_svc = format!("--alt-svc=h3=\"{at}\"");
+    let outcome = connect(&url, &[&args[..], &[&alt_svc]].concat(), "").expect(0);
+    assert_eq!(outcome.stdout, b"welcome\n");
+    let mut rest = outcome.stderr.as_str();
+    for told in [
+        &format!("HTTP/3 is tried at {at} (UDP)\n"),
+        "TCP is tried\n",
+        "HTTP/2.0 is ready for a WebSocket\n",
+        "* HTTP/2.0: chosen by the server\n",
+    ] {
+        let (_, behind) = rest.split_once(told).unwrap_or_else(|| panic!("{told}: {rest}"));
+        rest = behind;
+    }
+    connect(&url, &[&alt_svc, "--http2"], "").expect(2);
+    connect(&url, &["--alt-svc", "nonsense"], "").expect(2);
+    connect(&url, &["--http2", "--http1.1"], "").expect(2);
+    connect(&url, &["--http3", "--http2"], "").expect(2);
+    connect(&url.replace("wss:", "ws:"), &["--http3"], "").expect(2);
+    let _ = std::fs::remove_dir_all(folder);
+
+    let server = Server::start(&[]);
+    let there = format!("ws://{}/echo", server.addr);
+    let args = ["-m", "hello", "-1", "-v"];
+    let outcome = connect(&there, &args, "").expect(0);
+    let told = "* HTTP/1.1: no TLS, so no other version was offered\n";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+    let outcome = connect(&there, &[&args[..], &["--http2"]].concat(), "").expect(0);
+    assert_eq!(outcome.stdout, b"hello\n");
+    assert!(outcome.stderr.contains("* HTTP/2.0: asked for\n"), "{}", outcome.stderr);
 }
 
 #[test]
@@ -100,7 +158,7 @@ fn a_certificate_is_shown_and_another_name_asked_for() {
         (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
     };
     let (certificate, key) = identity("inside.example");
-    let port = demanding(root.clone(), certificate, key);
+    let port = greeting(Some(root.clone()), certificate, key);
     let (certificate, key) = identity("me.example");
     let (root, certificate, key) =
         (write("root.pem", &root), write("me.pem", &certificate), write("me.key", &key));

@@ -45,22 +45,29 @@ fn two_clients_of_a_path_hear_each_other_and_nobody_else() {
 
 #[test]
 fn a_channel_loses_nothing_of_a_large_input_when_its_readers_read() {
-    let server = Server::start(&[]);
-    let lines: String = (0..100_000).map(|it| format!("line {it} of a large input\n")).collect();
+    // On a busy machine nobody reads for a while, and is no slow reader.
+    let server = Server::start(&["--slow-after", "1m"]);
+    // More than may wait for one reader, by far.
+    let lines: String =
+        (0..20_000).map(|it| format!("line {it:0>130} of a large input\n")).collect();
     let url = server.ws("/chat");
     let listeners: Vec<_> = (1..=2)
         .map(|total| {
-            let listener = taiwa(&["connect", &url, "--count", "100000"]);
+            let listener = taiwa(&["connect", &url, "--count", "20000"]);
             let listener = Running::start(listener);
             server.await_live(total);
             listener
         })
         .collect();
-    connect(&url, &["--idle-timeout", "200ms"], lines.as_str()).expect(0);
+    // It is there until all is read, however long that takes.
+    let mut sender = Running::start(taiwa(&["connect", &url, "--stay"]));
+    sender.feed(lines.as_str());
     for listener in listeners {
         let heard = listener.finish_with_open_stdin().expect(0);
         assert!(heard.stdout == lines.as_bytes(), "{} bytes arrived", heard.stdout.len());
     }
+    sender.signal("-TERM");
+    sender.finish_with_open_stdin().expect(143);
 }
 
 #[test]
@@ -110,6 +117,7 @@ fn the_live_connections_are_told_as_they_change() {
     let row = &report["rows"][0];
     assert_eq!((&report["total"], &row["path"]), (&1.into(), &"/chat".into()));
     assert_eq!((&row["in"], &row["out"]), (&0.into(), &1.into()));
+    assert_eq!(row["http"], "1.1");
     assert!(row["who"].as_str().unwrap().starts_with("127.0.0.1:"));
     drop(client);
     server.await_live(0);
@@ -164,8 +172,14 @@ fn a_slow_reader_is_closed_with_1013_and_the_others_go_on() {
     let slow = server.open("/chat");
     // More than its queue, its outbox and the kernel's buffers hold.
     let line = "x".repeat(60_000) + "\n";
-    let mut flood =
-        Running::start(taiwa(&["connect", &server.ws("/chat"), "--idle-timeout", "100ms"]));
+    let mut flood = Running::start(taiwa(&[
+        "connect",
+        &server.ws("/chat"),
+        "--close-timeout",
+        "1m",
+        "--idle-timeout",
+        "100ms",
+    ]));
     flood.feed(line.repeat(400));
     flood.finish().expect(0);
     let all = drain(slow);
@@ -181,6 +195,24 @@ fn an_address_in_use_is_an_error_with_code_3() {
     let outcome = run(&["serve", "--listen", &addr], "").expect(3);
     assert!(outcome.stderr.contains(&format!("can't listen on {addr}")), "{}", outcome.stderr);
     assert!(outcome.stdout.is_empty());
+}
+
+#[test]
+fn a_broker_that_can_not_be_had_is_named_without_its_password_with_code_3() {
+    // Nobody listens there any more.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = free.local_addr().unwrap();
+    drop(free);
+    for scheme in ["redis", "nats"] {
+        let url = format!("{scheme}://ada:sesame@{addr}");
+        let outcome = run(&["serve", "--listen", "127.0.0.1:0", "--broker", &url], "").expect(3);
+        let told = outcome.stderr.lines().last().unwrap();
+        assert!(told.contains(&format!("broker {scheme}://{addr}: ")), "{told}");
+        assert!(!outcome.stderr.contains("sesame") && outcome.stdout.is_empty(), "{outcome:?}");
+    }
+    let outcome = run(&["serve", "--broker", "amqp://ada:sesame@x"], "").expect(2);
+    assert!(outcome.stderr.contains("redis://"), "{}", outcome.stderr);
+    assert!(!outcome.stderr.contains("sesame"), "{}", outcome.stderr);
 }
 
 #[cfg(unix)]

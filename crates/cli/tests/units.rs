@@ -56,6 +56,9 @@ fn services_say_what_the_server_relies_on() {
             ("Service.Type", "notify"),
             ("Service.NotifyAccess", "main"),
             ("Service.Restart", "on-failure"),
+            // Whose broker is not there yet is tried again, without an end, and whose settings are wrong is not.
+            ("Unit.StartLimitIntervalSec", "0"),
+            ("Service.RestartPreventExitStatus", "2"),
             ("Service.DynamicUser", "yes"),
             // Processes of several users can't share a port.
             ("Service.User", "taiwa"),

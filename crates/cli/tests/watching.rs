@@ -1,4 +1,4 @@
-//! Alerts and dashboard ask for nothing that the program does not measure, and alert when they should.
+//! Alerts, dashboard and documents name nothing that the program does not measure, and alerts come when they should.
 
 mod support;
 
@@ -72,11 +72,23 @@ fn measured(redis: &Redis) -> String {
     // Dialects are told as long as somebody speaks them.
     let listener = Running::start(taiwa(&["connect", &server.ws("/chat"), "--stay"]));
     connect(&server.ws("/chat?echo=true"), &["-m", "x", "-1"], "").expect(0);
-    let mut stream = TcpStream::connect(admin).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let scrape = || {
+        let mut stream = TcpStream::connect(admin).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let end = Instant::now() + PATIENCE;
+    let answer = loop {
+        let answer = scrape();
+        if answer.contains("dialect=\"plain\"") {
+            break answer;
+        }
+        assert!(Instant::now() < end, "nobody speaks plain: {answer}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
     drop(listener);
     let (head, body) = answer.split_once("\r\n\r\n").expect(&answer);
     assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
@@ -132,6 +144,30 @@ fn alerts_and_dashboard_ask_for_what_is_measured() {
     let renamed = metrics.replace("{what=", "{kind=");
     let said = check(&packaging(), &renamed).unwrap();
     assert!(said.contains("no label 'what' to group by"), "{said}");
+}
+
+#[test]
+fn the_documents_name_what_is_measured() {
+    let Some(redis) = Redis::start() else { return };
+    let metrics = measured(&redis);
+    let documents = packaging().join("../docs");
+    let mut named = 0;
+    for file in std::fs::read_dir(documents).unwrap().map(|it| it.unwrap().path()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        // `taiwa_name` or `taiwa_name{label="value"}`; crates are named with what is in them.
+        for name in text.split('`').skip(1).step_by(2).filter(|it| it.starts_with("taiwa_")) {
+            if name.contains("::") || ["taiwa_core", "taiwa_server", "taiwa_nats"].contains(&name) {
+                continue;
+            }
+            let is_there = metrics.lines().any(|it| match name.strip_suffix('}') {
+                Some(start) => it.starts_with(start),
+                None => it.strip_prefix(name).is_some_and(|it| it.starts_with([' ', '{'])),
+            });
+            assert!(is_there, "{}: {name} is not measured", file.display());
+            named += 1;
+        }
+    }
+    assert!(named > 5, "only {named} names were found");
 }
 
 #[test]

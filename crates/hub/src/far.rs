@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use taiwa_core::{
-    Accepted, Channel, Cluster, Entry, Keep, Log, NodeId, Page, Refusal, SessionId, Statement, Then,
+    Accepted, Channel, Cluster, Entry, Keep, Log, NodeId, Page, Present, Refusal, SessionId,
+    Statement, Then,
 };
 
 pub use crate::wire::shard_of;
@@ -29,7 +30,7 @@ pub enum Wish {
     Come(Channel, Box<Entry>),
     /// See [`PresenceStore::go`](taiwa_core::PresenceStore::go). Answered with [`Found::First`].
     Go(Channel, Box<Entry>),
-    /// See [`PresenceStore::who`](taiwa_core::PresenceStore::who). Answered with [`Found::Members`].
+    /// See [`PresenceStore::present`](taiwa_core::PresenceStore::present). Answered with [`Found::Members`].
     Who(Channel, usize),
     /// See [`PresenceStore::counts`](taiwa_core::PresenceStore::counts). Answered with [`Found::Counts`].
     Counts(Channel),
@@ -56,7 +57,7 @@ pub enum Found {
     /// Whether it is the first, or the last, of its user.
     First(bool),
     /// Who is there.
-    Members(Vec<(NodeId, Entry)>),
+    Members(Present),
     /// How many sessions and users are there.
     Counts(usize, usize),
     /// What was kept of a session.
@@ -92,7 +93,7 @@ impl Wish {
             }
             Self::Go(channel, entry) => presence.go(&channel, *entry, as_found(then, Found::First)),
             Self::Who(channel, limit) => {
-                presence.who(&channel, limit, as_found(then, Found::Members));
+                presence.present(&channel, limit, as_found(then, Found::Members));
             }
             Self::Counts(channel) => {
                 let counts = |(sessions, users)| Found::Counts(sessions, users);

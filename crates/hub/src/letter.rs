@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use taiwa_core::{
-    Authorization, Change, Channel, Disconnect, Link, Member, Page, Pattern, Payload, Position,
+    Arguments, Authorization, Change, Channel, Disconnect, Link, Member, Page, Pattern, Position,
     Publication, Publish, Published, Recovered, Refusal, Reply, SessionId, User,
 };
 
 use crate::{
-    order::{Done, Whom},
+    order::{Done, Which, Whom},
     outlet::Ticket,
 };
 
@@ -113,10 +113,29 @@ pub(crate) struct Said {
     pub(crate) publication: Arc<Publication>,
     /// The session whose subscriptions without echo do not hear it; 0 if it is of none.
     pub(crate) origin: SessionId,
-    /// Sorted.
-    pub(crate) except: Option<Arc<[SessionId]>>,
+    pub(crate) except: Option<Arc<Except>>,
     pub(crate) receipt: Option<Ticket>,
     pub(crate) road: Road,
+}
+
+/// Who is not to hear a publication.
+#[derive(Debug)]
+pub(crate) struct Except {
+    /// Sorted.
+    pub(crate) sessions: Box<[SessionId]>,
+    /// Whoever subscribes to one of them, each link for itself.
+    pub(crate) channels: Box<[Channel]>,
+}
+
+impl Except {
+    /// Puts them together, if there is anyone.
+    pub(crate) fn new(mut sessions: Vec<SessionId>, channels: Vec<Channel>) -> Option<Arc<Self>> {
+        if sessions.is_empty() && channels.is_empty() {
+            return None;
+        }
+        sessions.sort_unstable();
+        Some(Arc::new(Self { sessions: sessions.into(), channels: channels.into() }))
+    }
 }
 
 /// Whom a publication is for.
@@ -150,21 +169,44 @@ pub(crate) enum What {
 #[derive(Clone, Debug)]
 pub(crate) enum Task {
     Channels { prefix: Box<str>, limit: usize },
-    Sessions { user: Option<User>, limit: usize },
+    Sessions { whom: Whom, limit: usize },
     Session(SessionId),
     ToSessions(Whom, Deed),
-    Call { session: SessionId, method: Arc<str>, payload: Payload, deadline: std::time::Duration },
+    Call { session: SessionId, which: Which, calling: Box<Calling> },
     Info,
 }
 
 /// What is done to sessions.
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
-    Subscribe { channel: Channel, authorization: Box<Authorization>, since: Option<Position> },
+    Subscribe {
+        channel: Channel,
+        authorization: Box<Authorization>,
+        since: Option<Position>,
+    },
     Unsubscribe(Channel),
-    Disconnect(Disconnect),
+    /// All links, or this one.
+    Disconnect(Option<Which>, Disconnect),
     Refresh(Option<std::time::Duration>),
-    Tell(Payload),
+    Tell {
+        which: Which,
+        event: Option<Arc<str>>,
+        args: Arguments,
+    },
+    /// Those who are excepted are left out.
+    Call {
+        which: Which,
+        calling: Box<Calling>,
+        except: Option<Arc<Except>>,
+    },
+}
+
+/// What a client is called.
+#[derive(Clone, Debug)]
+pub(crate) struct Calling {
+    pub(crate) method: Arc<str>,
+    pub(crate) args: Arguments,
+    pub(crate) deadline: std::time::Duration,
 }
 
 /// What the hub answers about a channel, as an order's result.

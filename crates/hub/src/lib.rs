@@ -23,7 +23,7 @@ pub mod wheel;
 mod dice;
 
 pub use letter::Letter;
-pub use order::{Counters, Done, Info, Order, SessionInfo, Whom};
+pub use order::{Answers, ClientAnswer, Counters, Done, Info, Order, SessionInfo, Which, Whom};
 pub use outlet::{Arrival, Encoded, OrderId, Outlet, Seat, Ticket};
 pub use settings::{Limits, Namespace, Settings};
 pub use shard::{Now, SHARDS_MAX, Shard};

@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use taiwa_core::{
-    Authorization, Channel, Client, Disconnect, History, Member, NodeId, Page, Payload, Position,
-    Publish, Published, SessionId, User,
+    Arguments, Authorization, Channel, Client, Disconnect, History, Link, Member, NodeId, Page,
+    Payload, Position, Publish, Published, Refusal, RefusalKind, SessionId, User,
 };
+
+use crate::settings::Limits;
 
 /// Something to be done. Rights are not asked: whoever orders has them all.
 #[derive(Clone, Debug)]
@@ -28,10 +30,10 @@ pub enum Order {
         /// At most so many.
         limit: usize,
     },
-    /// List sessions, at most so many. Done as [`Done::Sessions`].
+    /// List sessions, each link that was let in for itself, at most so many. Done as [`Done::Sessions`].
     Sessions {
-        /// Of this user; otherwise of all.
-        user: Option<User>,
+        /// Which. Of a channel those links are listed that subscribe to it.
+        whom: Whom,
         /// At most so many.
         limit: usize,
     },
@@ -55,10 +57,12 @@ pub enum Order {
         /// To what.
         channel: Channel,
     },
-    /// Send sessions away. Done as [`Done::Affected`].
+    /// Send sessions away, or end one link of each. Done as [`Done::Affected`].
     Disconnect {
         /// Whom.
         whom: Whom,
+        /// Which link ends, of sessions that have others; with `None` all of them do.
+        which: Option<Which>,
         /// Why.
         why: Disconnect,
     },
@@ -73,18 +77,41 @@ pub enum Order {
     Tell {
         /// To whom.
         whom: Whom,
+        /// By which of their links.
+        which: Which,
+        /// A name for it.
+        event: Option<Arc<str>>,
         /// What.
-        payload: Payload,
+        args: Arguments,
     },
     /// Call a client. Done as [`Done::Answer`].
     Call {
         /// Which session.
         session: SessionId,
+        /// By which of its links.
+        which: Which,
         /// What is called.
         method: Arc<str>,
         /// With what.
-        payload: Payload,
+        args: Arguments,
         /// How long the answer may take.
+        deadline: Duration,
+    },
+    /// Call several clients. Done as [`Done::Answers`] once all have answered, or are late.
+    CallAll {
+        /// Whom.
+        whom: Whom,
+        /// By which of their links.
+        which: Which,
+        /// What is called.
+        method: Arc<str>,
+        /// With what.
+        args: Arguments,
+        /// Sessions that are left out.
+        except: Vec<SessionId>,
+        /// Who subscribes to one of these by the link that is called is left out, too.
+        except_channels: Vec<Channel>,
+        /// How long the answers may take.
         deadline: Duration,
     },
     /// Tell how the shards are, of all nodes. Done as [`Done::Info`].
@@ -101,8 +128,23 @@ pub enum Whom {
     Session(SessionId),
     /// All sessions of a user.
     User(User),
+    /// All sessions that subscribe to a channel, not by a pattern.
+    Channel(Channel),
     /// All sessions.
     All,
+}
+
+/// Which link of a session is meant.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Which {
+    /// Of [`Whom::Channel`] each link that subscribes to it; otherwise the first link without a scope, or the first of all.
+    #[default]
+    Usual,
+    /// The first with this [scope](Client::scope). Sessions without such a link are left out.
+    Scope(Arc<str>),
+    /// The one of this number. Sessions without it are left out.
+    Number(Link),
 }
 
 /// What became of an order.
@@ -132,10 +174,64 @@ pub enum Done {
     Affected(usize),
     /// The client's answer.
     Answer(Payload),
+    /// The clients' answers.
+    Answers(Box<Answers>),
     /// One entry a shard.
     Info(Vec<Info>),
     /// One entry a shard, by node; a hub that is alone is node 0.
     Nodes(Vec<(NodeId, Vec<Info>)>),
+}
+
+/// What became of a call of several clients.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answers {
+    /// What they said, also who refused or could not be called, in no order.
+    pub answers: Vec<ClientAnswer>,
+    /// How many did not answer in time.
+    pub late: usize,
+    /// How many answered, and were too many or said too much for [`Limits::answers_max`](crate::Limits::answers_max) and
+    /// [`Limits::answers_bytes_max`](crate::Limits::answers_bytes_max): they are counted alone.
+    pub left_out: usize,
+    /// How many nodes did not tell in time what became of it there.
+    pub nodes_lost: usize,
+}
+
+/// What one client answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientAnswer {
+    /// Whose session.
+    pub session: SessionId,
+    /// By which link it was called.
+    pub link: Link,
+    /// What it said, or why there is no answer.
+    pub answer: Result<Payload, Refusal>,
+}
+
+impl Answers {
+    /// Adds an answer, within the limits.
+    pub(crate) fn add(&mut self, one: ClientAnswer, limits: &Limits) {
+        let size = |it: &ClientAnswer| it.answer.as_ref().map_or(0, Payload::len);
+        let bytes: usize = self.answers.iter().map(size).sum();
+        if matches!(&one.answer, Err(why) if why.kind == RefusalKind::Deadline) {
+            self.late += 1;
+        } else if self.answers.len() >= limits.answers_max
+            || bytes + size(&one) > limits.answers_bytes_max
+        {
+            self.left_out += 1;
+        } else {
+            self.answers.push(one);
+        }
+    }
+
+    /// Adds what others said.
+    pub(crate) fn join(&mut self, others: Self, limits: &Limits) {
+        for one in others.answers {
+            self.add(one, limits);
+        }
+        self.late += others.late;
+        self.left_out += others.left_out;
+        self.nodes_lost += others.nodes_lost;
+    }
 }
 
 /// What is known of a session.

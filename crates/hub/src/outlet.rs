@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use taiwa_core::{Answer, Command, Event, Message, Question, Refusal, Token};
+use taiwa_core::{Answer, Command, Event, Messages, Question, Refusal, Token};
 
 use crate::{far::Wish, letter::Letter, order::Done, slab::Key};
 
@@ -25,13 +25,19 @@ pub trait Outlet {
     /// of [`Outlet::deliver`].
     fn event(&mut self, seat: Seat, event: Event);
     /// Takes a message that several are to get.
-    fn encoded(&mut self, message: Message) -> Encoded;
+    fn encoded(&mut self, messages: Messages) -> Encoded;
     /// Sends such a message to the line in use of a seat.
     fn deliver(&mut self, seat: Seat, encoded: Encoded);
     /// Says that the messages encoded so far are not delivered any more.
     fn fan_out_ended(&mut self);
     /// Returns how many bytes wait for the client of a seat to read.
     fn queued(&self, seat: Seat) -> usize;
+    /// Tells whether what is said to a seat now is on its way at the end of this turn: it has a line in use, and nothing that
+    /// was said before waits for its client to read. Who has not goes without what is
+    /// [volatile](taiwa_core::Publication::volatile).
+    fn takes_at_once(&self, seat: Seat) -> bool {
+        self.queued(seat) == 0
+    }
     /// Asks for a call of [`Shard::drained`](crate::Shard::drained) once less than half of `below` waits for the client.
     fn tell_drained(&mut self, seat: Seat, below: usize);
     /// Reads no more from the line in use of a seat until then: its client has said more than others can take in.

@@ -266,13 +266,16 @@ pub struct Limits {
     pub json_depth_max: usize,
     /// Tags of a publication, keys and values of at most 256 bytes; more are refused.
     pub tags_max: usize,
+    /// Channels whose subscribers are [excepted](taiwa_core::Publish::except_channels) from a publication; more are refused.
+    pub except_channels_max: usize,
     /// Bytes of an identifier, event name, key or method; a longer one is refused.
     pub name_bytes_max: usize,
     /// How big a tag filter may be; a larger one is refused.
     pub filters: FilterLimits,
     /// Publications in one answer of a history; more come by asking again. Recovering more than this is a gap.
     pub page_max: usize,
-    /// Members in one answer of a presence; more are left out.
+    /// Members in one answer of a presence; more are left out. On one of several nodes also the members of whom it is
+    /// known which of them leave with a node that dies; of more nobody is told then.
     pub presence_max: usize,
     /// Bytes of a session's log; a session that is kept and needs more loses its oldest, and resumes anew.
     pub log_bytes_max: usize,
@@ -282,6 +285,10 @@ pub struct Limits {
     pub kept_max: usize,
     /// Calls of the app to one session that wait for an answer; one more is refused.
     pub calls_max: usize,
+    /// Answers to a call of several clients that are told; those past it are counted alone.
+    pub answers_max: usize,
+    /// Bytes of all these answers; an answer past it is counted alone. More than 384 KiB of one node do not reach another.
+    pub answers_bytes_max: usize,
     /// Identifiers of publications that one channel remembers; the oldest is forgotten.
     pub identifiers_max: usize,
 }
@@ -301,6 +308,7 @@ impl Default for Limits {
             payload_bytes_max: 1 << 20,
             json_depth_max: 128,
             tags_max: 16,
+            except_channels_max: 64,
             name_bytes_max: 256,
             filters: FilterLimits::default(),
             page_max: 1000,
@@ -309,6 +317,8 @@ impl Default for Limits {
             keep_max: Duration::from_secs(120),
             kept_max: 100_000,
             calls_max: 64,
+            answers_max: 1000,
+            answers_bytes_max: 256 << 10,
             identifiers_max: 10_000,
         }
     }

@@ -12,17 +12,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use taiwa_core::{
-    Channel, Member, Mixed, Payload, Position, Publication, Publish, Refusal, RefusalKind,
-    SessionId, Tags,
+    Arguments, Channel, Link, Member, Mixed, NodeId, Payload, Position, Publication, Publish,
+    Refusal, RefusalKind, SessionId, Tags,
 };
 
 use crate::{letter::Task, order::Done};
 
 pub(crate) use member::{Names, Seen};
-pub(crate) use saved::{Logged, Saved, SavedSubscription};
+pub(crate) use saved::{Logged, Saved, SavedLink, SavedSubscription, left};
 
 /// Of the format. Nodes of another version are not understood, and do not understand.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What is said in a channel, as all nodes hear it.
 #[derive(Debug)]
@@ -31,8 +31,20 @@ pub(crate) enum Body {
     Said(Box<Spoken>),
     /// What was said before is forgotten.
     Forgotten,
-    /// Somebody came (true) or went: who, and whether it is the first or last session of its user.
-    Changed { member: Arc<Member>, joined: bool, of_user: bool },
+    /// Somebody came or went.
+    Changed(Move),
+}
+
+/// Somebody who came or went.
+#[derive(Clone, Debug)]
+pub(crate) struct Move {
+    /// Which node says so.
+    pub(crate) node: NodeId,
+    pub(crate) link: Link,
+    pub(crate) member: Arc<Member>,
+    pub(crate) joined: bool,
+    /// Whether it is the first, or the last, session of its user.
+    pub(crate) of_user: bool,
 }
 
 /// A publication with what is needed to deliver it.
@@ -41,8 +53,9 @@ pub(crate) struct Spoken {
     pub(crate) publication: Publication,
     /// Who said it; 0 for nobody.
     pub(crate) origin: SessionId,
-    /// Sorted.
     pub(crate) except: Vec<SessionId>,
+    /// Who subscribes to one of these is not to hear it.
+    pub(crate) except_channels: Vec<Channel>,
     pub(crate) receipt: Option<Receipt>,
 }
 
@@ -74,6 +87,8 @@ enum BodyWire<'a> {
     Forgotten,
     Said(#[serde(borrow)] Box<SpokenWire<'a>>),
     Changed {
+        node: u64,
+        link: u16,
         #[serde(borrow)]
         member: Seen<'a>,
         joined: bool,
@@ -94,7 +109,10 @@ struct SpokenWire<'a> {
     publisher: Option<Seen<'a>>,
     origin: Option<u128>,
     except: Vec<u128>,
+    except_channels: Vec<&'a str>,
     receipt: Option<Receipt>,
+    volatile: bool,
+    is_list: bool,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -103,6 +121,10 @@ enum PayloadWire<'a> {
     Text(&'a [u8]),
     Binary(&'a [u8]),
     Mixed(#[serde(borrow)] Vec<&'a [u8]>, #[serde(borrow)] Vec<&'a [u8]>),
+    /// Several arguments, as a JSON array. Nodes that know no such thing leave this order alone, and read all others.
+    List(&'a [u8]),
+    /// The same with attachments.
+    MixedList(#[serde(borrow)] Vec<&'a [u8]>, #[serde(borrow)] Vec<&'a [u8]>),
 }
 
 #[derive(Deserialize, Serialize)]
@@ -125,14 +147,27 @@ impl<'a> PayloadWire<'a> {
         })
     }
 
+    fn of_args(args: &'a Arguments) -> Option<Self> {
+        Some(match Self::of(&args.payload)? {
+            Self::Json(it) if args.is_list => Self::List(it),
+            Self::Mixed(pieces, it) if args.is_list => Self::MixedList(pieces, it),
+            one => one,
+        })
+    }
+
+    fn args(self, whole: &Bytes) -> Option<Arguments> {
+        let is_list = matches!(self, Self::List(_) | Self::MixedList(..));
+        Some(Arguments { payload: self.payload(whole)?, is_list })
+    }
+
     /// Makes a payload that shares the memory of `whole`, which it was read from.
     fn payload(self, whole: &Bytes) -> Option<Payload> {
         let text = |it: &[u8]| std::str::from_utf8(it).is_ok().then(|| whole.slice_ref(it));
         Some(match self {
-            Self::Json(it) => Payload::Json(text(it)?),
+            Self::Json(it) | Self::List(it) => Payload::Json(text(it)?),
             Self::Text(it) => Payload::Text(text(it)?),
             Self::Binary(it) => Payload::Binary(whole.slice_ref(it)),
-            Self::Mixed(pieces, attachments) => {
+            Self::Mixed(pieces, attachments) | Self::MixedList(pieces, attachments) => {
                 let pieces = pieces.into_iter().map(text).collect::<Option<Box<[_]>>>()?;
                 if pieces.len() != attachments.len() + 1 {
                     return None;
@@ -160,8 +195,6 @@ pub(crate) fn write_publish(
     receipt: Option<Receipt>,
     unix_ms: u64,
 ) -> Result<Bytes, Refusal> {
-    let mut except: Vec<_> = publish.except.iter().map(|it| it.0).collect();
-    except.sort_unstable();
     let wire = BodyWire::Said(Box::new(SpokenWire {
         at: unix_ms,
         payload: PayloadWire::of(&publish.payload).ok_or_else(unwritten)?,
@@ -170,8 +203,11 @@ pub(crate) fn write_publish(
         tags: publish.tags.iter().collect(),
         publisher: publisher.filter(|_| named).map(Seen::of),
         origin: publisher.map(|it| it.client.session.0),
-        except,
+        except: publish.except.iter().map(|it| it.0).collect(),
+        except_channels: publish.except_channels.iter().map(Channel::as_str).collect(),
         receipt,
+        volatile: publish.volatile,
+        is_list: publish.is_list,
     }));
     write(&wire, publish.payload.len() + 128)
 }
@@ -187,7 +223,10 @@ pub(crate) fn write_publication(publication: &Publication) -> Option<Bytes> {
         publisher: publication.publisher.as_deref().map(Seen::of),
         origin: None,
         except: vec![],
+        except_channels: vec![],
         receipt: None,
+        volatile: publication.volatile,
+        is_list: publication.is_list,
     }));
     write(&wire, publication.payload.len() + 128).ok()
 }
@@ -198,8 +237,10 @@ pub(crate) fn write_forgotten() -> Result<Bytes, Refusal> {
 }
 
 /// Writes for all nodes that somebody came or went.
-pub(crate) fn write_change(member: &Member, joined: bool, of_user: bool) -> Result<Bytes, Refusal> {
-    write(&BodyWire::Changed { member: Seen::of(member), joined, of_user }, 128)
+pub(crate) fn write_change(it: &Move) -> Result<Bytes, Refusal> {
+    let Move { node, link, member, joined, of_user } = it;
+    let (node, link, member) = (node.0, link.0, Seen::of(member));
+    write(&BodyWire::Changed { node, link, member, joined: *joined, of_user: *of_user }, 128)
 }
 
 /// Reads what was said in a channel; `None` if it is not of this format.
@@ -211,8 +252,10 @@ pub(crate) fn read_body(
 ) -> Option<Body> {
     Some(match read(body)? {
         BodyWire::Forgotten => Body::Forgotten,
-        BodyWire::Changed { member, joined, of_user } => {
-            Body::Changed { member: Arc::new(member.member(body, names)), joined, of_user }
+        BodyWire::Changed { node, link, member, joined, of_user } => {
+            let (node, link) = (NodeId(node), Link(link));
+            let member = Arc::new(member.member(body, names));
+            Body::Changed(Move { node, link, member, joined, of_user })
         }
         BodyWire::Said(it) => {
             let publisher = it.publisher.map(|it| Arc::new(it.member(body, names)));
@@ -227,10 +270,14 @@ pub(crate) fn read_body(
                 tags: Tags::new(tags),
                 publisher,
                 at: it.at,
+                volatile: it.volatile,
+                is_list: it.is_list,
             };
+            let except_channels =
+                it.except_channels.into_iter().map(Channel::parse).collect::<Option<_>>()?;
             let except = it.except.into_iter().map(SessionId).collect();
             let (origin, receipt) = (SessionId(it.origin.unwrap_or(0)), it.receipt);
-            Body::Said(Box::new(Spoken { publication, origin, except, receipt }))
+            Body::Said(Box::new(Spoken { publication, origin, except, except_channels, receipt }))
         }
     })
 }

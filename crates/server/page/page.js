@@ -155,9 +155,9 @@ function ago(since) {
 
 function newRow(connection) {
   const row = document.createElement("tr");
-  for (const text of [connection.who, connection.path, "", "", ""]) row.insertCell().textContent = text;
+  for (const text of [connection.who, connection.path, connection.http, "", "", ""]) row.insertCell().textContent = text;
   row.cells[1].title = connection.path;
-  for (const at of [2, 3, 4]) row.cells[at].className = "n";
+  for (const at of [2, 3, 4, 5]) row.cells[at].className = "n";
   return row;
 }
 
@@ -169,9 +169,9 @@ function showConnections(text) {
     let row = rows.get(connection.id);
     if (!row) rows.set(connection.id, row = newRow(connection));
     row.since = connection.since;
-    row.cells[2].textContent = ago(connection.since);
-    row.cells[3].textContent = connection.in;
-    row.cells[4].textContent = connection.out;
+    row.cells[3].textContent = ago(connection.since);
+    row.cells[4].textContent = connection.in;
+    row.cells[5].textContent = connection.out;
     if (body.rows[at] !== row) body.insertBefore(row, body.rows[at] ?? null);
   });
   for (const [id, row] of rows) {
@@ -187,7 +187,7 @@ function showConnections(text) {
 }
 
 setInterval(() => {
-  for (const row of rows.values()) row.cells[2].textContent = ago(row.since);
+  for (const row of rows.values()) row.cells[3].textContent = ago(row.since);
 }, 1000);
 
 new Lasting("/.taiwa/connections", showConnections, (state, text) => {

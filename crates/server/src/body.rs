@@ -7,14 +7,11 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
-use crate::{
-    cluster::Forwarded,
-    host::{self, Answered},
-};
+use crate::{cluster::Forwarded, host};
 
 /// The body of an answer. One that goes on tells its conversation when it is dropped.
 pub struct SiteBody(Form);
@@ -95,31 +92,39 @@ impl Body for SiteBody {
     }
 }
 
-/// Makes a response of what a conversation says.
-pub(crate) fn response(answer: Answered) -> Response<SiteBody> {
-    let (status, headers, body) = match answer {
-        Answered::Whole { status, headers, body } => (status, headers, SiteBody::from(body)),
-        Answered::Stream { headers, body } => (200, headers, SiteBody::from(body)),
-    };
+/// Makes a response of a status, headers of a dialect and a body.
+pub(crate) fn response<B>(
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: B,
+) -> Response<B> {
     let mut response = Response::new(body);
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let out = response.headers_mut();
-    // What a conversation says is for its client alone, and a proxy must not gather it.
+    // What is said here is for one client alone, and a proxy must not gather it.
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     out.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    for (name, value) in headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            out.insert(name, value);
-        }
-    }
+    let mut given = HeaderMap::new();
+    add_headers(&mut given, headers);
+    // What a dialect says counts, and it may say a name, such as `set-cookie`, several times.
+    out.extend(given);
     response
 }
 
+/// Adds headers of a dialect; what is none is left out.
+pub(crate) fn add_headers(to: &mut HeaderMap, headers: Vec<(&'static str, String)>) {
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            to.append(name, value);
+        }
+    }
+}
+
 /// Makes a response of a text.
-pub(crate) fn text(status: StatusCode, text: &'static str) -> Response<SiteBody> {
-    let mut response = Response::new(SiteBody::from(text));
+pub(crate) fn text<B: From<&'static str>>(status: StatusCode, text: &'static str) -> Response<B> {
+    let mut response = Response::new(B::from(text));
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

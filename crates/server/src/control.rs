@@ -1,6 +1,7 @@
 //! [`Control`]: orders to the hub from outside of the shards.
 
 use std::{
+    fmt,
     pin::Pin,
     sync::{
         Arc,
@@ -22,6 +23,12 @@ use crate::{
 pub struct Control {
     posts: Arc<[Post<Host>]>,
     next: Arc<AtomicUsize>,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("shards", &self.posts.len()).finish_non_exhaustive()
+    }
 }
 
 impl Control {

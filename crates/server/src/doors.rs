@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
-use taiwa_core::{Dialect, Door, Refusal, RefusalKind, Request, Transport};
+use taiwa_core::{Dialect, Door, Refusal, RefusalKind, Request, Response, Transport};
 
-use crate::host::Answered;
+use crate::body::response;
 
 /// The doors of all dialects, in the order in which they are tried.
 pub(crate) struct Doors(Vec<(Door, Arc<dyn Dialect>)>);
@@ -47,6 +47,11 @@ impl Doors {
         })
     }
 
+    /// Finds the name of a dialect.
+    pub(crate) fn name(&self, name: &str) -> Option<&'static str> {
+        self.0.iter().map(|(_, dialect)| dialect.name()).find(|it| *it == name)
+    }
+
     /// Tells whether a path is one of a dialect over HTTP.
     pub(crate) fn has_http(&self, path: &str) -> bool {
         self.find(Transport::Http, path, std::iter::empty()).is_some()
@@ -74,26 +79,56 @@ pub(crate) fn request(method: &str, uri: &Uri, headers: &HeaderMap, body: Bytes)
     }
 }
 
+/// Tells why a request reaches no conversation: in the words of its dialect, otherwise by a line of text with the status that
+/// such a refusal has.
+pub(crate) fn turned_away(
+    dialect: &dyn Dialect,
+    request: &Request,
+    why: &Refusal,
+) -> http::Response<Bytes> {
+    turned_away_with(status(why), dialect, request, why)
+}
+
+/// Tells it as [`turned_away`] does, but with this status where the dialect has no words of its own.
+pub(crate) fn turned_away_with(
+    status: u16,
+    dialect: &dyn Dialect,
+    request: &Request,
+    why: &Refusal,
+) -> http::Response<Bytes> {
+    if let Some(Response::Whole { status, headers, body }) = dialect.turn_away(request, why) {
+        return response(status, headers, body);
+    }
+    let mut headers = vec![("content-type", "text/plain; charset=utf-8".to_owned())];
+    if let RefusalKind::Rate(wait) = why.kind {
+        headers.push(("retry-after", (wait.as_secs() + 1).to_string()));
+    }
+    response(status, headers, Bytes::from(format!("{}\n", why.text.trim_end_matches('\n'))))
+}
+
+/// The kind of refusal that a dialect's own status is.
+pub(crate) fn nobody(status: u16, text: &str) -> Refusal {
+    let kind = match status {
+        401 => RefusalKind::Unauthorized,
+        403 => RefusalKind::Forbidden,
+        404 | 410 => RefusalKind::NotFound,
+        429 => RefusalKind::Limit,
+        400..=499 => RefusalKind::BadRequest,
+        _ => RefusalKind::Unavailable,
+    };
+    Refusal::new(kind, text)
+}
+
 /// The status by which a refusal is told at the door.
-pub(crate) fn status(refusal: &Refusal) -> u16 {
+fn status(refusal: &Refusal) -> u16 {
     match refusal.kind {
         RefusalKind::BadRequest => 400,
         RefusalKind::Unauthorized | RefusalKind::Expired => 401,
         RefusalKind::Forbidden => 403,
         RefusalKind::NotFound => 404,
-        RefusalKind::Rate(_) => 429,
+        RefusalKind::Rate(_) | RefusalKind::Limit => 429,
         _ => 503,
     }
-}
-
-/// A refusal as the answer to a request.
-pub(crate) fn refusal(refusal: &Refusal) -> Answered {
-    let mut headers = vec![("content-type", "text/plain; charset=utf-8".to_owned())];
-    if let RefusalKind::Rate(wait) = refusal.kind {
-        headers.push(("retry-after", (wait.as_secs() + 1).to_string()));
-    }
-    let body = format!("{}\n", refusal.text).into();
-    Answered::Whole { status: status(refusal), headers, body }
 }
 
 #[cfg(test)]

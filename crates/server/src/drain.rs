@@ -61,7 +61,12 @@ impl Running {
                 let _ = shard.await;
             }
         };
-        let _ = timeout_at(until.into(), all).await;
+        let far = async {
+            if let Some(membership) = &self.0.membership {
+                membership.carried.drain(until).await;
+            }
+        };
+        let _ = timeout_at(until.into(), async { tokio::join!(all, far) }).await;
     }
 }
 

@@ -15,13 +15,17 @@
 mod site;
 mod drain;
 mod meet;
+mod webtransport;
+mod reach;
 mod service;
 mod doors;
 mod cors;
 mod body;
+mod certificate;
 mod host;
 mod cluster;
 mod control;
+mod emit;
 pub mod shard;
 
 pub mod auth;
@@ -41,6 +45,7 @@ mod watch;
 pub use anyone::Anyone;
 pub use body::SiteBody;
 pub use control::Control;
+pub use emit::Emit;
 pub use host::{HostLimits, Row, Snapshot, Tally};
 pub use service::SiteService;
 pub use site::{Running, Site};

@@ -1,18 +1,27 @@
 //! Opening handshakes: a WebSocket finds its dialect and goes to a shard.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
-use taiwa::{Error, Upgrade};
-use taiwa_core::{Addressee, Knock, Transport};
+use http::{Response, StatusCode, Version};
+use taiwa::{Addr, Error, Upgrade, webtransport::SessionRequest};
+use taiwa_core::{
+    Addressee, Certificate, Dialect, Framing, Knock, Message, Refusal,
+    RefusalKind::{Limit, NotFound, Unavailable},
+    Request, Transport,
+};
+use tokio::sync::oneshot;
 use tracing::Span;
 
 use crate::{
+    body, certificate,
+    cluster::Far,
     doors, drain,
-    host::{Guest, Host},
-    random, shard,
-    site::{FROM_ONE_ADDRESS, Place, Running},
+    host::{Guest, Host, NO_CONVERSATION, Note},
+    random,
+    reach::FROM_ONE_ADDRESS,
+    shard,
+    site::{Place, Running},
     trace, watch,
 };
 
@@ -31,111 +40,273 @@ impl Running {
                 Some(exit) => upgrade.reject_with(drain::unavailable(exit.retry_after())).await,
             };
         }
-        match self.open(&upgrade) {
-            Err(shut) => upgrade.reject_with(shut.response()).await,
-            Ok(Open { guest, agreed, post, span }) => {
-                let upgrade = upgrade.subprotocol(agreed);
-                let raw = upgrade.accept_raw().await?;
-                trace::answered(&span, StatusCode::SWITCHING_PROTOCOLS, 500);
-                drop(span);
-                post.join(raw, Box::new(guest)).map_err(Error::Io)
+        match self.open(&upgrade).await {
+            Err(shut) => upgrade.reject_with(*shut).await,
+            Ok(open) => {
+                let (upgrade, way, span) = open.answer(upgrade);
+                match way {
+                    Way::Here(post, guest) => {
+                        let raw = upgrade.accept_raw().await?;
+                        trace::answered(&span, StatusCode::SWITCHING_PROTOCOLS, 500);
+                        drop(span);
+                        post.join(raw, guest).map_err(Error::Io)
+                    }
+                    Way::Far(far) => {
+                        let stream = upgrade.accept_stream().await?;
+                        trace::answered(&span, StatusCode::SWITCHING_PROTOCOLS, 500);
+                        // From here on it is no connection of the HTTP server any more.
+                        tokio::spawn(far.carry(stream));
+                        Ok(())
+                    }
+                }
             }
         }
     }
 
     /// Opens the door for a WebSocket, or says why it stays shut.
-    pub(crate) fn open(&self, upgrade: &Upgrade) -> Result<Open<'_>, Shut> {
-        let span = trace::handshake(Transport::WebSocket, "GET");
-        self.door(upgrade, &span).inspect_err(|shut| trace::answered(&span, shut.status(), 500))
+    pub(crate) fn open(
+        &self,
+        upgrade: &Upgrade,
+    ) -> impl Future<Output = Result<Open, Shut>> + Send {
+        let span = trace::handshake(Transport::WebSocket, upgrade.method().as_str());
+        let knocking = self.knocking(upgrade, span.clone());
+        async move {
+            let opened = match knocking {
+                Ok(knocking) => knocking.open().await,
+                Err(shut) => Err(shut),
+            };
+            opened.inspect_err(|shut| trace::answered(&span, shut.status(), 500))
+        }
     }
 
-    fn door(&self, upgrade: &Upgrade, span: &Span) -> Result<Open<'_>, Shut> {
+    fn knocking(&self, upgrade: &Upgrade, span: Span) -> Result<Knocking, Shut> {
         let path = upgrade.uri().path();
         let offered = upgrade.subprotocols().collect::<Vec<_>>();
+        let (dialect, agreed) = self.door(Transport::WebSocket, path, &offered, &span)?;
+        Ok(Knocking {
+            site: self.clone(),
+            transport: Transport::WebSocket,
+            dialect,
+            agreed,
+            request: doors::request("GET", upgrade.uri(), upgrade.headers(), Bytes::new()),
+            version: upgrade.version(),
+            peer: upgrade.peer_addr().clone(),
+            certificate: upgrade.peer_certificates().next().map(certificate::read),
+            span,
+        })
+    }
+
+    /// Opens the door for a session of WebTransport, or says why it stays shut.
+    pub(crate) async fn open_session(
+        &self,
+        asked: &SessionRequest,
+    ) -> Result<(Entry, Box<dyn Framing>), Shut> {
+        let span = trace::handshake(Transport::WebTransport, "CONNECT");
+        let opened = match self.knocking_by_session(asked, span.clone()) {
+            Ok((knocking, framing)) => knocking.enter().await.map(|entry| (entry, framing)),
+            Err(shut) => Err(shut),
+        };
+        opened.inspect_err(|shut| trace::answered(&span, shut.status(), 500))
+    }
+
+    fn knocking_by_session(
+        &self,
+        asked: &SessionRequest,
+        span: Span,
+    ) -> Result<(Knocking, Box<dyn Framing>), Shut> {
+        let transport = Transport::WebTransport;
+        let (dialect, agreed) = self.door(transport, asked.path(), &[], &span)?;
+        let request = doors::request("GET", asked.uri(), asked.headers(), Bytes::new());
+        let framing = dialect.framing(&request).ok_or_else(nothing_here)?;
+        let knocking = Knocking {
+            site: self.clone(),
+            transport,
+            dialect,
+            agreed,
+            request,
+            version: Version::HTTP_3,
+            peer: asked.peer_addr().clone(),
+            certificate: asked.peer_certificates().next().map(certificate::read),
+            span,
+        };
+        Ok((knocking, framing))
+    }
+
+    fn door(
+        &self,
+        transport: Transport,
+        path: &str,
+        offered: &[&str],
+        span: &Span,
+    ) -> Result<(Arc<dyn Dialect>, Option<&'static str>), Shut> {
         let front = self.0.front.get();
-        let found = front.doors.find(Transport::WebSocket, path, offered.iter().copied());
+        let found = front.doors.find(transport, path, offered.iter().copied());
         let Some((dialect, agreed)) = found else {
-            return Err(Shut::For(404, "there is nothing here\n".into()));
+            return Err(nothing_here());
         };
         span.record("taiwa.dialect", dialect.name());
-        let request = doors::request("GET", upgrade.uri(), upgrade.headers(), Bytes::new());
-        match dialect.addressee(&request) {
-            Addressee::New => {}
-            Addressee::Nobody(status, why) => return Err(Shut::For(status, why.into())),
-            Addressee::Known(address) => {
-                let none = || Shut::For(404, "there is no such conversation\n".into());
-                // A WebSocket that joins a conversation of another node stays without it: its client goes on as before.
-                let Some(Place::Here(post, talk)) = self.known(&address) else {
-                    return Err(none());
-                };
-                let guest = Guest::Known(talk, dialect.name());
-                return Ok(Open { guest, agreed, post, span: span.clone() });
-            }
+        Ok((Arc::clone(dialect), agreed))
+    }
+}
+
+/// The response to a WebSocket for which the door stays shut.
+pub(crate) type Shut = Box<Response<Bytes>>;
+
+fn nothing_here() -> Shut {
+    Box::new(body::text(StatusCode::NOT_FOUND, "there is nothing here\n"))
+}
+
+/// An opening handshake at a door.
+struct Knocking {
+    site: Running,
+    transport: Transport,
+    dialect: Arc<dyn Dialect>,
+    agreed: Option<&'static str>,
+    request: Request,
+    version: Version,
+    peer: Addr,
+    certificate: Option<Arc<Certificate>>,
+    span: Span,
+}
+
+impl Knocking {
+    async fn enter(self) -> Result<Entry, Shut> {
+        match self.dialect.introduction(&self.request) {
+            Some(addressee) => Ok(Entry::Stranger(Stranger { knocking: self, addressee })),
+            None => self.open().await.map(Entry::Open),
         }
-        if let Some(exit) = self.0.exit.get() {
-            return Err(Shut::GoesAway(exit.retry_after()));
+    }
+
+    async fn open(self) -> Result<Open, Shut> {
+        let addressee = self.dialect.addressee(&self.request);
+        self.open_for(addressee).await
+    }
+
+    async fn open_for(self, addressee: Addressee) -> Result<Open, Shut> {
+        let (address, otherwise_new) = match addressee {
+            Addressee::New => return self.open_new(),
+            Addressee::Known(address) => (address, false),
+            Addressee::KnownOrNew(address) => (address, true),
+            Addressee::Nobody(status, why) => {
+                let why = doors::nobody(status, why);
+                let response = doors::turned_away_with(status, &*self.dialect, &self.request, &why);
+                return Err(Box::new(response));
+            }
+        };
+        let dialect = self.dialect.name();
+        let found = match self.site.known(&address) {
+            Some(Place::Here(post, talk)) => {
+                let (answer, answered) = oneshot::channel();
+                let is_asked = post.try_send(Note::IsThere(talk, dialect, answer)).is_ok();
+                match answered.await {
+                    Ok(true) => Ok(Way::Here(post.clone(), Guest::Known(talk, dialect).into())),
+                    Ok(false) => Err(Refusal::new(NotFound, NO_CONVERSATION)),
+                    Err(_) if is_asked => Err(Refusal::new(Unavailable, drain::GOES_AWAY)),
+                    Err(_) => Err(Refusal::new(Unavailable, "the server is busy")),
+                }
+            }
+            Some(Place::On(node)) => match &self.site.0.membership {
+                Some(it) => it.knock(node, address, dialect).await.map(Way::Far),
+                None => unreachable!("only a node knows of others"),
+            },
+            None => Err(Refusal::new(NotFound, NO_CONVERSATION)),
+        };
+        match found {
+            Ok(way) => Ok(Open { way, agreed: self.agreed, headers: vec![], span: self.span }),
+            Err(why) if otherwise_new && why.kind == NotFound => self.open_new(),
+            Err(why) => Err(self.refuse(&why)),
+        }
+    }
+
+    fn open_new(self) -> Result<Open, Shut> {
+        if let Some(exit) = self.site.0.exit.get() {
+            return Err(Box::new(drain::unavailable(exit.retry_after())));
         }
         let knock = Knock {
-            transport: Transport::WebSocket,
-            request: &request,
-            subprotocol: agreed,
+            transport: self.transport,
+            request: &self.request,
+            subprotocol: self.agreed,
             address: "",
             random: random::bits(),
         };
-        let conversation = dialect.open(&knock, Instant::now());
+        let conversation = self.dialect.open(&knock, Instant::now());
         let conversation =
-            conversation.map_err(|it| Shut::For(doors::status(&it), format!("{}\n", it.text)))?;
-        let place = self.0.addresses.enter(upgrade.peer_addr());
+            conversation.map_err(|why| doors::turned_away(&*self.dialect, &self.request, &why))?;
+        let headers = self.dialect.welcome(&knock);
+        let Ok(place) = self.site.0.addresses.enter(&self.peer) else {
+            return Err(self.refuse(&Refusal::new(Limit, FROM_ONE_ADDRESS)));
+        };
         let guest = Guest::New {
             conversation,
-            dialect: dialect.name(),
-            peer: upgrade.peer_addr().clone(),
-            place: place.map_err(|_| Shut::For(429, FROM_ONE_ADDRESS.into()))?,
-            path: path.into(),
-            span: span.clone(),
+            dialect: self.dialect.name(),
+            version: self.version,
+            peer: self.peer,
+            place,
+            certificate: self.certificate,
+            path: self.request.path,
+            span: self.span.clone(),
         };
-        Ok(Open { guest, agreed, post: self.0.shards.assign(), span: span.clone() })
+        let way = Way::Here(self.site.0.shards.assign().clone(), Box::new(guest));
+        Ok(Open { way, agreed: self.agreed, headers, span: self.span })
+    }
+
+    fn refuse(&self, why: &Refusal) -> Shut {
+        Box::new(doors::turned_away(&*self.dialect, &self.request, why))
     }
 }
 
-/// A door that stays shut for a WebSocket.
-pub(crate) enum Shut {
-    /// With this status, and a text.
-    For(u16, String),
-    /// The server goes away; another may be there after so many seconds.
-    GoesAway(u64),
+/// A session of WebTransport that may come in.
+pub(crate) enum Entry {
+    /// Its request says for which conversation it is.
+    Open(Open),
+    /// Its first message is to say so.
+    Stranger(Stranger),
 }
 
-impl Shut {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::GoesAway(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::For(status, _) => StatusCode::from_u16(*status).unwrap_or(StatusCode::NOT_FOUND),
-        }
-    }
+/// A session that has not said yet for which conversation it is.
+pub(crate) struct Stranger {
+    knocking: Knocking,
+    addressee: fn(&Message) -> Addressee,
+}
 
-    pub(crate) fn response(self) -> Response<Bytes> {
-        let status = self.status();
-        match self {
-            Self::GoesAway(after) => drain::unavailable(after),
-            Self::For(_, why) => {
-                let mut response = Response::new(Bytes::from(why));
-                *response.status_mut() = status;
-                let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-                response.headers_mut().insert(CONTENT_TYPE, kind);
-                response
-            }
-        }
+impl Stranger {
+    /// Opens the door as the first message wants it, or says why it stays shut.
+    pub(crate) async fn introduce(self, first: &Message) -> Result<Open, Shut> {
+        let span = self.knocking.span.clone();
+        let opened = self.knocking.open_for((self.addressee)(first)).await;
+        opened.inspect_err(|shut| trace::answered(&span, shut.status(), 500))
     }
+}
+
+/// Where a WebSocket will live.
+pub(crate) enum Way {
+    /// On a shard of this node.
+    Here(shard::Post<Host>, Box<Guest>),
+    /// On another node.
+    Far(Far),
 }
 
 /// A door that is open for a WebSocket.
-pub(crate) struct Open<'a> {
-    pub(crate) guest: Guest,
+pub(crate) struct Open {
+    way: Way,
     /// The subprotocol.
-    pub(crate) agreed: Option<&'static str>,
-    /// The shard where it will live.
-    pub(crate) post: &'a shard::Post<Host>,
+    agreed: Option<&'static str>,
+    /// More headers of the response.
+    headers: Vec<(&'static str, String)>,
     /// The opening handshake.
-    pub(crate) span: Span,
+    span: Span,
+}
+
+impl Open {
+    /// Returns where the conversation of a session will live, and its handshake.
+    pub(crate) fn into_way(self) -> (Way, Span) {
+        (self.way, self.span)
+    }
+
+    /// Gives the handshake what its response says.
+    pub(crate) fn answer(self, upgrade: Upgrade) -> (Upgrade, Way, Span) {
+        let mut upgrade = upgrade.subprotocol(self.agreed);
+        body::add_headers(upgrade.response_headers(), self.headers);
+        (upgrade, self.way, self.span)
+    }
 }

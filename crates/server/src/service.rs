@@ -3,23 +3,28 @@
 use std::{
     convert::Infallible,
     fmt::{self, Display},
-    future::ready,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
-use taiwa::{Sockets, Upgrade};
-use taiwa_proto::handshake::is_upgrade;
+use taiwa::{Sockets, Upgrade, fit_request};
 use tower_service::Service;
 use tracing::debug;
 
-use crate::{body::SiteBody, meet::Open, site::Running, trace};
+use crate::{
+    body::SiteBody,
+    meet::{Open, Way},
+    site::Running,
+    trace,
+};
 
 /// A tower service that answers what is for a dialect, WebSockets included, and all else with 404: the fallback of an
-/// axum `Router`, for example. The HTTP server must speak HTTP/1.1 and allow upgrades (hyper: `with_upgrades`).
+/// axum `Router`, for example. The HTTP server must allow upgrades (hyper: `with_upgrades`). Where it speaks HTTP/2, as
+/// `axum::serve` does with axum's feature `http2`, WebSockets come by extended CONNECT, too; see
+/// [`Upgrade::from_request`].
 ///
 /// Where a client is the HTTP server does not tell: middleware may leave a [`SocketAddr`](std::net::SocketAddr) or a
 /// [`taiwa::Addr`] in the request's extensions, and a [`taiwa::LocalAddr`] for our own end.
@@ -71,34 +76,50 @@ impl SiteService {
         self
     }
 
-    fn upgrade<B>(&self, request: &mut Request<B>) -> Response<SiteBody> {
-        let upgrade = match self.sockets.upgrade(request) {
+    async fn upgrade<B>(self, mut request: Request<B>) -> Response<SiteBody> {
+        let upgrade = match self.sockets.upgrade(&mut request) {
             Ok(upgrade) => upgrade,
-            Err(rejection) => return rejection.response().map(SiteBody::from),
+            Err(rejection) => {
+                return rejection.response_over(request.version()).map(SiteBody::from);
+            }
         };
-        match self.site.open(&upgrade) {
+        match self.site.open(&upgrade).await {
             Ok(open) => accept(upgrade, open),
-            Err(shut) => shut.response().map(SiteBody::from),
+            Err(shut) => (*shut).map(SiteBody::from),
         }
     }
 }
 
-/// Answers with 101; what the HTTP server hands over then goes to its shard.
-fn accept(upgrade: Upgrade, open: Open<'_>) -> Response<SiteBody> {
-    let Open { guest, agreed, post, span } = open;
-    let (who, post) = (upgrade.peer_addr().clone(), post.clone());
-    match upgrade.subprotocol(agreed).respond_raw() {
-        Err(rejection) => rejection.response().map(SiteBody::from),
-        Ok((response, arriving)) => {
-            trace::answered(&span, response.status(), 500);
+/// Answers with 101 or 200; what the HTTP server hands over then goes to its shard.
+fn accept(upgrade: Upgrade, open: Open) -> Response<SiteBody> {
+    let version = upgrade.version();
+    let (upgrade, way, span) = open.answer(upgrade);
+    let who = upgrade.peer_addr().clone();
+    let failed = move |error: &dyn Display| debug!(%who, "opening handshake failed: {error}");
+    let answered = match way {
+        Way::Here(post, guest) => upgrade.respond_raw().map(|(response, arriving)| {
             tokio::spawn(async move {
-                let arrived = arriving.await.map_err(|it| it.to_string());
-                let joined = arrived
-                    .and_then(|it| post.join(it, Box::new(guest)).map_err(|it| it.to_string()));
-                if let Err(error) = joined {
-                    debug!(%who, "opening handshake failed: {error}");
+                match arriving.await {
+                    Ok(raw) => drop(post.join(raw, guest).inspect_err(|it| failed(it))),
+                    Err(error) => failed(&error),
                 }
             });
+            response
+        }),
+        Way::Far(far) => upgrade.respond_stream().map(|(response, arriving)| {
+            tokio::spawn(async move {
+                match arriving.await {
+                    Ok(stream) => far.carry(stream).await,
+                    Err(error) => failed(&error),
+                }
+            });
+            response
+        }),
+    };
+    match answered {
+        Err(rejection) => rejection.response_over(version).map(SiteBody::from),
+        Ok(response) => {
+            trace::answered(&span, response.status(), 500);
             response
         }
     }
@@ -118,8 +139,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if is_upgrade(&request) {
-            return Box::pin(ready(Ok(self.upgrade(&mut request))));
+        if Upgrade::is_requested_by(&request) {
+            let service = self.clone();
+            return Box::pin(async move { Ok(service.upgrade(request).await) });
+        }
+        if request.version() >= Version::HTTP_2 {
+            fit_request(&mut request);
         }
         let site = self.site.clone();
         Box::pin(async move { Ok(site.answer(request).await) })

@@ -3,35 +3,33 @@
 use std::{
     convert::Infallible,
     io,
-    net::SocketAddr,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use taiwa::{Addr, LocalAddr, Origins, Server, Serving};
-use taiwa_core::{Addressee, App, Cluster, Dialect, Ears, NodeId, Transport};
+use taiwa::{LocalAddr, Origins, Server, Serving};
+use taiwa_core::{App, Cluster, Dialect, Ears, NodeId};
 use taiwa_hub::Settings;
-use tokio::{runtime::Handle, sync::oneshot};
-use tracing::{Span, debug, warn};
+use tokio::{runtime::Handle, time::Instant};
+use tracing::{debug, warn};
 
 use crate::{
     address,
     addresses::Addresses,
     admin::Readiness,
     api::{Api, Desk},
-    body::{self, SiteBody, response, text},
+    body::{self, SiteBody, text},
     cluster::{Hearing, Membership},
     control::Control,
     cors,
-    doors::{self, Doors},
+    doors::Doors,
     drain::{self, Exiting},
     front::{Front, Present},
-    host::{ForWhom, Host, HostLimits, Note, Shared, Visitor},
+    host::{Host, HostLimits, Shared},
     page,
     shard::{self, ShardFailure, Shards},
-    trace,
 };
 
 /// What is to be served: dialects, what the hub allows, who decides.
@@ -48,9 +46,6 @@ pub struct Site {
     api: Option<Api>,
     cluster: Option<Cluster>,
 }
-
-/// What is told to an address that has as many conversations as it may.
-pub(crate) const FROM_ONE_ADDRESS: &str = "too many connections from this address\n";
 
 impl Site {
     /// Begins with a hub and somebody who decides, and without dialects.
@@ -262,7 +257,7 @@ impl Running {
         F: Fn(Request<Bytes>) -> A + Send + Sync + 'static,
         A: Future<Output = Option<Response<Bytes>>> + Send + 'static,
     {
-        let (site, upgrades) = (self.clone(), self.clone());
+        let (site, upgrades, sessions) = (self.clone(), self.clone(), self.clone());
         let otherwise = Arc::new(otherwise);
         server
             .http(move |request| {
@@ -275,6 +270,16 @@ impl Running {
                     let response = site.answer_or(request, &*otherwise).await;
                     debug!(path, status = response.status().as_u16(), "answered a request");
                     response
+                }
+            })
+            .webtransport(move |asked| {
+                let site = sessions.clone();
+                async move {
+                    let who = asked.peer_addr().clone();
+                    if let Err(error) = site.meet_session(asked).await {
+                        debug!(%who, "a session of WebTransport failed: {error}");
+                    }
+                    Ok::<(), Infallible>(())
                 }
             })
             .serve(move |upgrade| {
@@ -302,8 +307,13 @@ impl Running {
     /// What failed on a shard, if something did.
     pub async fn shut_down(&self, within: Duration) -> Result<(), ShardFailure> {
         self.0.readiness.go_away();
+        let until = Instant::now() + within;
+        if let Some(membership) = &self.0.membership {
+            membership.carried.part();
+        }
         let ended = self.0.shards.shut_down(within).await;
         if let Some(membership) = &self.0.membership {
+            membership.carried.end(until).await;
             membership.leave().await;
         }
         ended
@@ -345,7 +355,7 @@ impl Running {
 
     /// Answers a request that is for a dialect, or with 404.
     ///
-    /// The peer's [`Addr`], or [`SocketAddr`], and our own [`LocalAddr`] are looked for among the request's extensions.
+    /// The peer's [`Addr`](taiwa::Addr), or [`SocketAddr`](std::net::SocketAddr), and our own [`LocalAddr`] are looked for among the request's extensions.
     /// Without the latter it is not noticed when a page had its own name resolve to this machine.
     ///
     /// Dropping the future tells the conversation that its client has gone.
@@ -377,82 +387,12 @@ impl Running {
         self.0.front.get().request_bytes_max
     }
 
-    pub(crate) async fn converse<B>(&self, request: Request<B>) -> Response<SiteBody>
-    where
-        B: http_body::Body<Data: Into<Bytes>> + Send,
-        B::Error: std::fmt::Display,
-    {
-        let (parts, body) = request.into_parts();
-        let front = self.0.front.get();
-        let found = front.doors.find(Transport::Http, parts.uri.path(), std::iter::empty());
-        let Some((dialect, _)) = found else {
-            return text(StatusCode::NOT_FOUND, "there is nothing here\n");
-        };
-        let tcp = || parts.extensions.get::<SocketAddr>().copied().map(Addr::Tcp);
-        let peer = parts.extensions.get::<Addr>().cloned().or_else(tcp);
-        let body = match body::read(body, self.request_bytes_max()).await {
-            Ok(body) => body,
-            Err(status) => return text(status, "the request's body is too long or broken\n"),
-        };
-        let asked = doors::request(parts.method.as_str(), &parts.uri, &parts.headers, body);
-        let (post, for_whom) = match (dialect.addressee(&asked), self.0.exit.get()) {
-            (Addressee::New, Some(exit)) => return exit.turn_away(&parts.headers),
-            (Addressee::New, None) => (self.0.shards.assign(), ForWhom::New(dialect.clone())),
-            (Addressee::Nobody(status, why), _) => {
-                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
-                return text(status, why);
-            }
-            (Addressee::Known(address), _) => match self.known(&address) {
-                Some(Place::Here(post, talk)) => (post, ForWhom::Known(talk, dialect.name())),
-                Some(Place::On(node, membership)) => {
-                    return membership.forward(node, &parts, &asked.body).await;
-                }
-                None => return text(StatusCode::NOT_FOUND, "there is no such conversation\n"),
-            },
-        };
-        let (answer, answered) = oneshot::channel();
-        let (begun, gone) = oneshot::channel();
-        let peer = peer.unwrap_or(Addr::Unknown);
-        // A conversation counts once, whatever the number of its requests.
-        let place = match &for_whom {
-            ForWhom::New(_) => self.0.addresses.enter(&peer),
-            ForWhom::Known(..) => Ok(None),
-        };
-        let Ok(place) = place else {
-            return text(StatusCode::TOO_MANY_REQUESTS, FROM_ONE_ADDRESS);
-        };
-        let span = match &for_whom {
-            ForWhom::New(dialect) => {
-                let span = trace::handshake(Transport::Http, parts.method.as_str());
-                span.record("taiwa.dialect", dialect.name());
-                span
-            }
-            ForWhom::Known(..) => Span::none(),
-        };
-        let because = span.clone();
-        let visitor = Visitor { for_whom, request: asked, peer, place, answer, begun, because };
-        if post.try_send(Note::Visit(Box::new(visitor))).is_err() {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "the server is busy\n");
-        }
-        // Held until the answer is there: whoever goes before is missed.
-        let gone = gone.await.ok();
-        let Ok(answer) = answered.await else {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "the conversation has ended\n");
-        };
-        if let Some(gone) = gone {
-            gone.defuse();
-        }
-        let response = response(answer);
-        trace::answered(&span, response.status(), 500);
-        response
-    }
-
     pub(crate) fn known(&self, address: &str) -> Option<Place<'_>> {
         let (node, shard, talk) = address::read(&self.0.secret, address)?;
         match &self.0.membership {
             Some(membership) if membership.node() != node => {
                 let is_alive = membership.cluster.registry.nodes().binary_search(&node).is_ok();
-                is_alive.then_some(Place::On(node, membership))
+                is_alive.then_some(Place::On(node))
             }
             _ => Some(Place::Here(self.0.shards.posts().get(usize::from(shard))?, talk)),
         }
@@ -462,5 +402,5 @@ impl Running {
 /// Where a conversation is.
 pub(crate) enum Place<'a> {
     Here(&'a shard::Post<Host>, crate::host::TalkKey),
-    On(NodeId, &'a Arc<Membership>),
+    On(NodeId),
 }

@@ -22,6 +22,7 @@ pub const TARGET: &str = "taiwa::trace";
 pub(crate) fn handshake(transport: Transport, method: &str) -> Span {
     let transport = match transport {
         Transport::WebSocket => "websocket",
+        Transport::WebTransport => "webtransport",
         _ => "http",
     };
     trace_span!(

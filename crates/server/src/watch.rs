@@ -40,7 +40,7 @@ pub(crate) async fn meet(upgrade: Upgrade, control: &Control) -> Result<(), Erro
     }
 }
 
-/// Returns the connections as JSON: `{"total": n, "rows": [{id, who, path, dialect, user, since, in, out}]}`, the newest
+/// Returns the connections as JSON: `{"total": n, "rows": [{id, who, path, http, dialect, user, since, in, out}]}`, the newest
 /// first, `since` in milliseconds of Unix time.
 async fn report(control: &Control) -> Utf8Bytes {
     let shards = control.look(ROWS_MAX).await;
@@ -50,8 +50,8 @@ async fn report(control: &Control) -> Utf8Bytes {
     rows.truncate(ROWS_MAX);
     let rows = rows.iter().map(|it| {
         json!({
-            "id": it.id, "who": it.who, "path": it.path, "dialect": it.dialect, "user": it.user,
-            "since": it.since, "in": it.received, "out": it.sent,
+            "id": it.id, "who": it.who, "path": it.path, "http": it.http, "dialect": it.dialect,
+            "user": it.user, "since": it.since, "in": it.received, "out": it.sent,
         })
     });
     json!({"total": total, "rows": rows.collect::<Vec<_>>()}).to_string().into()

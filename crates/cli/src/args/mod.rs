@@ -39,9 +39,10 @@ pub(crate) enum Verb {
 /// receives. With ?echo=true a client receives what it sends, too. /echo sends each message back to
 /// its sender alone. / is a page over plain HTTP that explains all this and is a chat on /chat.
 ///
-/// When the server is ready, one line with its URL goes to stdout; the log goes to stderr. SIGINT
-/// and SIGTERM close each connection with 1001 and end the server with exit code 0; a second SIGINT
-/// ends it at once with 130. The first line is unix:PATH if there is no HOST:PORT.
+/// When the server is ready, one line with its URL goes to stdout; the log goes to stderr. SIGTERM
+/// lets clients leave, spread over --drain-period, before the server ends with exit code 0; SIGINT
+/// closes each connection with 1001 at once and ends it with 0, a second one with 130. The first
+/// line is unix:PATH if there is no HOST:PORT.
 #[derive(Args, Debug)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct Serve {
@@ -128,6 +129,18 @@ pub(crate) struct Opening {
     /// Connect directly, whatever the environment says
     #[arg(long)]
     pub(crate) no_proxy: bool,
+    /// Connect over HTTP/1.1 alone. Default: the best version that the server takes
+    #[arg(long = "http1.1", conflicts_with_all = ["http2", "http3"])]
+    pub(crate) http1: bool,
+    /// Connect over HTTP/2 alone; without TLS with prior knowledge (h2c)
+    #[arg(long, conflicts_with = "http3")]
+    pub(crate) http2: bool,
+    /// Connect over HTTP/3 alone, by UDP; for wss:// without a proxy
+    #[arg(long)]
+    pub(crate) http3: bool,
+    /// Where the server speaks HTTP/3, as its header Alt-Svc has said: h3=":443"; it is raced against TCP then
+    #[arg(long, value_name = "VALUE", conflicts_with_all = ["http1", "http2", "http3"])]
+    pub(crate) alt_svc: Option<String>,
     /// From the name's look-up to the end of the opening handshake
     #[arg(long, value_name = "TIME", default_value_t = Time(Deadlines::default().handshake))]
     pub(crate) connect_timeout: Time,
@@ -283,7 +296,7 @@ Exit codes:
   0    shut down by SIGINT or SIGTERM
   1    failed inside
   2    bad arguments or settings, certificate or key; or nobody could connect
-  3    an address can't be listened on
+  3    an address can't be listened on, or the broker can't be reached
   130  a second SIGINT";
 
 const CONNECT_EXAMPLES: &str = "\
@@ -294,6 +307,7 @@ Examples:
   taiwa connect --stay --format jsonl wss://example.org/feed < /dev/null | jq .
   taiwa connect ws+unix:/run/app.sock:/chat              talk on a unix socket
   taiwa connect --binary --delimiter none ws://localhost:8000/echo < in > out
+  taiwa connect --http2 -v wss://example.org/feed        over HTTP/2 or not at all
 
 Exit codes:
   0    closed with 1000, 1001 or no code, or --count was reached

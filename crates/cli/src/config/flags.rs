@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, builder::PossibleValue,
-    parser::ValueSource, value_parser,
+    error::ErrorKind, parser::ValueSource, value_parser,
 };
 use serde_json::Value;
 
@@ -26,6 +26,8 @@ pub(crate) enum Said {
     Text(String),
     /// By a flag that was repeated for each item of a list.
     Items(Vec<String>),
+    /// By two flags that were repeated: tables of what stands in them, to come before those of the file.
+    Tables(Vec<[(&'static str, String); 2]>),
 }
 
 /// What the command line says about settings.
@@ -49,9 +51,15 @@ const FLAGS: &[(Option<&str>, &[Short])] = &[
             ("unix-mode", "MODE", "unix_mode"),
             ("reuse-port", "TRUTH", "reuse_port"),
             ("proxy-protocol", "NETWORK", "proxy_protocol"),
+            ("http1", "TRUTH", "http1"),
+            ("http2", "TRUTH", "http2"),
+            ("http3", "TRUTH", "http3"),
+            ("http3-port", "PORT", "http3_port"),
             ("broker", "URL", "broker"),
+            ("tls", "ISSUER", "tls.issuer"),
             ("tls-cert", "FILE", "tls.cert"),
             ("tls-key", "FILE", "tls.key"),
+            ("tls-name", "NAME", "tls.names"),
             ("origin", "ORIGIN", "origins"),
             ("anonymous", "WHO", "auth.anonymous"),
             ("admin-listen", "ADDR", "admin.listen"),
@@ -183,15 +191,22 @@ fn augment(mut command: Command, wanted: impl Fn(&str) -> bool) -> Command {
     command.next_help_heading(None)
 }
 
+/// Two flags that make a pair each time they are given: the first pair is a setting of its own, the others are tables of a list.
+const CERTIFICATES: [&str; 2] = ["tls-cert", "tls-key"];
+/// The list of the other pairs.
+const MORE_CERTIFICATES: &str = "tls.certificate";
+
 fn arg(flag: &'static str, value_name: &'static str, key: &Key) -> Arg {
     let is_list = matches!(key.kind, Kind::List(_));
     let sentence = key.doc.strip_suffix('.').unwrap_or(&key.doc);
-    let help = if is_list { format!("{sentence}. Repeat for more") } else { sentence.to_owned() };
-    let mut arg = Arg::new(flag).long(flag).value_name(value_name).help(help).action(if is_list {
-        ArgAction::Append
-    } else {
-        ArgAction::Set
-    });
+    let help = match CERTIFICATES.contains(&flag) {
+        true => format!("{sentence}. Repeat with its other half for certificates of other names"),
+        false if is_list => format!("{sentence}. Repeat for more"),
+        false => sentence.to_owned(),
+    };
+    let is_repeated = is_list || CERTIFICATES.contains(&flag);
+    let action = if is_repeated { ArgAction::Append } else { ArgAction::Set };
+    let mut arg = Arg::new(flag).long(flag).value_name(value_name).help(help).action(action);
     if !key.choices.is_empty() {
         let choices = key.choices.iter().map(|it| {
             let doc = it.doc.strip_suffix('.').unwrap_or(&it.doc).to_owned();
@@ -236,17 +251,40 @@ impl FromArgMatches for Flags {
             let mut values = matches.get_many::<String>(flag).unwrap_or_default().cloned();
             let said = match keys::all().expect_key(path).kind {
                 Kind::List(_) => Said::Items(values.collect()),
+                _ if CERTIFICATES.contains(flag) => Said::Text(values.next().unwrap_or_default()),
                 _ => Said::Text(values.next_back().unwrap_or_default()),
             };
             Given { flag: format!("--{flag}"), path: (*path).to_owned(), said }
         });
-        Ok(Self { file: matches.get_one("config").cloned(), given: set.chain(named).collect() })
+        let given = set.chain(named).chain(more_certificates(matches)?).collect();
+        Ok(Self { file: matches.get_one("config").cloned(), given })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// Returns the pairs of certificate and key behind the first.
+fn more_certificates(matches: &ArgMatches) -> Result<Option<Given>, clap::Error> {
+    let values = |flag| {
+        let values = matches.try_get_many::<String>(flag).ok().flatten();
+        values.unwrap_or_default().cloned().collect::<Vec<_>>()
+    };
+    let [certs, keys] = CERTIFICATES.map(values);
+    if certs.len().max(keys.len()) < 2 {
+        return Ok(None);
+    }
+    if certs.len() != keys.len() {
+        let counts = format!("--tls-cert is given {} times, --tls-key {}", certs.len(), keys.len());
+        let why = format!("{counts}: each certificate needs its own key, in the same order\n");
+        return Err(clap::Error::raw(ErrorKind::WrongNumberOfValues, why));
+    }
+    let pairs = certs.into_iter().zip(keys).skip(1);
+    let tables = pairs.map(|(cert, key)| [("cert", cert), ("key", key)]).collect();
+    let flag = CERTIFICATES.map(|it| format!("--{it}")).join(" and ");
+    Ok(Some(Given { flag, path: MORE_CERTIFICATES.to_owned(), said: Said::Tables(tables) }))
 }
 
 #[cfg(test)]
@@ -259,6 +297,39 @@ mod tests {
         for (number, path) in paths.iter().enumerate() {
             let _ = keys::all().expect_key(path);
             assert!(!paths[..number].contains(path), "{path}");
+        }
+    }
+    #[track_caller]
+    fn read(args: &[&str]) -> Result<Vec<Given>, String> {
+        let matches = augment(Command::new("serve"), |_| true)
+            .try_get_matches_from([&["serve"], args].concat())
+            .expect("clap takes them");
+        Flags::from_arg_matches(&matches).map(|it| it.given).map_err(|it| it.to_string())
+    }
+
+    #[test]
+    fn certificates_beside_the_first_become_tables() {
+        let text = |flag: &str, path: &str, text: &str| Given {
+            flag: flag.to_owned(),
+            path: path.to_owned(),
+            said: Said::Text(text.to_owned()),
+        };
+        let first = [text("--tls-cert", "tls.cert", "a"), text("--tls-key", "tls.key", "b")];
+        assert_eq!(read(&["--tls-cert", "a", "--tls-key", "b"]).unwrap(), first);
+        // Its other half may stand in the file.
+        assert_eq!(read(&["--tls-cert", "a"]).unwrap(), first[..1]);
+        let pairs = ["--tls-cert", "a", "--tls-key", "b", "--tls-key", "d", "--tls-cert", "c"];
+        let given = read(&pairs).unwrap();
+        assert_eq!(given[..2], first);
+        let table = [("cert", "c".to_owned()), ("key", "d".to_owned())];
+        assert_eq!(given[2].said, Said::Tables(vec![table]));
+        assert_eq!(given[2].path, "tls.certificate");
+        for (args, counts) in [
+            (&pairs[..6], "--tls-cert is given 1 times, --tls-key 2"),
+            (&["--tls-cert", "a", "--tls-cert", "b"], "--tls-cert is given 2 times, --tls-key 0"),
+        ] {
+            let why = read(args).unwrap_err();
+            assert!(why.contains(counts), "{why}");
         }
     }
 }

@@ -240,6 +240,7 @@ impl Loading {
                     let list = Spanned::new(span.clone(), DeValue::Array(items.collect()));
                     tree::lay(tree, &given.path, list);
                 }
+                Said::Tables(tables) => tree::lay_before(tree, &given.path, tables, &span),
             }
         }
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     keys::{self, Section},
-    settings::Settings,
+    settings::{Settings, Tls},
 };
 
 /// What a changed key waits for.
@@ -43,9 +43,19 @@ use Reload::{Anew, AtOnce, Restart};
 /// `keep_started`.
 const ROWS: &[(&str, Reload, &[&str])] = &[
     ("", Restart, &["listen", "unix_mode", "reuse_port", "proxy_protocol", "shards", "broker"]),
+    ("", Restart, &["http1", "http2", "http2_websockets"]),
+    ("", Restart, &["http3", "http3_websockets", "webtransport", "http3_port"]),
     ("", Anew, &["origins"]),
     ("tls", Anew, &["cert", "key"]),
     ("tls", AtOnce, &["reload"]),
+    (
+        "tls",
+        Restart,
+        &["issuer", "names", "folder", "client_ca", "client_certificates", "key_log", "dev_life"],
+    ),
+    ("tls.certificate", Anew, &["cert", "key"]),
+    ("tls.acme", Restart, &["directory", "contact", "terms_agreed", "challenge"]),
+    ("tls.acme", Restart, &["http_listen", "ca_file", "eab_key_id", "eab_key"]),
     ("log", AtOnce, &["level"]),
     ("log", Restart, &["format"]),
     ("auth", Anew, &["anonymous", "tokens_first", "personal_prefix"]),
@@ -54,6 +64,9 @@ const ROWS: &[(&str, Reload, &[&str])] = &[
     ("limits.connection", Anew, &["message_max", "fragments_max", "outbox_max", "pongs_max"]),
     ("limits.connection", Anew, &["handshake_max", "headers_max", "request_max"]),
     ("limits.connection", AtOnce, &["queue_max", "body_max", "exchanges_max"]),
+    ("limits.http2", Restart, &["streams_max", "window", "unsent_max", "resets_max"]),
+    ("limits.http3", Restart, &["streams_max", "window", "resets_max", "unproven_max"]),
+    ("limits.http3", Restart, &["sessions_max", "session_window", "datagrams_max"]),
     ("limits.session", AtOnce, &["subscriptions_max", "links_max", "command_rate"]),
     (
         "limits.session",
@@ -63,15 +76,16 @@ const ROWS: &[(&str, Reload, &[&str])] = &[
     ("limits.user", AtOnce, &["sessions_max"]),
     ("limits.address", AtOnce, &["clients_max"]),
     ("limits.channel", AtOnce, &["history_max", "page_max", "presence_max", "identifiers_max"]),
-    ("limits.publication", AtOnce, &["payload_max", "tags_max", "name_max"]),
+    ("limits.publication", AtOnce, &["payload_max", "tags_max", "except_channels_max", "name_max"]),
     ("limits.publication", Anew, &["filter_nodes_max", "filter_depth_max", "filter_max"]),
     ("limits.shard", AtOnce, &["sessions_max", "kept_max", "channels_max", "due_max"]),
     ("limits.shard", Restart, &["letters_max"]),
-    ("limits.server", AtOnce, &["connections_max"]),
+    ("limits.server", AtOnce, &["connections_max", "answers_max", "answers_bytes_max"]),
     ("limits.auth", AtOnce, &["token_max", "channels_max", "keys_max", "tries_max", "waiting_max"]),
     ("limits.auth", AtOnce, &["revoked_tokens_max", "revoked_users_max", "bearers_max"]),
     ("limits.outgoing", AtOnce, &["requests_max", "idle_connections_max"]),
     ("times", Anew, &["handshake_timeout", "close_timeout", "write_timeout", "message_timeout"]),
+    ("times", Restart, &["http2_idle", "http3_idle", "http3_silence"]),
     ("times", Anew, &["ping_after", "pong_within", "session_ttl", "app_timeout"]),
     ("times", AtOnce, &["slow_after", "expiry_grace", "connect_timeout", "idle_timeout"]),
     ("times", AtOnce, &["drain_wait", "drain_period"]),
@@ -89,20 +103,51 @@ const ROWS: &[(&str, Reload, &[&str])] = &[
     ("dialects.sse", Anew, &["enabled", "channels_max", "early_max", "heartbeat_every"]),
     ("dialects.sse", Anew, &["retry", "cookie"]),
     ("dialects.centrifuge", Anew, &["enabled", "connect_within", "ping_every", "pong_within"]),
-    ("dialects.centrifuge", Anew, &["commands_max", "positions_max", "waiting_max"]),
+    (
+        "dialects.centrifuge",
+        Anew,
+        &["commands_max", "positions_max", "waiting_max", "webtransport"],
+    ),
+    ("dialects.phoenix", Anew, &["enabled", "path", "calls", "broadcast_from", "channels_max"]),
+    ("dialects.phoenix", Anew, &["silence_max", "poll_window", "pushes_max", "waiting_max"]),
+    ("dialects.socketio", Anew, &["enabled", "path", "namespaces", "token", "ping_every"]),
+    (
+        "dialects.socketio",
+        Anew,
+        &["pong_within", "upgrade_within", "connect_within", "payload_max"],
+    ),
+    ("dialects.socketio", Anew, &["packets_max", "attachments_max", "attachments_bytes_max"]),
+    (
+        "dialects.socketio",
+        Anew,
+        &["calls_max", "channels_max", "recovery", "held_max", "broadcast"],
+    ),
+    ("dialects.socketio", Anew, &["broadcast_echo", "cookie", "echo_events", "echo_acks"]),
+    ("dialects.socketio", Anew, &["echo_auth", "engine_echo", "webtransport"]),
     ("webhooks", AtOnce, &["secrets", "source", "ca", "timeout", "questions_max", "requests_max"]),
     ("webhooks", AtOnce, &["answer_max", "queue_max", "queue_bytes_max", "retries_max"]),
     ("webhooks", AtOnce, &["pause_min", "pause_max", "batch_max", "batch_bytes_max"]),
     ("webhooks.url", AtOnce, &["connect", "refresh", "subscribe", "publish", "call", "tell"]),
     ("webhooks.url", AtOnce, &["disconnect", "occupied", "vacated"]),
     ("api", AtOnce, &["keys", "path"]),
-    ("api", Restart, &["listen"]),
+    ("api", Restart, &["listen", "client_certificates"]),
     ("api.key", AtOnce, &["secret", "secret_file", "commands", "channels"]),
     ("admin", Restart, &["listen", "socket"]),
     ("cluster", Restart, &["prefix", "ca_file", "credentials_file", "requests_max"]),
     ("cluster", Restart, &["deadline", "silence"]),
     ("traces", Restart, &["endpoint", "sample"]),
 ];
+
+/// Keys of files with certificates.
+const FILES: [&str; 5] =
+    ["tls.cert", "tls.key", "tls.certificate", "tls.certificate.cert", "tls.certificate.key"];
+
+impl Tls {
+    /// Returns whether there are certificates from files, and were none, or the other way round.
+    pub(crate) fn is_switched(&self, started: &Self) -> bool {
+        self.pairs().is_empty() != started.pairs().is_empty()
+    }
+}
 
 impl Settings {
     /// Takes what needs a restart from the settings with which the server started.
@@ -111,17 +156,33 @@ impl Settings {
         self.unix_mode = started.unix_mode;
         self.reuse_port = started.reuse_port;
         self.proxy_protocol.clone_from(&started.proxy_protocol);
+        self.http1 = started.http1;
+        self.http2 = started.http2;
+        self.http2_websockets = started.http2_websockets;
+        self.limits.http2.clone_from(&started.limits.http2);
+        self.times.http2_idle = started.times.http2_idle;
+        self.http3 = started.http3;
+        self.http3_websockets = started.http3_websockets;
+        self.webtransport = started.webtransport;
+        self.http3_port = started.http3_port;
+        self.limits.http3.clone_from(&started.limits.http3);
+        self.times.http3_idle = started.times.http3_idle;
+        self.times.http3_silence = started.times.http3_silence;
         self.shards = started.shards;
         self.log.format = started.log.format;
         self.limits.shard.letters_max = started.limits.shard.letters_max;
         self.api.listen.clone_from(&started.api.listen);
+        self.api.client_certificates = started.api.client_certificates;
         self.admin.clone_from(&started.admin);
         self.broker.clone_from(&started.broker);
         self.cluster.clone_from(&started.cluster);
         self.traces.clone_from(&started.traces);
-        // Certificates are exchanged; whether there are any is not.
-        if self.tls.cert.is_some() != started.tls.cert.is_some() {
-            (self.tls.cert, self.tls.key) = (started.tls.cert.clone(), started.tls.key.clone());
+        // Certificates are exchanged; whether there are any, and who makes them, is not.
+        let Tls { cert, key, certificate, reload, .. } = self.tls.clone();
+        let switched = self.tls.is_switched(&started.tls);
+        self.tls = Tls { reload, ..started.tls.clone() };
+        if !switched {
+            self.tls = Tls { cert, key, certificate, ..self.tls.clone() };
         }
     }
 
@@ -141,23 +202,23 @@ impl Settings {
     }
 
     /// Compares what has secrets in it.
-    fn secrets_differ(&self, other: &Self) -> [(&'static str, bool); 5] {
+    fn secrets_differ(&self, other: &Self) -> [(&'static str, bool); 6] {
         [
             ("broker", self.broker != other.broker),
             ("auth.jwt.secrets", self.auth.jwt.secrets != other.auth.jwt.secrets),
             ("webhooks.secrets", self.webhooks.secrets != other.webhooks.secrets),
             ("api.keys", self.api.keys != other.api.keys),
             ("api.key", self.api.key != other.api.key),
+            ("tls.acme.eab_key", self.tls.acme.eab_key != other.tls.acme.eab_key),
         ]
     }
 
     /// Returns the paths of changed keys that need a restart.
     pub(crate) fn needing_restart(&self, started: &Self) -> Vec<String> {
         let mut changed = self.differences(started);
-        let tls = ["tls.cert", "tls.key"];
-        let switched = self.tls.cert.is_some() != started.tls.cert.is_some();
+        let switched = self.tls.is_switched(&started.tls);
         let waits = |path: &str| Reload::of(&without_numbers(path)) == Some(Restart);
-        changed.retain(|it| waits(it) || (switched && tls.contains(&&**it)));
+        changed.retain(|it| waits(it) || (switched && FILES.contains(&&*without_numbers(it))));
         changed
     }
 }

@@ -1,6 +1,6 @@
 //! What makes no sense together, although each setting for itself does.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 use taiwa::Certificates;
 use taiwa_core::Channel;
@@ -12,8 +12,12 @@ use taiwa_server::{
 use super::{
     apply::SHARDS_MAX,
     load::Problem,
-    settings::{Recovery, Settings, SlowReaders, Who},
+    settings::{ApiCertificates, Challenge, Issuer, Recovery, Settings, SlowReaders, Tls, Who},
     tree::Origin,
+};
+use crate::{
+    broker,
+    tls::{made, names},
 };
 
 struct Checking<'a> {
@@ -29,6 +33,7 @@ pub(crate) fn check(settings: &Settings, origins: &BTreeMap<String, Origin>) -> 
     checking.jwt(settings);
     checking.namespaces(settings);
     checking.others(settings);
+    checking.cluster(settings);
     checking.problems
 }
 
@@ -39,15 +44,84 @@ impl Checking<'_> {
     }
 
     fn tls(&mut self, settings: &Settings) {
-        match (&settings.tls.cert, &settings.tls.key) {
+        let tls = &settings.tls;
+        match (&tls.cert, &tls.key) {
             (Some(_), None) => self.blame("tls.cert", "a certificate needs its tls.key"),
             (None, Some(_)) => self.blame("tls.key", "a key needs its tls.cert"),
-            (Some(cert), Some(key)) => {
-                if let Err(error) = Certificates::from_files(cert, key) {
-                    self.blame("tls.cert", error.to_string());
-                }
-            }
+            (Some(cert), Some(key)) => self.pair("tls.cert", cert, key),
             (None, None) => {}
+        }
+        for (number, it) in tls.certificate.iter().enumerate() {
+            self.pair(&format!("tls.certificate[{number}].cert"), &it.cert, &it.key);
+        }
+        let life = tls.dev_life.0.filter(|it| (made::LIFE_MIN..=made::LIFE_MAX).contains(it));
+        if life.is_none() {
+            self.blame("tls.dev_life", "this is 3s to 14 days");
+        }
+        for (number, name) in tls.names.iter().enumerate() {
+            if let Err(text) = names::check(name) {
+                self.blame(&format!("tls.names[{number}]"), text);
+            }
+        }
+        if tls.issuer != Issuer::Files && !tls.pairs().is_empty() {
+            let key = if tls.cert.is_some() { "tls.cert" } else { "tls.certificate" };
+            self.blame(key, "files count with tls.issuer = \"files\" alone");
+        }
+        let asks = settings.api.client_certificates;
+        if matches!(asks, ApiCertificates::Required | ApiCertificates::Optional)
+            && (tls.client_ca.is_none() || settings.api.listen.is_empty())
+        {
+            let text = "this counts with tls.client_ca and api.listen alone";
+            self.blame("api.client_certificates", text);
+        }
+        for (key, file) in [("tls.client_ca", &tls.client_ca), ("tls.key_log", &tls.key_log)] {
+            if file.is_some() && !tls.is_on() {
+                self.blame(key, "this counts with TLS alone");
+            }
+        }
+        if tls.issuer == Issuer::Acme {
+            self.acme(tls);
+        }
+    }
+
+    fn pair(&mut self, at: &str, cert: &Path, key: &Path) {
+        if let Err(error) = Certificates::from_files(cert, key) {
+            self.blame(at, error.to_string());
+        }
+    }
+
+    fn acme(&mut self, tls: &Tls) {
+        if tls.names.is_empty() {
+            self.blame("tls.names", "a certificate must be for a name");
+        }
+        for (number, name) in tls.names.iter().enumerate() {
+            if name.starts_with("*.") || name.parse::<IpAddr>().is_ok() {
+                let text = "by these challenges there are certificates for plain names alone";
+                self.blame(&format!("tls.names[{number}]"), text);
+            }
+        }
+        if tls.folder.is_none() {
+            self.blame("tls.folder", "without one each start would order another certificate");
+        }
+        let acme = &tls.acme;
+        if !acme.terms_agreed {
+            self.blame("tls.acme.terms_agreed", "say true if you agree to the terms of service");
+        }
+        if !acme.directory.to_string().starts_with("https://") {
+            self.blame("tls.acme.directory", "this is https");
+        }
+        if acme.challenge == Challenge::TlsAlpn01 && tls.client_ca.is_some() {
+            let text = "the ACME server has no certificate to show with tls-alpn-01; take http-01";
+            self.blame("tls.client_ca", text);
+        }
+        if acme.challenge == Challenge::Http01 && acme.http_listen.is_empty() {
+            self.blame("tls.acme.http_listen", "http-01 is answered over plain HTTP");
+        }
+        if let Err(text) = acme.binding() {
+            self.blame("tls.acme.eab_key", text);
+        }
+        if let Err(text) = acme.trust() {
+            self.blame("tls.acme.ca_file", text);
         }
     }
 
@@ -146,12 +220,37 @@ impl Checking<'_> {
         if !settings.api.path.starts_with('/') {
             self.blame("api.path", "a path begins with /");
         }
+        let phoenix = &settings.dialects.phoenix.path;
+        if !phoenix.starts_with('/') || phoenix.contains(['*', '?', '#']) {
+            self.blame("dialects.phoenix.path", "a path begins with / and has no *, ? or #");
+        }
         match settings.api_keys() {
             Err((key, text)) => self.blame(&key, text),
             Ok(keys) if keys.is_empty() && !settings.api.listen.is_empty() => {
                 self.blame("api.listen", "without api.keys there is no API");
             }
             Ok(_) => {}
+        }
+    }
+
+    fn cluster(&mut self, settings: &Settings) {
+        if let Some(text) = broker::wrong(settings) {
+            self.blame("broker", text);
+        }
+        let cluster = &settings.cluster;
+        let plain = |it: u8| it.is_ascii_alphanumeric() || it == b'-' || it == b'_';
+        if !(1..=64).contains(&cluster.prefix.len()) || !cluster.prefix.bytes().all(plain) {
+            self.blame("cluster.prefix", "this is 1 to 64 letters, digits, - and _");
+        }
+        if cluster.requests_max == 0 {
+            self.blame("cluster.requests_max", "nothing could ever be asked: this is 1 or more");
+        }
+        for (key, time) in
+            [("cluster.deadline", cluster.deadline), ("cluster.silence", cluster.silence)]
+        {
+            if time.0.is_none() {
+                self.blame(key, "this is a time");
+            }
         }
     }
 }

@@ -169,6 +169,34 @@ pub(crate) fn lay<'a>(table: &mut DeTable<'a>, path: &str, value: Spanned<DeValu
     }
 }
 
+/// Puts tables before those of the list at `path`.
+pub(crate) fn lay_before<'a>(
+    table: &mut DeTable<'a>,
+    path: &str,
+    tables: &'a [[(&'static str, String); 2]],
+    span: &Range<usize>,
+) {
+    let spanned = |it| Spanned::new(span.clone(), it);
+    let ours = tables.iter().map(|fields| {
+        let mut table = DeTable::new();
+        for (name, text) in fields {
+            let name = Spanned::new(span.clone(), Cow::Borrowed(*name));
+            table.insert(name, spanned(DeValue::String(text.as_str().into())));
+        }
+        spanned(DeValue::Table(table))
+    });
+    let there = path.split_once('.').and_then(|(above, name)| match table.get(above)?.get_ref() {
+        DeValue::Table(above) => above.get(name).map(Spanned::get_ref),
+        _ => None,
+    });
+    let there = match there {
+        Some(DeValue::Array(there)) => there.iter().cloned().collect(),
+        _ => Vec::new(),
+    };
+    let items: DeArray<'a> = ours.chain(there).collect();
+    lay(table, path, spanned(DeValue::Array(items)));
+}
+
 /// A step from a table or list to what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {

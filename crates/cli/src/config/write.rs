@@ -213,6 +213,7 @@ pub(crate) fn environment() -> String {
                 prose(&mut text, &section.doc);
                 match path.as_str() {
                     "api.key" => API_KEY.to_owned(),
+                    "tls.certificate" => TLS_CERTIFICATE.to_owned(),
                     _ => "[{ name = \"news\", history_size = 100 }]".to_owned(),
                 }
             }
@@ -229,6 +230,9 @@ pub(crate) fn environment() -> String {
 
 const API_KEY: &str =
     "[{ secret = \"a-long-random-text\", commands = [\"publish\"], channels = [\"news:*\"] }]";
+
+const TLS_CERTIFICATE: &str =
+    "[{ cert = \"/etc/taiwa/other.pem\", key = \"/etc/taiwa/other.key\" }]";
 
 fn as_variable(value: &Value) -> String {
     match value {

@@ -17,8 +17,8 @@ use std::{
 };
 
 use taiwa::{
-    Client, ClientBuilder, Deadlines, Deflate, Error, FinalUrl, Keepalive, Limits, Proxy,
-    ProxyFault, WebSocket,
+    Client, ClientBuilder, Deadlines, Deflate, Error, FinalUrl, HttpVersion, Keepalive, Limits,
+    Proxy, ProxyFault, WebSocket,
 };
 
 use crate::{
@@ -137,6 +137,10 @@ fn client(args: &Connect) -> Result<Client, Failure> {
     if args.opening.location {
         builder = builder.redirects(args.opening.redirects_max);
     }
+    builder = builder.http_version(version(&args.opening));
+    if let Some(value) = &args.opening.alt_svc {
+        builder = builder.alt_svc(&url::complete(&args.url), value);
+    }
     if args.opening.no_proxy {
         builder = builder.proxy(None);
     }
@@ -144,6 +148,15 @@ fn client(args: &Connect) -> Result<Client, Failure> {
         builder = builder.proxy(Proxy::parse(url).map_err(|it| usage(format!("--proxy: {it}")))?);
     }
     secured(builder, &args.opening)?.build().map_err(|it| Failure::new(Exit::Usage, it))
+}
+
+fn version(opening: &Opening) -> HttpVersion {
+    match (opening.http1, opening.http2, opening.http3) {
+        (true, _, _) => HttpVersion::Http1,
+        (_, true, _) => HttpVersion::Http2,
+        (_, _, true) => HttpVersion::Http3,
+        _ => HttpVersion::Auto,
+    }
 }
 
 /// Sets what concerns TLS.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use taiwa::{Closed, FinalUrl, Kind, Message, Side, WebSocket};
+use taiwa::{Closed, FinalUrl, Kind, Message, Side, VersionReason, VersionSteps, WebSocket};
 
 use super::pretty::visible;
 use crate::args::Connect;
@@ -40,6 +40,13 @@ impl Tell {
         if self.verbose == 0 {
             return;
         }
+        if let Some(VersionSteps(steps)) = response.extensions().get() {
+            for (after, step) in steps.iter() {
+                // What a server called its place is in it.
+                let step = visible(&step.to_string());
+                anstream::eprintln!("* after {} ms: {step}", after.as_millis());
+            }
+        }
         if let Some(addr) = socket.peer_addr() {
             anstream::eprintln!("* connected to {addr}");
         }
@@ -47,6 +54,9 @@ impl Tell {
             && let Some(FinalUrl(url)) = response.extensions().get()
         {
             anstream::eprintln!("* at {}", visible(&url.to_string()));
+        }
+        if let Some(reason) = response.extensions().get::<VersionReason>() {
+            anstream::eprintln!("* {:?}: {reason}", response.version());
         }
         anstream::eprintln!("< {:?} {}", response.version(), response.status());
         for (name, value) in response.headers() {

@@ -4,10 +4,13 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU16, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -42,6 +45,21 @@ impl Outcome {
         assert_eq!(self.code, Some(code), "stderr: {}", self.stderr);
         self
     }
+}
+
+/// Returns an address of this machine that nobody has, over TCP and over UDP, and that the system gives to nobody by itself:
+/// its port lies below those.
+pub fn free_addr() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = std::process::id().wrapping_mul(97) % 10_000;
+    for _ in 0..10_000 {
+        let offset = begin + u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let addr = (Ipv4Addr::LOCALHOST, 10_000 + (offset % 10_000) as u16);
+        if TcpListener::bind(addr).is_ok() && UdpSocket::bind(addr).is_ok() {
+            return format!("{}:{}", addr.0, addr.1);
+        }
+    }
+    panic!("all ports are taken");
 }
 
 /// A running program, killed when dropped.

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use taiwa_core::{
-    About, Admission, Answer, Client, Connect, Connected, Delivery, Disconnect, Event, Link,
-    Question, Refusal, RefusalKind, Reply, Resumed, Secret, SessionId, User,
+    About, Admission, Answer, Client, Connect, Connected, Delivery, Disconnect, Link, Question,
+    Refusal, RefusalKind, Reply, Resumed, SessionId, User,
 };
 
 use super::{
     Now, Shard, nodes,
-    session::{Expiry, LinkState, Session, Subscriber, Subscription},
-    timers::Due,
+    session::{LinkState, Session, Subscriber, Subscription},
     waiting::{Asker, Then, Waiting},
 };
 use crate::{
@@ -114,6 +113,10 @@ impl Shard {
         if session.links.iter().any(|it| it.link == link) {
             return Err(Refusal::new(RefusalKind::BadRequest, "the link is connected already"));
         }
+        let name_max = self.settings.limits.name_bytes_max;
+        if connect.scope.as_ref().is_some_and(|it| it.len() > name_max) {
+            return Err(Refusal::new(RefusalKind::Limit, "the name of the link is too long"));
+        }
         if session.links.len() >= self.settings.limits.links_max {
             return Err(Refusal::new(RefusalKind::Limit, "too many links"));
         }
@@ -135,6 +138,14 @@ impl Shard {
                 Arc::new(Client { user: None, about: None, ..Client::clone(&session.client) })
             }
         };
+        let is_first = session.links.is_empty();
+        let client = match About::in_scope(None, connect.scope.clone()) {
+            None => client,
+            about => Arc::new(Client { about, ..Client::clone(&client) }),
+        };
+        if is_first {
+            session.client = client.clone();
+        }
         let state = LinkState { link, client: client.clone(), admitted: false, expiry: None };
         session.links.push(state);
         let question = Question::Connect { who: client, connect: connect.clone() };
@@ -146,7 +157,7 @@ impl Shard {
         asked.map(|()| None)
     }
 
-    fn drop_link(&mut self, seat: Seat, link: Link) -> Option<LinkState> {
+    pub(super) fn drop_link(&mut self, seat: Seat, link: Link) -> Option<LinkState> {
         let session = self.sessions.get_mut(seat)?;
         let at = session.links.iter().position(|it| it.link == link)?;
         session.links.swap_remove(at)
@@ -190,9 +201,8 @@ impl Shard {
         if let (Some(Ok(taken)), Some(resume)) = (resumed, &connect.resume) {
             let life = self.sessions.get(taken).map_or(0, |it| it.life);
             let asker = Asker { seat: taken, life, token: asker.token };
-            let Some(connected) = self.connected(taken, &admission, Some(Resumed::Whole)) else {
-                return;
-            };
+            let whole = Some(Resumed::Whole);
+            let Some(connected) = self.connected((taken, link), &admission, whole) else { return };
             self.reply(asker, Ok(Reply::Connected(Box::new(connected))), out);
             return self.replay(taken, resume.read, out);
         }
@@ -224,8 +234,10 @@ impl Shard {
             session.delivery = delivery;
         }
         self.take_in(asker.seat, link, &admission, now);
-        let Some(connected) = self.connected(asker.seat, &admission, resumed) else { return };
+        let connected = self.connected((asker.seat, link), &admission, resumed);
+        let Some(connected) = connected else { return };
         self.welcome(asker, link, connected, admission, connect, now, out);
+        self.save_if_kept(asker.seat, now, out);
     }
 
     /// Gives a link the identity and the time that the app gave it.
@@ -235,7 +247,10 @@ impl Shard {
         let was_only_one = Arc::ptr_eq(&state.client, &session.client);
         state.client = Arc::new(Client {
             user: admission.user.clone(),
-            about: About::new(admission.info.clone(), admission.meta.clone()),
+            about: About::in_scope(
+                About::new(admission.info.clone(), admission.meta.clone()),
+                state.client.about.as_ref().and_then(|it| it.scope.clone()),
+            ),
             ..Client::clone(&state.client)
         });
         state.admitted = true;
@@ -247,17 +262,20 @@ impl Shard {
 
     pub(super) fn connected(
         &self,
-        seat: Seat,
+        (seat, link): (Seat, Link),
         admission: &Admission,
         resumed: Option<Resumed>,
     ) -> Option<Connected> {
+        let session = self.sessions.get(seat)?;
+        let is_whole = resumed == Some(Resumed::Whole);
         Some(Connected {
-            session: self.sessions.get(seat)?.id(),
+            session: session.id(),
             user: admission.user.clone(),
             expires: admission.expires.filter(|_| admission.client_refreshes),
             data: admission.data.clone(),
             subscribed: vec![],
             resumed,
+            links: if is_whole { session.links_besides(link) } else { vec![] },
         })
     }
 
@@ -282,7 +300,9 @@ impl Shard {
         for (channel, authorization) in admission.channels {
             let wish = self.wish(&channel, connect);
             let then = Then::Connect(ticket);
-            self.begin(asker.seat, link, Box::new(wish), authorization, then, now, out);
+            let session = self.sessions.get(asker.seat);
+            let meant = session.and_then(|it| it.link_for(&channel, Some(link))).unwrap_or(link);
+            self.begin(asker.seat, meant, Box::new(wish), authorization, then, now, out);
         }
     }
 
@@ -316,7 +336,7 @@ impl Shard {
         self.sessions.get(seat)?.links.iter().find(|it| it.link == link)
     }
 
-    fn link_mut(&mut self, seat: Seat, link: Link) -> Option<&mut LinkState> {
+    pub(super) fn link_mut(&mut self, seat: Seat, link: Link) -> Option<&mut LinkState> {
         self.sessions.get_mut(seat)?.links.iter_mut().find(|it| it.link == link)
     }
 
@@ -339,120 +359,6 @@ impl Shard {
             self.users.remove(user);
         }
         self.post(self.counter_of(user), Text::UserOut(user.clone()), out);
-    }
-
-    pub(super) fn set_expiry(&mut self, seat: Seat, link: Link, admission: &Admission, now: Now) {
-        // What ends behind all clocks does not end.
-        let at = admission.expires.and_then(|it| now.after(it));
-        let Some(state) = self.link_mut(seat, link) else { return };
-        state.expiry = at.map(|it| Expiry::new(it, admission.client_refreshes));
-        if let Some(at) = at {
-            self.schedule(at, Due::Link(seat, link));
-        }
-    }
-
-    /// Shows the app a fresh token.
-    pub(super) fn refresh(
-        &mut self,
-        asker: Asker,
-        link: Link,
-        fresh: Secret,
-        now: Now,
-        out: &mut dyn Outlet,
-    ) -> Answered {
-        let who = self.admitted_client(asker.seat, link)?;
-        let question = Question::Refresh { who, token: Some(fresh) };
-        let waiting = Waiting::Refresh { seat: asker.seat, link, asker: Some(asker) };
-        self.question(Some(asker.seat), waiting, question, now, out)?;
-        Ok(None)
-    }
-
-    /// Returns a link's client, if it was let in.
-    pub(super) fn admitted_client(&self, seat: Seat, link: Link) -> Result<Arc<Client>, Refusal> {
-        let state = self.link(seat, link).filter(|it| it.admitted);
-        let refusal = || Refusal::new(RefusalKind::Unauthorized, "connect first");
-        state.map(|it| it.client.clone()).ok_or_else(refusal)
-    }
-
-    /// Lets a link stay, or not, as the app said.
-    pub(super) fn refreshed(
-        &mut self,
-        (seat, link): (Seat, Link),
-        asker: Option<Asker>,
-        answer: Result<Answer, Refusal>,
-        now: Now,
-        out: &mut dyn Outlet,
-    ) {
-        let client = match (self.admitted_client(seat, link), asker) {
-            (Ok(client), _) => client,
-            (Err(refusal), Some(asker)) => return self.reply(asker, Err(refusal), out),
-            (Err(_), None) => return,
-        };
-        let refusal = match answer {
-            Ok(Answer::Admission(admission)) if admission.user == client.user => {
-                self.set_expiry(seat, link, &admission, now);
-                let Some(mut connected) = self.connected(seat, &admission, None) else { return };
-                connected.user = client.user.clone();
-                if let Some(asker) = asker {
-                    self.reply(asker, Ok(Reply::Connected(Box::new(connected))), out);
-                }
-                return;
-            }
-            Ok(Answer::Admission(_)) => {
-                Refusal::new(RefusalKind::Forbidden, "the token is of another user")
-            }
-            Ok(_) => nonsense(),
-            Err(refusal) => refusal,
-        };
-        match asker {
-            Some(asker) => self.reply(asker, Err(refusal), out),
-            None if refusal.is_temporary() => self.try_link_again(seat, link, now, out),
-            None => self.send_away(seat, Disconnect::Expired, now, out),
-        }
-    }
-
-    /// The app could not be asked: a client does not pay for that before the grace is over.
-    fn try_link_again(&mut self, seat: Seat, link: Link, now: Now, out: &mut dyn Outlet) {
-        let Some(ended) = self.link(seat, link).and_then(|it| Some(it.expiry.as_ref()?.at)) else {
-            return;
-        };
-        match self.next_try(ended, now) {
-            Some(again) => self.look_at_link(seat, link, again),
-            None => self.send_away(seat, Disconnect::Expired, now, out),
-        }
-    }
-
-    fn look_at_link(&mut self, seat: Seat, link: Link, at: std::time::Instant) {
-        if let Some(expiry) = self.link_mut(seat, link).and_then(|it| it.expiry.as_mut()) {
-            expiry.look = at;
-            self.schedule(at, Due::Link(seat, link));
-        }
-    }
-
-    /// The rights of a link end, or the grace behind that.
-    pub(super) fn link_expires(&mut self, seat: Seat, link: Link, now: Now, out: &mut dyn Outlet) {
-        let Some(session) = self.sessions.get(seat).filter(|it| !it.leaving) else { return };
-        let is_away = session.is_away();
-        let Some(state) = session.links.iter().find(|it| it.link == link) else { return };
-        let Some(expiry) = state.expiry.as_deref().copied() else { return };
-        if !expiry.client_refreshes {
-            let question = Question::Refresh { who: state.client.clone(), token: None };
-            let waiting = Waiting::Refresh { seat, link, asker: None };
-            if self.question(Some(seat), waiting, question, now, out).is_err() {
-                self.try_link_again(seat, link, now, out);
-            }
-            return;
-        }
-        let over = expiry.at.checked_add(self.settings.expiry_grace).filter(|it| *it > now.at);
-        match over.filter(|_| expiry.look == expiry.at) {
-            Some(over) => {
-                self.look_at_link(seat, link, over);
-                if !is_away {
-                    out.event(seat, Event::Expiring(link));
-                }
-            }
-            None => self.send_away(seat, Disconnect::Expired, now, out),
-        }
     }
 
     /// Ends one link with its subscriptions.

@@ -6,7 +6,7 @@ use taiwa_core::{Change, Delivery, Disconnect, Encoding, Event, Publication};
 
 use super::{
     Now, Shard,
-    session::{Behind, Session, Subscriber, To, Why},
+    session::{Behind, Session, Subscriber, Subscription, To, Why},
 };
 use crate::{
     letter::{Road, Said, Text},
@@ -31,7 +31,8 @@ impl Writer {
         if let Some((_, _, encoded)) = known {
             return *encoded;
         }
-        let encoded = (encoding.encode)(said).map(|it| out.encoded(it));
+        let written = (encoding.encode)(said);
+        let encoded = (!written.is_empty()).then(|| out.encoded(written));
         self.0.push((encoding, is_delta, encoded));
         encoded
     }
@@ -44,10 +45,14 @@ impl Shard {
         let mut writer = Writer::default();
         let mut count = 0;
         let channel = &said.publication.channel;
+        let except = said.except.as_ref().map(|it| &it.channels[..]).unwrap_or_default();
+        // Those that nobody here subscribes to except nobody here.
+        let except: Vec<_> =
+            except.iter().filter_map(|it| self.channels.get(it).copied()).collect();
         if said.road != Road::Patterns
             && let Some(key) = self.channels.get(channel).copied()
         {
-            count += self.hear_in(key, said, &mut writer, now, out);
+            count += self.hear_in(key, (said, &except), &mut writer, now, out);
         }
         if !self.patterns.is_empty()
             && said.road != Road::Channel
@@ -59,7 +64,7 @@ impl Shard {
             let mut keys = vec![];
             self.matching.find(channel.as_str(), &mut keys);
             for key in keys {
-                count += self.hear_in(key, said, &mut writer, now, out);
+                count += self.hear_in(key, (said, &except), &mut writer, now, out);
             }
         }
         out.fan_out_ended();
@@ -73,7 +78,7 @@ impl Shard {
     fn hear_in(
         &mut self,
         key: Key,
-        said: &Said,
+        (said, except): (&Said, &[Key]),
         writer: &mut Writer,
         now: Now,
         out: &mut dyn Outlet,
@@ -97,12 +102,15 @@ impl Shard {
             }
             let filter = subscriber.special.as_ref().and_then(|it| it.filter);
             let tags = &said.publication.tags;
-            let wants = is_for(subscriber, session, said)
+            let wants = is_for(subscriber, session, said, except)
                 && filter.is_none_or(|it| self.filters.matches(it, tags, self.fan_outs))
                 // Whoever hears everything hears it once; the others, once a subscription.
                 && !(subscriber.once && session.heard == self.fan_outs);
             if !wants {
                 pass_by(subscriber, &said.publication);
+                continue;
+            }
+            if said.publication.volatile && must_wait(subscriber, session, out) {
                 continue;
             }
             session.heard = self.fan_outs;
@@ -115,11 +123,8 @@ impl Shard {
                     slow.push(subscriber.seat);
                     continue;
                 }
-                let is_paused = namespace.slow == Slow::Pause;
-                self.counters.slow_paused += u64::from(is_paused);
-                let why = if is_paused { Why::Paused } else { Why::Slow };
-                subscriber.behind = Some(Behind::new(why));
-                out.tell_drained(subscriber.seat, namespace.queue_bytes_max);
+                self.counters.slow_paused += u64::from(namespace.slow == Slow::Pause);
+                fall_behind(subscriber, &namespace, out);
             }
             if let Some(behind) = &mut subscriber.behind {
                 let lost = behind.missed;
@@ -196,14 +201,31 @@ impl Shard {
 }
 
 /// Tells whether the publisher wants a subscriber to get a publication, and it wants what it says itself.
-fn is_for(subscriber: &Subscriber, session: &Session, said: &Said) -> bool {
+fn is_for(subscriber: &Subscriber, session: &Session, said: &Said, except: &[Key]) -> bool {
     if subscriber.echo && said.except.is_none() {
         return true;
     }
     let id = session.id();
     let is_own = said.origin == id;
-    let is_excepted = said.except.as_ref().is_some_and(|it| it.binary_search(&id).is_ok());
-    (subscriber.echo || !is_own) && !is_excepted
+    let is_named = said.except.as_ref().is_some_and(|it| it.sessions.binary_search(&id).is_ok());
+    let hears_other = |it: &Subscription| {
+        it.link == subscriber.link && it.coming.is_none() && except.contains(&it.audience)
+    };
+    (subscriber.echo || !is_own)
+        && !is_named
+        && (except.is_empty() || !session.subscriptions.iter().any(hears_other))
+}
+
+/// Tells whether nothing said to a subscriber now would be on its way at once.
+fn must_wait(subscriber: &Subscriber, session: &Session, out: &dyn Outlet) -> bool {
+    session.is_away() || subscriber.behind.is_some() || !out.takes_at_once(subscriber.seat)
+}
+
+/// Sends nothing more to a subscriber until it has read.
+fn fall_behind(subscriber: &mut Subscriber, namespace: &Namespace, out: &mut dyn Outlet) {
+    let why = if namespace.slow == Slow::Pause { Why::Paused } else { Why::Slow };
+    subscriber.behind = Some(Behind::new(why));
+    out.tell_drained(subscriber.seat, namespace.queue_bytes_max);
 }
 
 /// Takes note that a subscriber does without a publication, unless it lags behind it.
@@ -231,6 +253,8 @@ pub(super) fn deliver(
     // Clients build on what they got last, so nothing builds on what has no place in the history.
     subscriber.has_whole = offset.is_some();
     let number = match &mut session.kept {
+        // Whoever misses it is not to have it later.
+        _ if publication.volatile => 0,
         None => 0,
         Some(kept) => {
             let number = kept.write(subscriber.link, to.target(), publication, log_bytes_max);

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use taiwa_core::{Answer, CallId, Event, Link, Payload, Question, Refusal, RefusalKind, Reply};
+use taiwa_core::{
+    Answer, CallId, Event, Link, Payload, Question, Refusal, RefusalKind, Reply, SessionId,
+};
 
 use super::{
     Now, Shard,
     arrive::{Answered, nonsense},
-    session::Call,
+    session::{AnswerTo, Call},
     timers::Due,
     waiting::{Asker, Then, Waiting},
 };
 use crate::{
-    letter::Text,
-    order::Done,
+    letter::{Calling, Text},
+    order::{ClientAnswer, Done},
     outlet::{Outlet, Seat, Ticket},
     settings::Rule,
 };
@@ -180,14 +182,11 @@ impl Shard {
     }
 
     /// Calls a client for an order of another shard, or of this one.
-    #[expect(clippy::too_many_arguments, reason = "the parts of an order")]
     pub(super) fn call_client(
         &mut self,
-        seat: Seat,
-        answer_to: (u16, Ticket),
-        method: Arc<str>,
-        payload: Payload,
-        deadline: std::time::Duration,
+        (seat, link): (Seat, Option<Link>),
+        answer_to: AnswerTo,
+        calling: Calling,
         now: Now,
         out: &mut dyn Outlet,
     ) -> Result<(), Refusal> {
@@ -197,18 +196,20 @@ impl Shard {
         if session.is_away() {
             return Err(Refusal::new(RefusalKind::Unavailable, "the client is away"));
         }
-        let link = session.links.iter().find(|it| it.admitted).ok_or_else(gone)?.link;
+        let Some(link) = link else {
+            return Err(Refusal::new(RefusalKind::NotFound, "the session has no such link"));
+        };
         if session.rare().calls.len() >= calls_max {
             return Err(Refusal::new(RefusalKind::Limit, "too many calls to this client at once"));
         }
         self.calls += 1;
         let id = CallId(self.calls);
-        session.rare().calls.push(Call { id, answer_to });
+        session.rare().calls.push(Call { id, link, answer_to });
         self.counters.calls += 1;
-        if let Some(late) = now.after(deadline) {
+        if let Some(late) = now.after(calling.deadline) {
             self.schedule(late, Due::Call(seat, id));
         }
-        out.event(seat, Event::Call(id, link, method, payload));
+        out.event(seat, Event::Call(id, link, calling.method, calling.args));
         Ok(())
     }
 
@@ -219,11 +220,30 @@ impl Shard {
         answer: Result<Payload, Refusal>,
         out: &mut dyn Outlet,
     ) {
-        let rare = self.sessions.get_mut(seat).and_then(|it| it.rare.as_mut());
-        let Some(calls) = rare.map(|it| &mut it.calls) else { return };
+        let Some(session) = self.sessions.get_mut(seat) else { return };
+        let who = session.id();
+        let Some(calls) = session.rare.as_mut().map(|it| &mut it.calls) else { return };
         let Some(at) = calls.iter().position(|it| it.id == id) else { return };
         let call = calls.swap_remove(at);
-        self.answer_order(call.answer_to, answer.map(Done::Answer), out);
+        self.give_answer(who, call, answer, out);
+    }
+
+    pub(super) fn give_answer(
+        &mut self,
+        session: SessionId,
+        call: Call,
+        answer: Result<Payload, Refusal>,
+        out: &mut dyn Outlet,
+    ) {
+        match call.answer_to {
+            AnswerTo::Order(shard, ticket) => {
+                self.answer_order((shard, ticket), answer.map(Done::Answer), out);
+            }
+            AnswerTo::Deed(ticket) => {
+                let answer = ClientAnswer { session, link: call.link, answer };
+                self.one_answered(ticket, answer, out);
+            }
+        }
     }
 
     pub(super) fn answer_order(

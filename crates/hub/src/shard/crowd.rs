@@ -61,6 +61,12 @@ impl Crowd {
         self.clients.iter().map(|it| (it.link, nobody_special(it.it.clone()))).chain(special)
     }
 
+    /// Tells whether a link is in.
+    pub(super) fn is_in(&self, link: Link, session: SessionId) -> bool {
+        let who = &(session, link) as &dyn Who;
+        self.clients.contains(who) || self.members.as_ref().is_some_and(|it| it.contains(who))
+    }
+
     /// Returns how many links are in.
     pub(super) fn sessions(&self) -> usize {
         self.clients.len() + self.members.as_ref().map_or(0, |it| it.len())

@@ -4,6 +4,7 @@ mod session;
 mod crowd;
 mod owned;
 mod arrive;
+mod links;
 mod resume;
 mod subscribe;
 mod unsubscribe;
@@ -33,8 +34,8 @@ use std::{
 };
 
 use taiwa_core::{
-    CallId, Channel, Command, Disconnect, Event, Pattern, Payload, Refusal, RefusalKind, Reply,
-    Token, User,
+    CallId, Channel, Command, Disconnect, Event, Link, Pattern, Payload, Refusal, RefusalKind,
+    Reply, Token, User,
 };
 
 use crate::{
@@ -227,6 +228,7 @@ impl Shard {
             Command::Tell(link, payload) => self.tell(seat, link, payload, now, out),
             Command::Leave(link) => {
                 self.end_link(seat, link, None, now, out);
+                self.save_if_kept(seat, now, out);
                 Ok(Some(Reply::Done))
             }
             Command::Keep(ttl) => self.keep(seat, ttl, now, out),
@@ -361,6 +363,26 @@ impl Shard {
         }
         session.leaving = true;
         out.event(seat, Event::Disconnect(why));
+    }
+
+    /// Ends one link; with the only one its session ends.
+    fn send_link_away(
+        &mut self,
+        seat: Seat,
+        link: Link,
+        why: Disconnect,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) {
+        let Some(session) = self.sessions.get(seat) else { return };
+        if session.links.len() == 1 {
+            return self.send_away(seat, why, now, out);
+        }
+        let is_away = session.is_away();
+        self.end_link(seat, link, Some(why.clone()), now, out);
+        if !is_away {
+            out.event(seat, Event::Ended(link, why));
+        }
     }
 }
 

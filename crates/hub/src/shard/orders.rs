@@ -4,32 +4,36 @@ use std::{sync::Arc, time::Duration};
 
 use taiwa_core::{
     Admission, Authorization, Channel, Client, Connected, Event, Link, Refusal, RefusalKind,
-    SessionId, Subscribe, Target, Unsubscribed, User,
+    SessionId, Subscribe, Target, Unsubscribed,
 };
 
 use super::{
     Now, Shard,
-    session::{Session, To},
+    session::{AnswerTo, LinkState, Session, To},
     timers::Due,
     waiting::{Then, Waiting},
 };
 use crate::{
-    letter::{Deed, Task, What},
-    order::{Done, Order, SessionInfo, Whom},
+    letter::{Calling, Deed, Except, Task, What},
+    order::{ClientAnswer, Done, Order, SessionInfo, Whom},
     outlet::{OrderId, Outlet, Seat, Ticket},
 };
 
 /// How many sessions have their turn at once in an order that concerns all.
 const SWEEP: usize = 1000;
 
-/// An order that concerns all sessions, of which some had their turn.
+/// An order that concerns many sessions, of which some had their turn.
 #[derive(Clone, Debug)]
 pub(super) struct Sweep {
     ticket: Ticket,
     deed: Deed,
-    /// The place from which on it goes on.
+    /// The place from which on it goes on: among all, or among these.
     from: u32,
+    among: Option<Arc<[Found]>>,
 }
+
+/// A session, and the link by which it is meant, if by one.
+type Found = (Seat, Option<Link>);
 
 impl Shard {
     /// Does an order; any shard takes any. The answer comes by [`Outlet::done`], now or later.
@@ -67,7 +71,7 @@ impl Shard {
             }
             Order::Forget(channel) => return self.ask_channel(waiting, channel, What::Forget, out),
             Order::Channels { prefix, limit } => Task::Channels { prefix, limit },
-            Order::Sessions { user, limit } => Task::Sessions { user, limit },
+            Order::Sessions { whom, limit } => Task::Sessions { whom, limit },
             Order::Session(id) => Task::Session(id),
             Order::Subscribe { whom, channel, authorization, since } => {
                 self.namespace(&channel)?;
@@ -76,15 +80,28 @@ impl Shard {
             Order::Unsubscribe { whom, channel } => {
                 Task::ToSessions(whom, Deed::Unsubscribe(channel))
             }
-            Order::Disconnect { whom, why } => Task::ToSessions(whom, Deed::Disconnect(why)),
-            Order::Refresh { whom, expires } => Task::ToSessions(whom, Deed::Refresh(expires)),
-            Order::Tell { whom, payload } => {
-                self.fits(&payload)?;
-                Task::ToSessions(whom, Deed::Tell(payload))
+            Order::Disconnect { whom, which, why } => {
+                Task::ToSessions(whom, Deed::Disconnect(which, why))
             }
-            Order::Call { session, method, payload, deadline } => {
-                self.fits(&payload)?;
-                Task::Call { session, method, payload, deadline }
+            Order::Refresh { whom, expires } => Task::ToSessions(whom, Deed::Refresh(expires)),
+            Order::Tell { whom, which, event, args } => {
+                self.args_fit(&args)?;
+                Task::ToSessions(whom, Deed::Tell { which, event, args })
+            }
+            Order::Call { session, which, method, args, deadline } => {
+                self.args_fit(&args)?;
+                let calling = Box::new(Calling { method, args, deadline });
+                Task::Call { session, which, calling }
+            }
+            Order::CallAll { whom, which, method, args, except, except_channels, deadline } => {
+                self.args_fit(&args)?;
+                if except_channels.len() > self.settings.limits.except_channels_max {
+                    let text = "too many channels are excepted";
+                    return Err(Refusal::new(RefusalKind::Limit, text));
+                }
+                let calling = Box::new(Calling { method, args, deadline });
+                let except = Except::new(except, except_channels);
+                Task::ToSessions(whom, Deed::Call { which, calling, except })
             }
             Order::Info | Order::Nodes => Task::Info,
         };
@@ -106,14 +123,16 @@ impl Shard {
                 let list = self.list_channels(&prefix, limit);
                 self.answer_order(to, Ok(list), out);
             }
-            Task::Sessions { user, limit } => {
-                let list = self.list_sessions(user.as_ref(), limit);
+            Task::Sessions { whom, limit } => {
+                let list = self.list_sessions(&whom, limit);
                 self.answer_order(to, Ok(Done::Sessions(list)), out);
             }
-            Task::Call { session, method, payload, deadline } => {
+            Task::Call { session, which, calling } => {
                 let gone = || Refusal::new(RefusalKind::NotFound, "there is no such session");
                 let called = self.seat_of(session).ok_or_else(gone).and_then(|seat| {
-                    self.call_client(seat, to, method, payload, deadline, now, out)
+                    let link = self.sessions.get(seat).and_then(|it| it.link_of(&which, None));
+                    let answer_to = AnswerTo::Order(from, ticket);
+                    self.call_client((seat, link), answer_to, *calling, now, out)
                 });
                 if let Err(refusal) = called {
                     self.answer_order(to, Err(refusal), out);
@@ -125,53 +144,52 @@ impl Shard {
                 self.answer_order(to, told.map(|it| Done::Session(Box::new(it))), out);
             }
             Task::Info => self.answer_order(to, Ok(Done::Info(vec![self.info()])), out),
-            Task::ToSessions(whom, deed) => match whom {
-                Whom::All => self.begin_sweep(to, deed, now, out),
-                Whom::Session(id) => {
-                    let seats = self.seat_of(id).into_iter().collect();
-                    self.do_to(to, seats, deed, now, out);
-                }
-                Whom::User(user) => {
-                    let seats = self.users.get(&user).cloned().unwrap_or_default();
-                    self.do_to(to, seats, deed, now, out);
-                }
-            },
+            Task::ToSessions(whom, deed) => self.begin_sweep(to, &whom, deed, now, out),
         }
     }
 
-    /// Does something to a few sessions and answers the order.
-    fn do_to(
+    /// Finds those who are meant; `None` for all.
+    fn find(&self, whom: &Whom) -> Option<Vec<Found>> {
+        Some(match whom {
+            Whom::All => return None,
+            Whom::Session(id) => self.seat_of(*id).map(|it| (it, None)).into_iter().collect(),
+            Whom::User(user) => {
+                let seats = self.users.get(user).map(|it| &it[..]).unwrap_or_default();
+                seats.iter().map(|it| (*it, None)).collect()
+            }
+            Whom::Channel(channel) => {
+                let audience = self.channels.get(channel).and_then(|it| self.audiences.get(*it));
+                let all = audience.map(|it| it.subscribers.as_slice()).unwrap_or_default();
+                all.iter().map(|it| (it.seat, Some(it.link))).collect()
+            }
+        })
+    }
+
+    fn begin_sweep(
         &mut self,
         to: (u16, Ticket),
-        seats: Vec<Seat>,
+        whom: &Whom,
         deed: Deed,
         now: Now,
         out: &mut dyn Outlet,
     ) {
-        let Ok(ticket) = self.waiting.insert(Waiting::Deed { to, left: 1, done: 0 }) else {
-            return;
-        };
-        for seat in seats {
-            self.do_to_one(seat, &deed, ticket, now, out);
-        }
-        self.one_done(ticket, 0, out);
+        let answers = matches!(deed, Deed::Call { .. }).then(Box::default);
+        let waiting = Waiting::Deed { to, left: 1, done: 0, answers };
+        let Ok(ticket) = self.waiting.insert(waiting) else { return };
+        let among = self.find(whom).map(Into::into);
+        self.sweep(Sweep { ticket, deed, from: 0, among }, now, out);
     }
 
-    fn begin_sweep(&mut self, to: (u16, Ticket), deed: Deed, now: Now, out: &mut dyn Outlet) {
-        let Ok(ticket) = self.waiting.insert(Waiting::Deed { to, left: 1, done: 0 }) else {
-            return;
-        };
-        self.sweep(Sweep { ticket, deed, from: 0 }, now, out);
-    }
-
-    /// Does something to the next so many of all sessions, and to the rest in later turns.
+    /// Does something to the next so many of those who are meant, and to the rest in later turns.
     pub(super) fn sweep(&mut self, mut sweep: Sweep, now: Now, out: &mut dyn Outlet) {
         for _ in 0..SWEEP {
-            let Some(seat) = self.sessions.next_from(sweep.from) else {
-                return self.one_done(sweep.ticket, 0, out);
+            let next = match &sweep.among {
+                Some(all) => all.get(sweep.from as usize).map(|it| (sweep.from, *it)),
+                None => self.sessions.next_from(sweep.from).map(|it| (it.index(), (it, None))),
             };
-            self.do_to_one(seat, &sweep.deed, sweep.ticket, now, out);
-            match seat.index().checked_add(1) {
+            let Some((at, found)) = next else { return self.one_done(sweep.ticket, 0, out) };
+            self.do_to_one(found, &sweep.deed, sweep.ticket, now, out);
+            match at.checked_add(1) {
                 Some(next) => sweep.from = next,
                 None => return self.one_done(sweep.ticket, 0, out),
             }
@@ -182,7 +200,7 @@ impl Shard {
 
     fn do_to_one(
         &mut self,
-        seat: Seat,
+        (seat, own): Found,
         deed: &Deed,
         ticket: Ticket,
         now: Now,
@@ -193,6 +211,7 @@ impl Shard {
         let is_away = session.is_away();
         let is_done = match (deed, first) {
             (Deed::Subscribe { channel, authorization, since }, Some(link)) if !is_away => {
+                let link = session.link_for(channel, own).unwrap_or(link);
                 let target = Target::Channel(channel.clone());
                 if self.subscription(seat, link, &target).is_none() {
                     let mut wish = Subscribe::new(target, session.delivery);
@@ -207,14 +226,33 @@ impl Shard {
                 false
             }
             (Deed::Unsubscribe(channel), _) => self.unsubscribe_from(seat, channel, now, out),
-            (Deed::Disconnect(why), _) => {
+            (Deed::Disconnect(None, why), _) => {
                 self.send_away(seat, why.clone(), now, out);
                 true
             }
+            (Deed::Disconnect(Some(which), why), _) => {
+                let link = session.link_of(which, own);
+                if let Some(link) = link {
+                    self.send_link_away(seat, link, why.clone(), now, out);
+                }
+                link.is_some()
+            }
             (Deed::Refresh(expires), Some(_)) => self.extend(seat, *expires, now, out),
-            (Deed::Tell(payload), Some(link)) if !is_away => {
-                out.event(seat, Event::Told(link, payload.clone()));
-                true
+            (Deed::Tell { which, event, args }, Some(_)) if !is_away => {
+                let link = session.link_of(which, own);
+                if let Some(link) = link {
+                    out.event(seat, Event::Told(link, event.clone(), args.clone()));
+                }
+                link.is_some()
+            }
+            (Deed::Call { which, calling, except }, Some(_)) => {
+                let link = session.link_of(which, own);
+                if let Some(link) =
+                    link.filter(|it| !self.is_left_out(session, *it, except.as_deref()))
+                {
+                    self.call_one((seat, link), calling, ticket, now, out);
+                }
+                false
             }
             _ => false,
         };
@@ -223,32 +261,80 @@ impl Shard {
         }
     }
 
+    fn is_left_out(&self, session: &Session, link: Link, except: Option<&Except>) -> bool {
+        let Some(except) = except else { return false };
+        let hears = |channel: &Channel| {
+            let here = self.channels.get(channel);
+            session.subscriptions.iter().any(|it| {
+                it.link == link && it.coming.is_none() && here.is_some_and(|at| *at == it.audience)
+            })
+        };
+        except.sessions.binary_search(&session.id()).is_ok() || except.channels.iter().any(hears)
+    }
+
     /// Takes note that a part of a deed is done; with the last one the order is answered.
     pub(super) fn one_done(&mut self, ticket: Ticket, count: usize, out: &mut dyn Outlet) {
-        let Some(Waiting::Deed { to, left, done }) = self.waiting.get_mut(ticket) else { return };
+        let Some(Waiting::Deed { left, done, .. }) = self.waiting.get_mut(ticket) else { return };
         *left -= 1;
         *done += count;
-        if *left == 0 {
-            let (to, done) = (*to, *done);
-            self.waiting.remove(ticket);
-            self.answer_order(to, Ok(Done::Affected(done)), out);
+        if *left == 0
+            && let Some(Waiting::Deed { to, done, answers, .. }) = self.waiting.remove(ticket)
+        {
+            let done = answers.map_or(Done::Affected(done), Done::Answers);
+            self.answer_order(to, Ok(done), out);
         }
     }
 
-    fn list_sessions(&self, user: Option<&User>, limit: usize) -> Vec<Arc<Client>> {
-        let links = |it: &Session| {
-            let links = it.links.iter().filter(|it| it.admitted).map(|it| it.client.clone());
-            links.collect::<Vec<_>>()
-        };
-        match user {
-            Some(user) => {
-                let seats = self.users.get(user).map(|it| &it[..]).unwrap_or_default();
-                let sessions = seats.iter().filter_map(|it| self.sessions.get(*it));
-                let clients = sessions.flat_map(links);
-                clients.filter(|it| it.user.as_ref() == Some(user)).take(limit).collect()
-            }
-            None => self.sessions.iter().flat_map(|(_, it)| links(it)).take(limit).collect(),
+    /// Calls one of several clients.
+    fn call_one(
+        &mut self,
+        (seat, link): (Seat, Link),
+        calling: &Calling,
+        ticket: Ticket,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) {
+        if let Some(Waiting::Deed { left, .. }) = self.waiting.get_mut(ticket) {
+            *left += 1;
         }
+        let answer_to = AnswerTo::Deed(ticket);
+        let called = self.call_client((seat, Some(link)), answer_to, calling.clone(), now, out);
+        if let Err(refusal) = called
+            && let Some(session) = self.sessions.get(seat).map(Session::id)
+        {
+            self.one_answered(ticket, ClientAnswer { session, link, answer: Err(refusal) }, out);
+        }
+    }
+
+    /// Takes the answer of one of several clients.
+    pub(super) fn one_answered(
+        &mut self,
+        ticket: Ticket,
+        answer: ClientAnswer,
+        out: &mut dyn Outlet,
+    ) {
+        let limits = &self.settings.limits;
+        if let Some(Waiting::Deed { answers: Some(all), .. }) = self.waiting.get_mut(ticket) {
+            all.add(answer, limits);
+        }
+        self.one_done(ticket, 0, out);
+    }
+
+    fn list_sessions(&self, whom: &Whom, limit: usize) -> Vec<Arc<Client>> {
+        let links = |it: &Session, own: Option<Link>| {
+            let is_meant = |it: &&LinkState| it.admitted && own.is_none_or(|own| it.link == own);
+            it.links.iter().filter(is_meant).map(|it| it.client.clone()).collect::<Vec<_>>()
+        };
+        let Some(found) = self.find(whom) else {
+            return self.sessions.iter().flat_map(|(_, it)| links(it, None)).take(limit).collect();
+        };
+        let of_user = |it: &Arc<Client>| match whom {
+            Whom::User(user) => it.user.as_ref() == Some(user),
+            _ => true,
+        };
+        let sessions =
+            found.iter().filter_map(|(seat, own)| Some((self.sessions.get(*seat)?, own)));
+        sessions.flat_map(|(it, own)| links(it, *own)).filter(of_user).take(limit).collect()
     }
 
     fn tell_of(&self, id: SessionId) -> Option<SessionInfo> {
@@ -320,6 +406,7 @@ impl Shard {
                 data: None,
                 subscribed: vec![],
                 resumed: None,
+                links: vec![],
             };
             if !is_away {
                 out.event(seat, Event::Refreshed(link, Box::new(connected)));

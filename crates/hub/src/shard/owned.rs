@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use taiwa_core::{
     Change, History as Part, Link, Member, Page, Payload, Position, Publication, Recovered,
-    Refusal, RefusalKind, Reply,
+    Refusal, RefusalKind, Reply, SessionId,
 };
 
 use super::{crowd::Crowd, nodes::Replica};
@@ -307,6 +307,11 @@ impl Owned {
         self.crowd.iter().flat_map(|it| it.members())
     }
 
+    /// Tells whether a link is in it.
+    pub(super) fn has_member(&self, link: Link, session: SessionId) -> bool {
+        self.crowd.as_ref().is_some_and(|it| it.is_in(link, session))
+    }
+
     pub(super) fn forget(&mut self) {
         self.history.clear();
         self.newest = None;
@@ -412,6 +417,8 @@ mod tests {
             tags: taiwa_core::Tags::default(),
             publisher: None,
             at: 0,
+            volatile: false,
+            is_list: false,
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     far::Wish,
-    letter::{Ask, Attach, Attached, Detach, Missed, Road, Said, Text, ToSay, What},
+    letter::{Ask, Attach, Attached, Detach, Except, Missed, Road, Said, Text, ToSay, What},
     outlet::{Outlet, Ticket},
 };
 
@@ -52,13 +52,15 @@ impl Shard {
             Err(refusal) => (Err(refusal), None),
         };
         self.post(attach.from, Text::Attached(attach.ticket, Box::new(answer)), out);
+        let Attach { channel, member, link, .. } = &attach;
         match change {
             Some(_) if self.nodes.is_some() => {
-                let (channel, member) = (&attach.channel, &attach.member);
-                self.tell_store(channel, member, attach.link, true, true, out);
+                self.tell_store(channel, member, *link, true, out);
+                self.mind_roster(channel, out);
+                self.comes_here(channel, *link, member);
             }
             Some(change) => self.tell_change(change, true, out),
-            None => {}
+            None => self.mind_roster(channel, out),
         }
         self.let_go(&attach.channel, now, out);
     }
@@ -105,11 +107,12 @@ impl Shard {
         match change {
             Some(change) if self.nodes.is_some() => {
                 let member = &change.member;
-                self.tell_store(&detach.channel, member, detach.link, false, true, out);
+                self.tell_store(&detach.channel, member, detach.link, false, out);
             }
             Some(change) => self.tell_change(change, false, out),
             None => {}
         }
+        self.mind_roster(&detach.channel, out);
         if is_last && self.settings.tell_occupied {
             self.tell_occupied(&detach.channel, false, now, out);
         }
@@ -202,8 +205,11 @@ impl Shard {
             tags: publish.tags,
             publisher: publisher.filter(|_| owned.namespace.publisher),
             at: now.unix_ms,
+            volatile: publish.volatile,
+            is_list: publish.is_list,
         };
-        let publication = owned.say(publication, publish.transient, &settings.limits, now.at);
+        let publication =
+            owned.say(publication, publish.transient || publish.volatile, &settings.limits, now.at);
         let position = publication.position;
         if let Some(id) = publish.id {
             let answers_max = settings.limits.identifiers_max;
@@ -219,9 +225,7 @@ impl Shard {
             }
             None => None,
         };
-        let mut except = publish.except;
-        except.sort_unstable();
-        let except = (!except.is_empty()).then(|| except.into());
+        let except = Except::new(publish.except, publish.except_channels);
         let said = Said { publication, origin, except, receipt, road: Road::Both };
         for shard in reaches {
             self.post(shard, Text::Said(said.clone()), out);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use taiwa_core::{
-    Channel, Link, Member, Payload, Publish, Published, Question, Refusal, RefusalKind, Reply,
-    Target, User,
+    Arguments, Channel, Link, Member, Payload, Publish, Published, Question, Refusal, RefusalKind,
+    Reply, Target, User,
 };
 
 use super::{
@@ -82,6 +82,12 @@ impl Shard {
         if publish.tags.iter().len() > limits.tags_max || publish.tags.iter().any(long) {
             return Err(Refusal::new(RefusalKind::Limit, "too many or too long tags"));
         }
+        if publish.except_channels.len() > limits.except_channels_max {
+            return Err(Refusal::new(RefusalKind::Limit, "too many channels are excepted"));
+        }
+        if publish.is_list && !publish.payload.is_list() {
+            return Err(Refusal::new(RefusalKind::BadRequest, "the payload is no list"));
+        }
         publish.payload = match (namespace.payloads, publish.payload) {
             (Payloads::Any, payload) => payload,
             (Payloads::Json, Payload::Json(json)) => Payload::Json(json),
@@ -98,6 +104,14 @@ impl Shard {
             }
         };
         Ok(publish)
+    }
+
+    /// Checks what is said to clients alone.
+    pub(super) fn args_fit(&self, args: &Arguments) -> Result<(), Refusal> {
+        if args.is_list && !args.payload.is_list() {
+            return Err(Refusal::new(RefusalKind::BadRequest, "the payload is no list"));
+        }
+        self.fits(&args.payload)
     }
 
     pub(super) fn fits(&self, payload: &Payload) -> Result<(), Refusal> {
@@ -152,9 +166,11 @@ impl Shard {
         &mut self,
         asker: Asker,
         link: Link,
-        publish: Publish,
+        mut publish: Publish,
         out: &mut dyn Outlet,
     ) -> Result<(), Refusal> {
+        // The app may have put something else in its place.
+        publish.is_list &= publish.payload.is_list();
         let client = self.admitted_client(asker.seat, link)?;
         let publisher = self.member(asker.seat, link, &publish.channel);
         let publisher =

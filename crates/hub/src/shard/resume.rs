@@ -102,11 +102,14 @@ impl Shard {
 
     /// Ends the calls of the app that a conversation has not answered.
     pub(super) fn end_calls(&mut self, seat: Seat, out: &mut dyn Outlet) {
-        let rare = self.sessions.get_mut(seat).and_then(|it| it.rare.as_mut());
-        let Some(calls) = rare.map(|it| std::mem::take(&mut it.calls)) else { return };
+        let Some(session) = self.sessions.get_mut(seat) else { return };
+        let who = session.id();
+        let Some(calls) = session.rare.as_mut().map(|it| std::mem::take(&mut it.calls)) else {
+            return;
+        };
         for call in calls {
             let gone = Refusal::new(RefusalKind::Unavailable, "the client has gone");
-            self.answer_order(call.answer_to, Err(gone), out);
+            self.give_answer(who, call, Err(gone), out);
         }
     }
 

@@ -108,8 +108,17 @@ pub(super) struct Subscription {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
     pub(super) id: CallId,
-    /// The shard that has the order, and its ticket.
-    pub(super) answer_to: (u16, Ticket),
+    pub(super) link: Link,
+    pub(super) answer_to: AnswerTo,
+}
+
+/// Where the answer to a call goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum AnswerTo {
+    /// To the shard that has the order, and its ticket.
+    Order(u16, Ticket),
+    /// To the call of several clients, on this shard.
+    Deed(Ticket),
 }
 
 /// What is kept of a session so that it can go on later.

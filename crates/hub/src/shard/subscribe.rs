@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use taiwa_core::{
-    Authorization, Channel, Connect, Delivery, Event, Link, Member, Question, Recovered, Refusal,
+    Authorization, Channel, Delivery, Event, Link, Member, Question, Recovered, Refusal,
     RefusalKind, Reply, Subscribe, Subscribed, Target,
 };
 
@@ -121,22 +121,6 @@ impl Shard {
             Target::Channel(channel) => self.channels.get(channel).copied(),
             Target::Pattern(pattern) => self.patterns.get(pattern).copied(),
         }
-    }
-
-    /// Makes the wish of a subscription that comes with a connection.
-    pub(super) fn wish(&self, channel: &Channel, connect: &Connect) -> Subscribe {
-        let delivery = connect.delivery.unwrap_or(Delivery::Personal);
-        let mut wish = Subscribe::new(Target::Channel(channel.clone()), delivery);
-        wish.delta = connect.delta;
-        wish.since = connect.positions.iter().find(|(it, _)| it == channel).map(|(_, at)| *at);
-        wish.last = self.is_value(channel);
-        wish
-    }
-
-    /// Tells whether a channel is a value that changes: whom the server subscribes to it gets that, since nobody else asks.
-    pub(super) fn is_value(&self, channel: &Channel) -> bool {
-        let namespace = self.settings.namespace(channel);
-        namespace.is_some_and(|it| it.recovery == settings::Recovery::Last)
     }
 
     /// Begins a subscription that is allowed: asks the owner of the channel, or tells all shards of the pattern.
@@ -341,7 +325,11 @@ impl Shard {
             }
             _ => false,
         };
-        let waits = matches!(attaching.then, Then::Connect(_) | Then::Restore(_));
+        let waits = match attaching.then {
+            Then::Connect(ticket) => self.connects(ticket, attaching.link),
+            Then::Restore(_) => true,
+            Then::Reply(_) | Then::Order(_) => false,
+        };
         Subscriber {
             seat: attaching.seat,
             delivery: wish.delivery,
@@ -408,8 +396,16 @@ impl Shard {
                 self.reply(asker, Ok(Reply::Subscribed(Box::new(told))), out);
             }
             Then::Connect(ticket) => {
-                if let Some(Waiting::Connecting { connected, .. }) = self.waiting.get_mut(ticket) {
-                    connected.subscribed.push((channel, told));
+                // A channel may belong to another link than the one that brought it.
+                let is_its_own = self.connects(ticket, link);
+                match self.waiting.get_mut(ticket) {
+                    Some(Waiting::Connecting { connected, .. }) if is_its_own => {
+                        connected.subscribed.push((channel, told));
+                    }
+                    _ if self.sessions.get(seat).is_some_and(|it| !it.leaving) => {
+                        out.event(seat, Event::Subscribed(link, channel, Box::new(told)));
+                    }
+                    _ => {}
                 }
                 self.one_connected(ticket, out);
             }
@@ -420,7 +416,7 @@ impl Shard {
                 self.one_done(ticket, 1, out);
             }
             Then::Restore(ticket) => {
-                return self.one_restored(ticket, Some(Ok(told)), now, out);
+                return self.one_restored(ticket, Some(Ok((link, told))), now, out);
             }
         }
         self.save_if_kept(seat, now, out);

@@ -9,6 +9,7 @@ mod slow;
 mod kept;
 mod patterns;
 mod served;
+mod links;
 mod calls;
 mod expiry;
 mod orders;

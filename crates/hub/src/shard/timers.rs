@@ -45,6 +45,8 @@ pub(super) enum Due {
     Save(Seat),
     /// The broker may be asked again.
     Repair,
+    /// The store may be asked again who is where.
+    Relist,
     /// The next sessions have their turn in an order that concerns all.
     Sweep(Box<Sweep>),
 }
@@ -120,6 +122,7 @@ impl Shard {
                 session(seat).and_then(|it| it.kept.as_ref()).is_some_and(|it| it.away.is_none())
             }
             Due::Repair => self.nodes.as_ref().is_some_and(|it| it.repairing),
+            Due::Relist => self.nodes.as_ref().is_some_and(|it| it.relisting),
             Due::Sweep(_) => true,
             Due::Call(seat, id) => session(seat)
                 .and_then(|it| it.rare.as_ref())
@@ -181,6 +184,7 @@ impl Shard {
             Due::Release(ticket) => self.ask_store_for(ticket, out),
             Due::Save(seat) => self.save_session(seat, now, out),
             Due::Repair => self.repair(out),
+            Due::Relist => self.relist(out),
             Due::Sweep(sweep) => self.sweep(*sweep, now, out),
         }
     }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use taiwa_core::{Authorization, Channel, Connected, Link, NodeId, Pattern, Subscribe, Token};
+use taiwa_core::{Authorization, Channel, Connected, Link, Pattern, Subscribe, Token};
 
-use super::nodes::{Coming, Gather, Restoring, Saying, Told};
-use crate::outlet::{OrderId, Seat, Ticket};
+use super::nodes::{Asked, Coming, Gather, Restoring, Saying, Told};
+use crate::{
+    order::Answers,
+    outlet::{OrderId, Seat, Ticket},
+};
 
 /// Each entry goes when its answer comes, which is certain: shards answer every letter, and the app and the broker
 /// have deadlines.
@@ -60,8 +63,12 @@ pub(super) enum Waiting {
     Reading((u16, Ticket), (Channel, Option<u64>)),
     /// At the owner: for the store to take a member in, or out.
     Coming(Box<Coming>),
-    /// At the owner: for the store to tell who was on a node that is gone.
-    Dead(Channel, NodeId),
+    /// At the owner: for the broker to say that a member came or went.
+    Announcing(Box<Coming>),
+    /// At the owner: for the store to tell who is there, for those who want to hear who comes and goes.
+    Roster(Asked),
+    /// At the owner: the same, for somebody who wants to know.
+    Who((u16, Ticket), Asked),
     /// At the owner: for the store to tell whether this node is the first that hears a channel, or was the last.
     Occupying(Channel, bool),
     /// For the broker to tell what is for patterns; then a shard is told that they come.
@@ -69,7 +76,13 @@ pub(super) enum Waiting {
     /// For a session of another node.
     Taking(Box<Restoring>),
     /// For sessions of this shard to have their turn in an order: of some, their subscriptions are on their way.
-    Deed { to: (u16, Ticket), left: usize, done: usize },
+    Deed {
+        to: (u16, Ticket),
+        left: usize,
+        done: usize,
+        /// Of a call.
+        answers: Option<Box<Answers>>,
+    },
 }
 
 /// Who asked: a conversation, which may have left its seat to another one before the answer comes.

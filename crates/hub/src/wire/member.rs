@@ -12,6 +12,7 @@ pub(crate) struct Seen<'a> {
     session: u128,
     user: Option<&'a str>,
     info: Option<&'a [u8]>,
+    scope: Option<&'a str>,
     address: Option<IpAddr>,
     dialect: &'a str,
     channel_info: Option<&'a [u8]>,
@@ -28,6 +29,7 @@ impl<'a> Seen<'a> {
             session: client.session.0,
             user: client.user.as_ref().map(User::as_str),
             info: client.info().map(|it| &**it),
+            scope: client.scope(),
             address: client.address,
             dialect: client.dialect,
             channel_info: None,
@@ -53,7 +55,10 @@ impl<'a> Seen<'a> {
         Client {
             session: SessionId(self.session),
             user: self.user.map(User::from),
-            about: About::new(self.info.map(|it| whole.slice_ref(it)), None),
+            about: About::in_scope(
+                About::new(self.info.map(|it| whole.slice_ref(it)), None),
+                self.scope.map(Into::into),
+            ),
             address: self.address,
             dialect: known(self.dialect, names),
         }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use taiwa_core::{
-    Authorization, Channel, Disconnect, Position, Refusal, RefusalKind, SessionId, User,
+    Authorization, Channel, Disconnect, Link, Position, Refusal, RefusalKind, SessionId,
 };
 
 use super::{
@@ -13,16 +13,16 @@ use super::{
     member::{Names, Seen},
 };
 use crate::{
-    letter::{Deed, Task},
-    order::{Counters, Done, Info, SessionInfo, Whom},
+    letter::{Calling, Deed, Except, Task},
+    order::{Answers, ClientAnswer, Counters, Done, Info, SessionInfo, Which, Whom},
 };
 
 #[derive(Deserialize, Serialize)]
 pub(super) enum TaskWire<'a> {
     Channels(&'a str, u64),
-    Sessions(Option<&'a str>, u64),
+    Sessions(#[serde(borrow)] WhomWire<'a>, u64),
     ToSessions(#[serde(borrow)] WhomWire<'a>, #[serde(borrow)] DeedWire<'a>),
-    Call(u128, &'a str, #[serde(borrow)] PayloadWire<'a>, Duration),
+    Call(u128, #[serde(borrow)] WhichWire<'a>, #[serde(borrow)] CallingWire<'a>),
     Info,
     Session(u128),
 }
@@ -31,8 +31,20 @@ pub(super) enum TaskWire<'a> {
 pub(super) enum WhomWire<'a> {
     Session(u128),
     User(&'a str),
+    Channel(&'a str),
     All,
 }
+
+#[derive(Deserialize, Serialize)]
+pub(super) enum WhichWire<'a> {
+    Usual,
+    Scope(&'a str),
+    Number(u16),
+}
+
+/// The method, its arguments, how long the answer may take.
+#[derive(Deserialize, Serialize)]
+pub(super) struct CallingWire<'a>(&'a str, #[serde(borrow)] PayloadWire<'a>, Duration);
 
 #[derive(Deserialize, Serialize)]
 pub(super) enum DeedWire<'a> {
@@ -45,7 +57,17 @@ pub(super) enum DeedWire<'a> {
     Unsubscribe(&'a str),
     Disconnect(#[serde(borrow)] DisconnectWire<'a>),
     Refresh(Option<Duration>),
-    Tell(#[serde(borrow)] PayloadWire<'a>),
+    Tell(#[serde(borrow)] WhichWire<'a>, Option<&'a str>, #[serde(borrow)] PayloadWire<'a>),
+    Call(#[serde(borrow)] WhichWire<'a>, #[serde(borrow)] CallingWire<'a>),
+    /// With those who are left out: sessions, and channels.
+    CallBut(
+        #[serde(borrow)] WhichWire<'a>,
+        #[serde(borrow)] CallingWire<'a>,
+        Vec<u128>,
+        #[serde(borrow)] Vec<&'a str>,
+    ),
+    /// Of one link.
+    End(#[serde(borrow)] WhichWire<'a>, #[serde(borrow)] DisconnectWire<'a>),
 }
 
 #[derive(Deserialize, Serialize)]
@@ -80,9 +102,18 @@ pub(super) enum DoneWire<'a> {
     Sessions(#[serde(borrow)] Vec<Seen<'a>>),
     Affected(u64),
     Answer(#[serde(borrow)] PayloadWire<'a>),
+    Answers(#[serde(borrow)] Vec<AnswerWire<'a>>, [u64; 3]),
     Info(#[serde(borrow)] Vec<InfoWire<'a>>),
     Session(#[serde(borrow)] SessionWire<'a>),
 }
+
+/// The session, its link, and what it said.
+#[derive(Deserialize, Serialize)]
+pub(super) struct AnswerWire<'a>(
+    u128,
+    u16,
+    #[serde(borrow)] Result<PayloadWire<'a>, RefusalWire<'a>>,
+);
 
 /// Who it is, whether it is connected, its channels and patterns.
 #[derive(Deserialize, Serialize)]
@@ -109,19 +140,12 @@ impl<'a> TaskWire<'a> {
     pub(super) fn of(task: &'a Task) -> Option<Self> {
         Some(match task {
             Task::Channels { prefix, limit } => Self::Channels(prefix, *limit as u64),
-            Task::Sessions { user, limit } => {
-                Self::Sessions(user.as_ref().map(User::as_str), *limit as u64)
-            }
+            Task::Sessions { whom, limit } => Self::Sessions(WhomWire::of(whom), *limit as u64),
             Task::ToSessions(whom, deed) => {
-                let whom = match whom {
-                    Whom::Session(id) => WhomWire::Session(id.0),
-                    Whom::User(user) => WhomWire::User(user.as_str()),
-                    Whom::All => WhomWire::All,
-                };
-                Self::ToSessions(whom, DeedWire::of(deed)?)
+                Self::ToSessions(WhomWire::of(whom), DeedWire::of(deed)?)
             }
-            Task::Call { session, method, payload, deadline } => {
-                Self::Call(session.0, method, PayloadWire::of(payload)?, *deadline)
+            Task::Call { session, which, calling } => {
+                Self::Call(session.0, WhichWire::of(which), CallingWire::of(calling)?)
             }
             Task::Info => Self::Info,
             Task::Session(id) => Self::Session(id.0),
@@ -133,26 +157,87 @@ impl<'a> TaskWire<'a> {
             Self::Channels(prefix, limit) => {
                 Task::Channels { prefix: prefix.into(), limit: size(limit) }
             }
-            Self::Sessions(user, limit) => {
-                Task::Sessions { user: user.map(User::from), limit: size(limit) }
+            Self::Sessions(whom, limit) => {
+                Task::Sessions { whom: whom.whom()?, limit: size(limit) }
             }
-            Self::ToSessions(whom, deed) => {
-                let whom = match whom {
-                    WhomWire::Session(id) => Whom::Session(SessionId(id)),
-                    WhomWire::User(user) => Whom::User(user.into()),
-                    WhomWire::All => Whom::All,
-                };
-                Task::ToSessions(whom, deed.deed(whole)?)
-            }
-            Self::Call(session, method, payload, deadline) => Task::Call {
+            Self::ToSessions(whom, deed) => Task::ToSessions(whom.whom()?, deed.deed(whole)?),
+            Self::Call(session, which, calling) => Task::Call {
                 session: SessionId(session),
-                method: method.into(),
-                payload: payload.payload(whole)?,
-                deadline,
+                which: which.which(),
+                calling: Box::new(calling.calling(whole)?),
             },
             Self::Info => Task::Info,
             Self::Session(id) => Task::Session(SessionId(id)),
         })
+    }
+}
+
+impl<'a> WhomWire<'a> {
+    fn of(whom: &'a Whom) -> Self {
+        match whom {
+            Whom::Session(id) => Self::Session(id.0),
+            Whom::User(user) => Self::User(user.as_str()),
+            Whom::Channel(channel) => Self::Channel(channel.as_str()),
+            Whom::All => Self::All,
+        }
+    }
+
+    fn whom(self) -> Option<Whom> {
+        Some(match self {
+            Self::Session(id) => Whom::Session(SessionId(id)),
+            Self::User(user) => Whom::User(user.into()),
+            Self::Channel(channel) => Whom::Channel(Channel::parse(channel)?),
+            Self::All => Whom::All,
+        })
+    }
+}
+
+impl<'a> WhichWire<'a> {
+    fn of(which: &'a Which) -> Self {
+        match which {
+            Which::Usual => Self::Usual,
+            Which::Scope(scope) => Self::Scope(scope),
+            Which::Number(link) => Self::Number(link.0),
+        }
+    }
+
+    fn which(self) -> Which {
+        match self {
+            Self::Usual => Which::Usual,
+            Self::Scope(scope) => Which::Scope(scope.into()),
+            Self::Number(number) => Which::Number(Link(number)),
+        }
+    }
+}
+
+impl<'a> CallingWire<'a> {
+    fn of(calling: &'a Calling) -> Option<Self> {
+        let Calling { method, args, deadline } = calling;
+        Some(Self(method, PayloadWire::of_args(args)?, *deadline))
+    }
+
+    fn calling(self, whole: &Bytes) -> Option<Calling> {
+        let Self(method, args, deadline) = self;
+        Some(Calling { method: method.into(), args: args.args(whole)?, deadline })
+    }
+}
+
+impl<'a> AnswerWire<'a> {
+    fn of(one: &'a ClientAnswer) -> Option<Self> {
+        let answer = match &one.answer {
+            Ok(payload) => Ok(PayloadWire::of(payload)?),
+            Err(refusal) => Err(RefusalWire::of(refusal)),
+        };
+        Some(Self(one.session.0, one.link.0, answer))
+    }
+
+    fn answer(self, whole: &Bytes) -> Option<ClientAnswer> {
+        let Self(session, link, answer) = self;
+        let answer = match answer {
+            Ok(payload) => Ok(payload.payload(whole)?),
+            Err(refusal) => Err(refusal.refusal()),
+        };
+        Some(ClientAnswer { session: SessionId(session), link: Link(link), answer })
     }
 }
 
@@ -165,9 +250,22 @@ impl<'a> DeedWire<'a> {
                 since: since.map(|it| (it.epoch, it.offset)),
             },
             Deed::Unsubscribe(channel) => Self::Unsubscribe(channel.as_str()),
-            Deed::Disconnect(why) => Self::Disconnect(DisconnectWire::of(why)?),
+            Deed::Disconnect(None, why) => Self::Disconnect(DisconnectWire::of(why)?),
+            Deed::Disconnect(Some(which), why) => {
+                Self::End(WhichWire::of(which), DisconnectWire::of(why)?)
+            }
             Deed::Refresh(expires) => Self::Refresh(*expires),
-            Deed::Tell(payload) => Self::Tell(PayloadWire::of(payload)?),
+            Deed::Tell { which, event, args } => {
+                Self::Tell(WhichWire::of(which), event.as_deref(), PayloadWire::of_args(args)?)
+            }
+            Deed::Call { which, calling, except } => {
+                let (which, calling) = (WhichWire::of(which), CallingWire::of(calling)?);
+                let Some(except) = except else { return Some(Self::Call(which, calling)) };
+                let Except { sessions, channels } = &**except;
+                let sessions = sessions.iter().map(|it| it.0).collect();
+                let channels = channels.iter().map(Channel::as_str).collect();
+                Self::CallBut(which, calling, sessions, channels)
+            }
         })
     }
 
@@ -179,9 +277,29 @@ impl<'a> DeedWire<'a> {
                 since: since.map(|(epoch, offset)| Position { epoch, offset }),
             },
             Self::Unsubscribe(channel) => Deed::Unsubscribe(Channel::parse(channel)?),
-            Self::Disconnect(why) => Deed::Disconnect(why.disconnect()),
+            Self::Disconnect(why) => Deed::Disconnect(None, why.disconnect()),
+            Self::End(which, why) => Deed::Disconnect(Some(which.which()), why.disconnect()),
             Self::Refresh(expires) => Deed::Refresh(expires),
-            Self::Tell(payload) => Deed::Tell(payload.payload(whole)?),
+            Self::Tell(which, event, args) => Deed::Tell {
+                which: which.which(),
+                event: event.map(Into::into),
+                args: args.args(whole)?,
+            },
+            Self::Call(which, calling) => Deed::Call {
+                which: which.which(),
+                calling: Box::new(calling.calling(whole)?),
+                except: None,
+            },
+            Self::CallBut(which, calling, sessions, channels) => {
+                let sessions = sessions.into_iter().map(SessionId).collect();
+                let channels =
+                    channels.into_iter().map(Channel::parse).collect::<Option<Vec<_>>>()?;
+                Deed::Call {
+                    which: which.which(),
+                    calling: Box::new(calling.calling(whole)?),
+                    except: Except::new(sessions, channels),
+                }
+            }
         })
     }
 }
@@ -269,6 +387,11 @@ impl<'a> DoneWire<'a> {
             }
             Done::Affected(count) => Self::Affected(*count as u64),
             Done::Answer(payload) => Self::Answer(PayloadWire::of(payload)?),
+            Done::Answers(it) => {
+                let answers = it.answers.iter().map(AnswerWire::of).collect::<Option<_>>()?;
+                let counts = [it.late, it.left_out, it.nodes_lost].map(|it| it as u64);
+                Self::Answers(answers, counts)
+            }
             Done::Info(all) => Self::Info(all.iter().map(InfoWire::of).collect()),
             Done::Session(it) => Self::Session(SessionWire(
                 Seen::of_client(&it.client),
@@ -292,6 +415,12 @@ impl<'a> DoneWire<'a> {
             ),
             Self::Affected(count) => Done::Affected(size(count)),
             Self::Answer(payload) => Done::Answer(payload.payload(whole)?),
+            Self::Answers(answers, counts) => {
+                let answers = answers.into_iter().map(|it| it.answer(whole));
+                let [late, left_out, nodes_lost] = counts.map(size);
+                let answers = answers.collect::<Option<_>>()?;
+                Done::Answers(Box::new(Answers { answers, late, left_out, nodes_lost }))
+            }
             Self::Info(all) => Done::Info(all.into_iter().map(InfoWire::info).collect()),
             Self::Session(SessionWire(client, is_connected, channels, patterns)) => {
                 let channels = channels.into_iter().map(Channel::parse);

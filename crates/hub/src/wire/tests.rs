@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use taiwa_core::{
-    About, Authorization, Client, Disconnect, Payload, Publish, RefusalKind, SessionId, Tags, User,
+    About, Arguments, Authorization, Client, Disconnect, Link, Mixed, Payload, Publish,
+    RefusalKind, SessionId, Tags, User,
 };
 
 use super::*;
 use crate::{
     dice::Dice,
-    letter::Deed,
-    order::{Counters, Info, Whom},
+    letter::{Calling, Deed, Except},
+    order::{Answers, ClientAnswer, Counters, Info, Which, Whom},
 };
 
 const NAMES: &Names = &["plain", "sse"];
@@ -23,7 +24,10 @@ fn member() -> Member {
     let client = Client {
         session: SessionId(7 << 100 | 3),
         user: Some(User::from("ada")),
-        about: About::new(Some("{\"a\":1}".into()), Some("\"secret\"".into())),
+        about: About::in_scope(
+            About::new(Some("{\"a\":1}".into()), Some("\"secret\"".into())),
+            Some("/chat".into()),
+        ),
         address: Some([127, 0, 0, 1].into()),
         dialect: "sse",
     };
@@ -68,26 +72,25 @@ fn what_belongs_to_a_publication_comes_along_and_what_the_app_remembers_does_not
     assert_eq!((&it.event, &it.key, &it.tags), (&publish.event, &publish.key, &publish.tags));
     assert_eq!((it.at, it.position), (99, Some(Position { epoch: 5, offset: 6 })));
     let mut theirs = member();
+    let about = About::new(theirs.client.info().cloned(), None);
     let client = Client {
-        about: About::new(theirs.client.info().cloned(), None),
+        about: About::in_scope(about, Some("/chat".into())),
         ..Client::clone(&theirs.client)
     };
     theirs.client = Arc::new(client);
     assert_eq!(it.publisher.as_deref(), Some(&theirs));
-    assert_eq!(spoken.except, [SessionId(2), SessionId(9)], "sorted");
+    assert_eq!(spoken.except, publish.except);
     assert_eq!((spoken.origin, spoken.receipt), (theirs.client.session, Some(receipt)));
     assert_eq!(said(&publish, false, None).publication.publisher, None, "nobody is named");
 }
 
 #[test]
 fn a_dialect_that_is_not_spoken_here_is_elsewhere() {
-    let body = write_change(&member(), true, false).unwrap();
-    let Some(Body::Changed { member, joined: true, of_user: false }) =
-        read_body(&channel(), None, &body, &["plain"])
-    else {
-        panic!()
-    };
-    assert_eq!(member.client.dialect, "elsewhere");
+    let (node, link, member) = (NodeId(7 << 60), Link(9), Arc::new(member()));
+    let body = write_change(&Move { node, link, member, joined: true, of_user: false }).unwrap();
+    let Some(Body::Changed(it)) = read_body(&channel(), None, &body, &["plain"]) else { panic!() };
+    assert_eq!((it.node, it.link, it.joined, it.of_user), (node, link, true, false));
+    assert_eq!(it.member.client.dialect, "elsewhere");
 }
 
 #[track_caller]
@@ -104,7 +107,8 @@ fn task(task: Task) {
 #[test]
 fn orders_arrive_as_they_were() {
     task(Task::Channels { prefix: "n".into(), limit: 7 });
-    task(Task::Sessions { user: Some(User::from("bob")), limit: usize::MAX });
+    task(Task::Sessions { whom: Whom::User(User::from("bob")), limit: usize::MAX });
+    task(Task::Sessions { whom: Whom::Channel(channel()), limit: 1 });
     task(Task::Info);
     task(Task::Session(SessionId(u128::MAX)));
     let authorization = Authorization {
@@ -114,14 +118,27 @@ fn orders_arrive_as_they_were() {
         client_refreshes: true,
         join_leave: Some(false),
     };
-    let since = Some(Position { epoch: 1, offset: 2 });
-    let whom = Whom::Session(SessionId(u128::MAX));
+    let (whom, since) = (Whom::Session(SessionId(7)), Some(Position { epoch: 1, offset: 2 }));
     let (channel, authorization) = (channel(), Box::new(authorization));
     task(Task::ToSessions(whom, Deed::Subscribe { channel, authorization, since }));
     let user = || Whom::User(User::from("bob"));
     task(Task::ToSessions(user(), Deed::Unsubscribe(self::channel())));
     task(Task::ToSessions(Whom::All, Deed::Refresh(None)));
-    task(Task::ToSessions(Whom::All, Deed::Tell(Payload::null())));
+    for (which, event) in [
+        (Which::Usual, None),
+        (Which::Scope("/chat".into()), Some("greet".into())),
+        (Which::Number(Link(7)), None),
+    ] {
+        let mixed =
+            Mixed { pieces: ["[1,", "]"].map(Into::into).into(), attachments: ["x".into()].into() };
+        for payload in [Payload::Json("[1,2]".into()), Payload::Mixed(Arc::new(mixed))] {
+            for is_list in [false, true] {
+                let args = Arguments { payload: payload.clone(), is_list };
+                let (which, event) = (which.clone(), event.clone());
+                task(Task::ToSessions(Whom::All, Deed::Tell { which, event, args }));
+            }
+        }
+    }
     let app = Disconnect::App { code: 4001, reason: "so".into(), may_return: true };
     for why in [
         Disconnect::Done,
@@ -137,11 +154,26 @@ fn orders_arrive_as_they_were() {
         Disconnect::Replaced,
         app,
     ] {
-        task(Task::ToSessions(user(), Deed::Disconnect(why)));
+        for which in [None, Some(Which::Scope("/chat".into()))] {
+            task(Task::ToSessions(user(), Deed::Disconnect(which, why.clone())));
+        }
     }
     let (session, deadline) = (SessionId(8), Duration::from_secs(1));
-    let (method, payload) = ("do".into(), Payload::Binary("x".into()));
-    task(Task::Call { session, method, payload, deadline });
+    let (method, args) = ("do".into(), Payload::Binary("x".into()).into());
+    let calling = Box::new(Calling { method, args, deadline });
+    task(Task::Call { session, which: Which::Usual, calling: calling.clone() });
+    let which = Which::Scope("/chat".into());
+    for (sessions, channels) in
+        [(vec![], vec![]), (vec![SessionId(7)], vec![]), (vec![], vec![self::channel()])]
+    {
+        let except = Except::new(sessions, channels);
+        let (which, calling) = (which.clone(), calling.clone());
+        let deed = Deed::Call { which, calling, except };
+        task(Task::ToSessions(Whom::Channel(self::channel()), deed));
+    }
+    let args = Arguments { payload: Payload::Json("[]".into()), is_list: true };
+    let calling = Box::new(Calling { method: "do".into(), args, deadline });
+    task(Task::Call { session, which: Which::Usual, calling });
 }
 
 #[track_caller]
@@ -167,6 +199,11 @@ fn what_came_of_orders_arrives_as_it_was() {
         crate::SessionInfo { client, is_connected: true, channels: vec![channel()], patterns };
     part(Ok(Done::Session(Box::new(info))));
     part(Ok(Done::Answer(Payload::Text("yes".into()))));
+    let said = [Ok(Payload::Text("yes".into())), Err(Refusal::new(RefusalKind::App, "no"))];
+    let one = |answer| ClientAnswer { session: SessionId(5), link: Link(6), answer };
+    let answers = said.into_iter().map(one).collect();
+    let answers = Answers { answers, late: 1, left_out: 2, nodes_lost: 3 };
+    part(Ok(Done::Answers(Box::new(answers))));
     let counters = Counters { published: 1, gaps: 2, parts_lost: 3, ..Counters::default() };
     let info = Info { sessions: 1, kept: 2, users: 3, subscriptions: 4, channels: 5, counters };
     part(Ok(Done::Info(vec![info])));
@@ -191,7 +228,16 @@ fn what_came_of_orders_arrives_as_it_was() {
 
 #[test]
 fn a_session_is_read_as_it_was_saved() {
+    let link = SavedLink {
+        link: 1,
+        user: Some("ada".into()),
+        scope: Some("/chat".into()),
+        info: Some(vec![2]),
+        meta: Some(vec![3]),
+        ends: Some((4, false)),
+    };
     let subscription = SavedSubscription {
+        link: 1,
         channel: "a".into(),
         epoch: 1,
         offset: 2,
@@ -204,12 +250,11 @@ fn a_session_is_read_as_it_was_saved() {
     };
     let saved = Saved {
         secret: u128::MAX,
-        user: Some("ada".into()),
         ttl: Duration::from_secs(60),
-        link: 1,
+        links: vec![link],
         top: 5,
         subscriptions: vec![subscription],
-        log: vec![("a".into(), Some((1, 2)), vec![3])],
+        log: vec![(1, "a".into(), Some((1, 2)), vec![3])],
     };
     let read = Saved::read(&saved.write().unwrap()).unwrap();
     assert_eq!(format!("{read:?}"), format!("{saved:?}"));

@@ -80,6 +80,9 @@ pub(super) struct Publication {
     /// Its name, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<String>,
+    /// Whether the elements of the payload were said side by side.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_list: bool,
     /// What it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
@@ -100,6 +103,7 @@ impl From<&core::Publication> for Publication {
             content: (&it.payload).into(),
             position: it.position.map(Place::from),
             event: it.event.as_deref().map(str::to_owned),
+            is_list: it.is_list,
             key: it.key.as_deref().map(str::to_owned),
             tags: it.tags.iter().map(owned).collect(),
             publisher: it.publisher.as_deref().map(Member::from),
@@ -130,7 +134,7 @@ impl From<&core::Member> for Member {
     fn from(it: &core::Member) -> Self {
         let client = &it.client;
         Self {
-            session: SessionName(client.session),
+            session: client.session.into(),
             user: client.user.as_ref().map(|it| it.as_str().to_owned()),
             info: client.info().map(|it| &**it).and_then(Json::parse),
             channel_info: it.channel_info.as_deref().and_then(Json::parse),
@@ -219,17 +223,21 @@ pub(super) struct Session {
     address: Option<String>,
     /// The language that the client speaks.
     dialect: &'static str,
+    /// What its link is called, in languages whose links have names: a namespace of Socket.IO.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
 }
 
 impl From<&core::Client> for Session {
     fn from(it: &core::Client) -> Self {
         Self {
-            session: SessionName(it.session),
+            session: it.session.into(),
             user: it.user.as_ref().map(|it| it.as_str().to_owned()),
             info: it.info().map(|it| &**it).and_then(Json::parse),
             meta: it.meta().map(|it| &**it).and_then(Json::parse),
             address: it.address.map(|it| it.to_string()),
             dialect: it.dialect,
+            scope: it.scope().map(str::to_owned),
         }
     }
 }
@@ -263,6 +271,46 @@ impl From<taiwa_hub::SessionInfo> for SessionState {
 pub(super) struct Affected {
     /// To how many sessions; 0 if those who are meant are gone.
     pub(super) affected: usize,
+}
+
+/// What the clients answered.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Answers {
+    /// One entry for each that answered, refused, or could not be called; in no order.
+    answers: Vec<ClientAnswer>,
+    /// How many did not answer in time.
+    late: usize,
+    /// How many answered past the limits of the server: they are not among the answers.
+    left_out: usize,
+    /// How many nodes of the cluster did not tell what became of it there.
+    nodes_lost: usize,
+}
+
+/// What one client answered: a payload, or `error`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ClientAnswer {
+    /// Who: the session, or a link of it.
+    session: SessionName,
+    #[serde(flatten)]
+    content: Content,
+    /// There is no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Problem>,
+}
+
+impl From<taiwa_hub::Answers> for Answers {
+    fn from(it: taiwa_hub::Answers) -> Self {
+        let taiwa_hub::Answers { answers, late, left_out, nodes_lost } = it;
+        let answer = |it: taiwa_hub::ClientAnswer| {
+            let session = SessionName::of_link(it.session, it.link);
+            let (content, error) = match it.answer {
+                Ok(payload) => (Content::from(&payload), None),
+                Err(refusal) => (Content::default(), Some(refusal.into())),
+            };
+            ClientAnswer { session, content, error }
+        };
+        Self { answers: answers.into_iter().map(answer).collect(), late, left_out, nodes_lost }
+    }
 }
 
 /// It is done; there is nothing to tell.

@@ -1,5 +1,7 @@
 //! The commands as callers write them. What stands in the comments here is what the OpenAPI document says.
 
+mod clients;
+
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema};
@@ -7,15 +9,17 @@ use serde::Deserialize;
 
 use super::values::{ChannelName, Json, Place, SessionName, perhaps_whole, there, whole};
 
+pub(super) use clients::{Call, CallAll, Disconnect, Refresh, Subscribe, Tell, Unsubscribe};
+
 /// Ten years: no clock overflows by it.
 pub(super) const SECONDS_MAX: u64 = 315_360_000;
 
-fn one_payload(schema: &mut Schema) {
-    one_of(schema, &["data", "text", "base64"]);
+fn one_payload_or_args(schema: &mut Schema) {
+    one_of(schema, &["data", "args", "text", "base64"]);
 }
 
 fn one_whom(schema: &mut Schema) {
-    one_of(schema, &["session", "user", "all"]);
+    one_of(schema, &["session", "user", "in_channel", "all"]);
 }
 
 fn one_revoked(schema: &mut Schema) {
@@ -49,7 +53,7 @@ fn one_of(schema: &mut Schema, fields: &[&str]) {
 /// Says something to everyone in a channel.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(transform = one_payload)]
+#[schemars(transform = one_payload_or_args)]
 pub(super) struct Publish {
     /// Where.
     pub(super) channel: ChannelName,
@@ -64,6 +68,13 @@ pub(super) struct Publish {
     #[serde(default, deserialize_with = "there")]
     #[schemars(regex(pattern = BASE64))]
     pub(super) base64: Option<String>,
+    /// Whether objects in the JSON of the payload whose one member is `base64`, a text in base64 (RFC 4648 §4), stand for bytes.
+    #[serde(default)]
+    pub(super) binary: bool,
+    /// The payload: what is said side by side, a JSON value each. To clients of Socket.IO they are an event's arguments, to others a list.
+    #[serde(default, deserialize_with = "there")]
+    #[schemars(with = "Vec<Json>")]
+    pub(super) args: Option<Json>,
     /// A name for it, for clients whose language has such names.
     #[schemars(length(max = 256))]
     pub(super) event: Option<String>,
@@ -78,7 +89,7 @@ pub(super) struct Publish {
     #[serde(default)]
     #[schemars(extend("maxProperties" = 16, "propertyNames" = {"maxLength": 256}, "additionalProperties" = {"type": "string", "maxLength": 256}))]
     pub(super) tags: BTreeMap<String, String>,
-    /// Sessions that are not to hear it.
+    /// Sessions that are not to hear it; of a link's name the session counts.
     #[serde(default)]
     pub(super) except: Vec<SessionName>,
     /// Whether the answer tells to how many subscribers it was delivered.
@@ -87,6 +98,14 @@ pub(super) struct Publish {
     /// Whether it goes past the history, to those alone who listen now.
     #[serde(default)]
     pub(super) transient: bool,
+    /// Who subscribes to one of these is not to hear it either.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub(super) except_channels: Vec<ChannelName>,
+    /// Whether it is for those alone who can take it at once: whoever has no connection for the moment, or has not read what was
+    /// said before, goes without. It goes past the history.
+    #[serde(default)]
+    pub(super) volatile: bool,
 }
 
 /// The alphabet of RFC 4648 §4, with or without padding.
@@ -95,7 +114,7 @@ const BASE64: &str = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-
 /// Says the same in several channels; each has its own result.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(transform = one_payload)]
+#[schemars(transform = one_payload_or_args)]
 pub(super) struct Broadcast {
     /// Where.
     #[schemars(length(min = 1, max = 1000))]
@@ -111,6 +130,13 @@ pub(super) struct Broadcast {
     #[serde(default, deserialize_with = "there")]
     #[schemars(regex(pattern = BASE64))]
     pub(super) base64: Option<String>,
+    /// Whether objects in the JSON of the payload whose one member is `base64`, a text in base64 (RFC 4648 §4), stand for bytes.
+    #[serde(default)]
+    pub(super) binary: bool,
+    /// The payload: what is said side by side, a JSON value each. To clients of Socket.IO they are an event's arguments, to others a list.
+    #[serde(default, deserialize_with = "there")]
+    #[schemars(with = "Vec<Json>")]
+    pub(super) args: Option<Json>,
     /// A name for it, for clients whose language has such names.
     #[schemars(length(max = 256))]
     pub(super) event: Option<String>,
@@ -124,7 +150,7 @@ pub(super) struct Broadcast {
     #[serde(default)]
     #[schemars(extend("maxProperties" = 16, "propertyNames" = {"maxLength": 256}, "additionalProperties" = {"type": "string", "maxLength": 256}))]
     pub(super) tags: BTreeMap<String, String>,
-    /// Sessions that are not to hear it.
+    /// Sessions that are not to hear it; of a link's name the session counts.
     #[serde(default)]
     pub(super) except: Vec<SessionName>,
     /// Whether the answer tells to how many subscribers it was delivered.
@@ -133,6 +159,17 @@ pub(super) struct Broadcast {
     /// Whether it goes past the history, to those alone who listen now.
     #[serde(default)]
     pub(super) transient: bool,
+    /// Who subscribes to one of these is not to hear it either.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub(super) except_channels: Vec<ChannelName>,
+    /// Whether it is for those alone who can take it at once: whoever has no connection for the moment, or has not read what was
+    /// said before, goes without. It goes past the history.
+    #[serde(default)]
+    pub(super) volatile: bool,
+    /// Whether who subscribes to several of the channels hears it once.
+    #[serde(default)]
+    pub(super) once_each: bool,
 }
 
 /// Tells what was said in a channel.
@@ -207,6 +244,8 @@ pub(super) struct Sessions {
     #[serde(default = "list", deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 10_000))]
     pub(super) limit: u32,
+    /// Of those who subscribe to this channel; each link of them that does is an entry. With `user`, those of them who are that.
+    pub(super) in_channel: Option<ChannelName>,
 }
 
 /// Tells of one session: whose it is and what it hears.
@@ -215,113 +254,6 @@ pub(super) struct Sessions {
 pub(super) struct Session {
     /// Which one.
     pub(super) session: SessionName,
-}
-
-/// Subscribes sessions to a channel. Who is subscribed already is left as it is.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(transform = one_whom)]
-pub(super) struct Subscribe {
-    /// Whom: one session.
-    #[serde(default, deserialize_with = "there")]
-    pub(super) session: Option<SessionName>,
-    /// Whom: all sessions of a user.
-    #[serde(default, deserialize_with = "there")]
-    pub(super) user: Option<String>,
-    /// Whom: everyone.
-    #[serde(default, deserialize_with = "there")]
-    #[schemars(extend("const" = true))]
-    pub(super) all: Option<bool>,
-    /// To what.
-    pub(super) channel: ChannelName,
-    /// What others see of the subscription in presence: any JSON value.
-    #[serde(default, deserialize_with = "there")]
-    #[schemars(with = "Json")]
-    pub(super) info: Option<Json>,
-    /// What the client is told: any JSON value.
-    #[serde(default, deserialize_with = "there")]
-    #[schemars(with = "Json")]
-    pub(super) data: Option<Json>,
-    /// After which time the right ends, in seconds; without it never.
-    #[serde(default, deserialize_with = "perhaps_whole")]
-    #[schemars(range(max = SECONDS_MAX))]
-    pub(super) expires_after_s: Option<u64>,
-    /// Whether the client hears who comes and goes; without it the namespace's settings say so.
-    pub(super) join_leave: Option<bool>,
-    /// Begin behind this position, if the history still has it.
-    pub(super) since: Option<Place>,
-}
-
-/// Ends subscriptions.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(transform = one_whom)]
-pub(super) struct Unsubscribe {
-    /// Whose: one session's.
-    #[serde(default, deserialize_with = "there")]
-    pub(super) session: Option<SessionName>,
-    /// Whose: those of a user.
-    #[serde(default, deserialize_with = "there")]
-    pub(super) user: Option<String>,
-    /// Whose: everyone's.
-    #[serde(default, deserialize_with = "there")]
-    #[schemars(extend("const" = true))]
-    pub(super) all: Option<bool>,
-    /// To what.
-    pub(super) channel: ChannelName,
-}
-
-/// Sends sessions away.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(transform = one_whom)]
-pub(super) struct Disconnect {
-    /// Whom: one session.
-    #[serde(default, deserialize_with = "there")]
-    pub(super) session: Option<SessionName>,
-    /// Whom: all sessions of a user.
-    #[serde(default, deserialize_with = "there")]
-    pub(super) user: Option<String>,
-    /// Whom: everyone.
-    #[serde(default, deserialize_with = "there")]
-    #[schemars(extend("const" = true))]
-    pub(super) all: Option<bool>,
-    /// A close code of your own.
-    #[serde(default = "code", deserialize_with = "whole")]
-    #[schemars(range(min = 4000, max = 4999))]
-    pub(super) code: u16,
-    /// Why, for the client's developer: at most 123 bytes.
-    #[serde(default)]
-    #[schemars(length(max = 123))]
-    pub(super) reason: String,
-    /// Whether the client may come back by itself.
-    #[serde(default)]
-    pub(super) may_return: bool,
-}
-
-fn code() -> u16 {
-    4000
-}
-
-/// Lets the rights of sessions go on.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(transform = one_whom)]
-pub(super) struct Refresh {
-    /// Whose: one session's.
-    #[serde(default, deserialize_with = "there")]
-    pub(super) session: Option<SessionName>,
-    /// Whose: all sessions of a user.
-    #[serde(default, deserialize_with = "there")]
-    pub(super) user: Option<String>,
-    /// Whose: everyone's.
-    #[serde(default, deserialize_with = "there")]
-    #[schemars(extend("const" = true))]
-    pub(super) all: Option<bool>,
-    /// For so long from now on, in seconds; without it for ever.
-    #[serde(default, deserialize_with = "perhaps_whole")]
-    #[schemars(range(max = SECONDS_MAX))]
-    pub(super) expires_after_s: Option<u64>,
 }
 
 /// Revokes tokens before their time. The sessions that came with them are sent away, and none comes in with them. It is
@@ -348,74 +280,6 @@ pub(super) struct Revoke {
     #[serde(default, deserialize_with = "perhaps_whole")]
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
     pub(super) until: Option<u64>,
-}
-
-/// Calls a client, and answers with what it answers.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(transform = one_payload)]
-pub(super) struct Call {
-    /// Which session.
-    pub(super) session: SessionName,
-    /// What is called.
-    #[schemars(length(max = 256))]
-    pub(super) method: String,
-    /// The payload: any JSON value. Its text is passed on as it stands.
-    #[serde(default, deserialize_with = "there")]
-    #[schemars(with = "Json")]
-    pub(super) data: Option<Json>,
-    /// The payload: text.
-    #[serde(default, deserialize_with = "there")]
-    pub(super) text: Option<String>,
-    /// The payload: bytes, in base64 (RFC 4648 §4).
-    #[serde(default, deserialize_with = "there")]
-    #[schemars(regex(pattern = BASE64))]
-    pub(super) base64: Option<String>,
-    /// How long the answer may take, in milliseconds. The server has a maximum of its own.
-    #[serde(default = "deadline", deserialize_with = "whole")]
-    #[schemars(range(min = 1, max = 4_294_967_295_u32))]
-    pub(super) deadline_ms: u32,
-}
-
-fn deadline() -> u32 {
-    5000
-}
-
-/// Says something to clients alone, past all channels.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(transform = one_payload_and_whom)]
-pub(super) struct Tell {
-    /// To whom: one session.
-    #[serde(default, deserialize_with = "there")]
-    pub(super) session: Option<SessionName>,
-    /// To whom: all sessions of a user.
-    #[serde(default, deserialize_with = "there")]
-    pub(super) user: Option<String>,
-    /// To whom: everyone.
-    #[serde(default, deserialize_with = "there")]
-    #[schemars(extend("const" = true))]
-    pub(super) all: Option<bool>,
-    /// The payload: any JSON value. Its text is passed on as it stands.
-    #[serde(default, deserialize_with = "there")]
-    #[schemars(with = "Json")]
-    pub(super) data: Option<Json>,
-    /// The payload: text.
-    #[serde(default, deserialize_with = "there")]
-    pub(super) text: Option<String>,
-    /// The payload: bytes, in base64 (RFC 4648 §4).
-    #[serde(default, deserialize_with = "there")]
-    #[schemars(regex(pattern = BASE64))]
-    pub(super) base64: Option<String>,
-}
-
-fn one_payload_and_whom(schema: &mut Schema) {
-    one_payload(schema);
-    let payload = schema.remove("oneOf");
-    one_whom(schema);
-    let whom = schema.remove("oneOf");
-    let both = [payload, whom].into_iter().flatten().map(|it| serde_json::json!({ "oneOf": it }));
-    schema.insert("allOf".into(), both.collect());
 }
 
 /// Tells how the server is.

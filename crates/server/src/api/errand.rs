@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use taiwa_core::Refusal;
-use taiwa_hub::{Done, Order};
+use taiwa_hub::{Done, Order, Whom};
 
 use super::{
     problem::{Code, Problem},
@@ -38,22 +38,34 @@ impl Errand {
     /// Names the channels that it is about, or their beginning; `None` if it is about none.
     pub(super) fn channels(&self) -> Option<Vec<&str>> {
         match self {
-            Self::Orders(orders, _) => orders.iter().map(channel_of).collect(),
+            Self::Orders(orders, _) => {
+                let all: Option<Vec<_>> = orders.iter().map(channels_of).collect();
+                all.map(|it| it.into_iter().flatten().flatten().collect())
+            }
             Self::Revoke(_) => None,
         }
     }
 }
 
-fn channel_of(order: &Order) -> Option<&str> {
+fn whose(whom: &Whom) -> Option<&str> {
+    match whom {
+        Whom::Channel(channel) => Some(channel.as_str()),
+        _ => None,
+    }
+}
+
+fn channels_of(order: &Order) -> Option<[Option<&str>; 2]> {
     match order {
-        Order::Publish(publish) => Some(publish.channel.as_str()),
+        Order::Publish(publish) => Some([Some(publish.channel.as_str()), None]),
         Order::Presence(it) | Order::Counts(it) | Order::History(it, _) | Order::Forget(it) => {
-            Some(it.as_str())
+            Some([Some(it.as_str()), None])
         }
-        Order::Channels { prefix, .. } => Some(prefix),
-        Order::Subscribe { channel, .. } | Order::Unsubscribe { channel, .. } => {
-            Some(channel.as_str())
+        Order::Channels { prefix, .. } => Some([Some(prefix), None]),
+        Order::Subscribe { whom, channel, .. } | Order::Unsubscribe { whom, channel } => {
+            Some([Some(channel.as_str()), whose(whom)])
         }
+        // To say something to who hears a channel is little else than to publish there.
+        Order::Tell { whom, .. } | Order::CallAll { whom, .. } => Some([Some(whose(whom)?), None]),
         _ => None,
     }
 }

@@ -11,6 +11,7 @@
 mod desk;
 mod keys;
 mod verbs;
+mod clients;
 mod errand;
 mod revoke;
 mod ask;
@@ -65,6 +66,8 @@ pub struct Limits {
     pub name_bytes_max: usize,
     /// See [`taiwa_hub::Limits::tags_max`]; more are answered with 422.
     pub tags_max: usize,
+    /// See [`taiwa_hub::Limits::except_channels_max`]; more are answered with 422.
+    pub except_channels_max: usize,
 }
 
 impl Default for Limits {
@@ -88,6 +91,7 @@ impl Limits {
             payload_bytes_max: hub.payload_bytes_max,
             name_bytes_max: hub.name_bytes_max,
             tags_max: hub.tags_max,
+            except_channels_max: hub.except_channels_max,
         }
     }
 

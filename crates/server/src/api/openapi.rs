@@ -164,11 +164,17 @@ fn without_null_defaults(schema: &mut Value) {
 fn apply(limits: &Limits, document: &mut Value) {
     let names = [("Publish", "event"), ("Publish", "id"), ("Publish", "key")];
     let again = [("Broadcast", "event"), ("Broadcast", "id"), ("Broadcast", "key")];
-    let names = names.into_iter().chain(again).chain([("Call", "method")]);
+    let names = names.into_iter().chain(again).chain([
+        ("Call", "method"),
+        ("CallAll", "method"),
+        ("Tell", "event"),
+    ]);
     let name = names.map(|(it, field)| (it, field, "maxLength", limits.name_bytes_max));
     let others = [
         ("Publish", "tags", "maxProperties", limits.tags_max),
         ("Broadcast", "tags", "maxProperties", limits.tags_max),
+        ("Publish", "except_channels", "maxItems", limits.except_channels_max),
+        ("Broadcast", "except_channels", "maxItems", limits.except_channels_max),
         ("Broadcast", "channels", "maxItems", limits.broadcast_max),
         ("Batch", "commands", "maxItems", limits.batch_max),
         ("Channels", "limit", "maximum", limits.list_max),

@@ -311,6 +311,10 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         if path == "." { problem } else { problem.at(path) }
     })?;
     json.end().map_err(|error| no_json(&error))?;
+    // A list of the fields in their order would be taken for an object, too.
+    if text.trim_start().starts_with('[') {
+        return Err(Problem::new(Code::Invalid, "a body is a JSON object"));
+    }
     Ok(parsed)
 }
 

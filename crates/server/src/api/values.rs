@@ -1,6 +1,6 @@
 //! What stands in the fields of requests and answers: names, sessions, positions, JSON, payloads.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use base64::{
     Engine,
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
-use taiwa_core::{CHANNEL_BYTES_MAX, Channel, Payload, Position, SessionId};
+use taiwa_core::{CHANNEL_BYTES_MAX, Channel, Link, Payload, Position, SessionId};
 
 use super::problem::{Code, Problem};
 
@@ -146,13 +146,36 @@ impl Serialize for ChannelName {
     }
 }
 
-/// A session, as 32 hexadecimal digits.
+/// A session, as 32 hexadecimal digits; one link of it, as the digits, a point and its number. So Socket.IO's clients name
+/// themselves.
 #[derive(Clone, Copy)]
-pub(super) struct SessionName(pub(super) SessionId);
+pub(super) struct SessionName(pub(super) SessionId, pub(super) Option<Link>);
+
+impl SessionName {
+    /// Names a link; the first one has the name of its session.
+    pub(super) fn of_link(session: SessionId, link: Link) -> Self {
+        Self(session, Some(link).filter(|it| *it != Link::default()))
+    }
+}
 
 impl fmt::Debug for SessionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for SessionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            None => write!(f, "{}", self.0),
+            Some(link) => write!(f, "{}.{}", self.0, link.0),
+        }
+    }
+}
+
+impl From<SessionId> for SessionName {
+    fn from(session: SessionId) -> Self {
+        Self(session, None)
     }
 }
 
@@ -166,21 +189,31 @@ impl JsonSchema for SessionName {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9A-Fa-f]{32}$" })
+        json_schema!({ "type": "string", "pattern": "^[0-9A-Fa-f]{32}(\\.[0-9]{1,4})?$" })
     }
 }
 
 impl<'de> Deserialize<'de> for SessionName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;
-        let wrong = |()| de::Error::custom("a session is named by 32 hexadecimal digits");
-        SessionId::from_str(&text).map(Self).map_err(wrong)
+        let (session, link) = text.split_once('.').map_or((&*text, None), |(it, n)| (it, Some(n)));
+        let number = |it: &str| {
+            let digits = (1..=4).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_digit());
+            it.parse().ok().filter(|_| digits).map(|it| Some(Link(it)))
+        };
+        let link = link.map_or(Some(None), number);
+        let named = SessionId::from_str(session).ok().zip(link);
+        let wrong = || {
+            let text = "a session is named by 32 hexadecimal digits, a link of it by `.` and its number behind them";
+            de::Error::custom(text)
+        };
+        named.map(|(session, link)| Self(session, link)).ok_or_else(wrong)
     }
 }
 
 impl Serialize for SessionName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.collect_str(self)
     }
 }
 
@@ -242,14 +275,20 @@ impl From<Place> for Position {
     }
 }
 
-/// Makes a payload of the one of three fields that is there.
-pub(super) fn payload(
-    json: Option<Json>,
-    text: Option<String>,
-    base64: Option<String>,
-    bytes_max: usize,
-) -> Result<Payload, Problem> {
-    let (field, payload) = match (json, text, base64) {
+/// The fields of which one is the payload, and whether there are bytes in its JSON.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub(super) data: Option<Json>,
+    pub(super) text: Option<String>,
+    pub(super) base64: Option<String>,
+    pub(super) binary: bool,
+}
+
+/// Makes a payload of the one of the fields that is there.
+pub(super) fn payload(parts: Parts, bytes_max: usize) -> Result<Payload, Problem> {
+    let Parts { data, text, base64, binary } = parts;
+    let (field, payload) = match (data, text, base64) {
+        (Some(json), None, None) if binary => ("data", attached(json.into_bytes())),
         (Some(json), None, None) => ("data", Payload::Json(json.into_bytes())),
         (None, Some(text), None) => ("text", Payload::Text(text.into())),
         (None, None, Some(base64)) => {
@@ -270,6 +309,83 @@ pub(super) fn payload(
     Ok(payload)
 }
 
+/// Takes bytes out of JSON: what stands there as `{"base64": "…"}`.
+fn attached(json: Bytes) -> Payload {
+    let mut found = vec![];
+    if let Ok(text) = std::str::from_utf8(&json) {
+        find_bytes(text, 0, &mut found);
+    }
+    if found.is_empty() {
+        return Payload::Json(json);
+    }
+    let (mut pieces, mut attachments, mut from) = (vec![], vec![], 0);
+    for (object, bytes) in found {
+        let object = json.slice_ref(object.as_bytes());
+        let at = object.as_ptr() as usize - json.as_ptr() as usize;
+        pieces.push(json.slice(from..at));
+        attachments.push(bytes);
+        from = at + object.len();
+    }
+    pieces.push(json.slice(from..));
+    let mixed = taiwa_core::Mixed { pieces: pieces.into(), attachments: attachments.into() };
+    Payload::Mixed(Arc::new(mixed))
+}
+
+/// Deeper than this nobody looks: the hub refuses JSON that is.
+const DEPTH_MAX: usize = 128;
+
+/// Finds the objects that stand for bytes, in order.
+fn find_bytes<'a>(json: &'a str, depth: usize, found: &mut Vec<(&'a str, Bytes)>) {
+    let mut inner = |it: &'a RawValue| find_bytes(it.get(), depth + 1, found);
+    match json.as_bytes().first() {
+        _ if depth > DEPTH_MAX => {}
+        Some(b'[') => {
+            if let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(json) {
+                all.into_iter().for_each(inner);
+            }
+        }
+        Some(b'{') => {
+            let Ok(Members(all)) = serde_json::from_str::<Members<'_>>(json) else { return };
+            match &all[..] {
+                [(name, value)] if name == "base64" => {
+                    let text = serde_json::from_str::<Cow<'_, str>>(value.get());
+                    match text.ok().and_then(|it| BASE64.decode(&*it).ok()) {
+                        Some(bytes) => found.push((json, bytes.into())),
+                        None => inner(value),
+                    }
+                }
+                all => all.iter().for_each(|(_, it)| inner(it)),
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The members of an object, in order.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> de::Visitor<'de> for All {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut all = vec![];
+                while let Some(member) = map.next_entry::<String, &RawValue>()? {
+                    all.push(member);
+                }
+                Ok(Members(all))
+            }
+        }
+        deserializer.deserialize_map(All)
+    }
+}
+
 /// A payload: exactly one of the fields is there.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct Content {
@@ -287,7 +403,7 @@ pub(super) struct Content {
     mixed: Option<Mixed>,
 }
 
-/// JSON with binary attachments, as clients of Socket.IO send it.
+/// JSON with binary attachments, as clients of Socket.IO send and receive it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Mixed {
     /// The JSON text in pieces, one more than there are attachments: where two pieces meet stands the attachment of

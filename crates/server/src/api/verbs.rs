@@ -1,10 +1,10 @@
 //! The commands: their names, what each orders of the hub, and how its answer is made.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use taiwa_core::{self as core, Authorization, Page, Refusal, Tags, User};
+use taiwa_core::{self as core, Page, Refusal, Tags, User};
 use taiwa_hub::{Done, Order, Whom};
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     errand::{Errand, written},
     problem::{Code, Problem},
     serve::command,
-    values::{ChannelName, Json, SessionName, payload},
+    values::{ChannelName, Json, Parts, SessionName, payload},
 };
 
 /// One command.
@@ -100,37 +100,9 @@ verbs! {
     "refresh" Refresh => Affected,
     "revoke" Revoke => Nothing,
     "call" Call => Content,
+    "call_all" CallAll => Answers,
     "tell" Tell => Affected,
     "info" Info => ServerInfo,
-}
-
-/// Says who is meant.
-fn whom(
-    session: Option<SessionName>,
-    user: Option<String>,
-    all: Option<bool>,
-) -> Result<Whom, Problem> {
-    match (session, user, all) {
-        (Some(session), None, None) => Ok(Whom::Session(session.0)),
-        (None, Some(user), None) => Ok(Whom::User(User(user.into()))),
-        (None, None, Some(true)) => Ok(Whom::All),
-        (None, None, Some(false)) => Err(Problem::invalid("all", "all is true or left out")),
-        _ => Err(Problem::invalid("session", "name exactly one of session, user and all")),
-    }
-}
-
-fn affected(done: Done) -> Option<answer::Affected> {
-    match done {
-        Done::Affected(affected) => Some(answer::Affected { affected }),
-        _ => None,
-    }
-}
-
-fn seconds(field: &str, seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
-    if seconds.is_some_and(|it| it > ask::SECONDS_MAX) {
-        return Err(Problem::invalid(field, format!("at most {} seconds", ask::SECONDS_MAX)));
-    }
-    Ok(seconds.map(Duration::from_secs))
 }
 
 fn listed(limit: u32, limits: &Limits) -> Result<usize, Problem> {
@@ -149,8 +121,28 @@ struct Saying {
     key: Option<String>,
     tags: BTreeMap<String, String>,
     except: Vec<SessionName>,
+    except_channels: Vec<ChannelName>,
     receipt: bool,
     transient: bool,
+    volatile: bool,
+}
+
+/// What is said, of the fields of which one is the payload, and whether its elements are side by side.
+pub(super) fn said(
+    parts: Parts,
+    args: Option<Json>,
+    limits: &Limits,
+) -> Result<core::Arguments, Problem> {
+    let is_list = args.is_some();
+    if is_list && parts.data.is_some() {
+        return Err(Problem::invalid("args", "args stand in the place of data"));
+    }
+    let data = parts.data.or(args);
+    let payload = payload(Parts { data, ..parts }, limits.payload_bytes_max)?;
+    if is_list && !payload.is_list() {
+        return Err(Problem::invalid("args", "args are a list"));
+    }
+    Ok(core::Arguments { payload, is_list })
 }
 
 impl Saying {
@@ -158,9 +150,13 @@ impl Saying {
     fn into_publish(
         self,
         channel: core::Channel,
-        payload: core::Payload,
+        said: core::Arguments,
         limits: &Limits,
     ) -> Result<core::Publish, Problem> {
+        if self.except_channels.len() > limits.except_channels_max {
+            let wrong = format!("at most {} channels", limits.except_channels_max);
+            return Err(Problem::invalid("except_channels", wrong));
+        }
         let names = [("event", &self.event), ("id", &self.id), ("key", &self.key)];
         for (field, name) in names {
             name_fits(field, name.as_deref().unwrap_or_default(), limits)?;
@@ -177,7 +173,7 @@ impl Saying {
             let field = if short { format!("tags.{key}") } else { "tags".into() };
             return Err(Problem::invalid(field, wrong));
         }
-        let mut publish = core::Publish::new(channel, payload);
+        let mut publish = core::Publish::new(channel, said.payload);
         publish.event = self.event.map(Arc::from);
         publish.id = self.id.map(Arc::from);
         publish.key = self.key.map(Arc::from);
@@ -185,6 +181,9 @@ impl Saying {
         publish.except = self.except.into_iter().map(|it| it.0).collect();
         publish.receipt = self.receipt;
         publish.transient = self.transient;
+        publish.except_channels = self.except_channels.into_iter().map(|it| it.0).collect();
+        publish.volatile = self.volatile;
+        publish.is_list = said.is_list;
         Ok(publish)
     }
 }
@@ -192,7 +191,7 @@ impl Saying {
 /// The hub's bound for keys and values of tags.
 const TAG_BYTES_MAX: usize = 256;
 
-fn name_fits(field: &str, name: &str, limits: &Limits) -> Result<(), Problem> {
+pub(super) fn name_fits(field: &str, name: &str, limits: &Limits) -> Result<(), Problem> {
     if name.len() > limits.name_bytes_max {
         let wrong = format!("at most {} bytes", limits.name_bytes_max);
         return Err(Problem::invalid(field, wrong));
@@ -210,11 +209,14 @@ impl Verb for ask::Publish {
     }
 
     fn errand(self, limits: &Limits) -> Result<Errand, Problem> {
-        let Self { channel, data, text, base64, event, id, key, tags, except, receipt, transient } =
-            self;
-        let payload = payload(data, text, base64, limits.payload_bytes_max)?;
-        let saying = Saying { event, id, key, tags, except, receipt, transient };
-        let publish = saying.into_publish(channel.0, payload, limits)?;
+        let parts =
+            Parts { data: self.data, text: self.text, base64: self.base64, binary: self.binary };
+        let said = said(parts, self.args, limits)?;
+        let Self { channel, event, id, key, tags, except, except_channels, .. } = self;
+        let Self { receipt, transient, volatile, .. } = self;
+        let saying =
+            Saying { event, id, key, tags, except, except_channels, receipt, transient, volatile };
+        let publish = saying.into_publish(channel.0, said, limits)?;
         Ok(Errand::of(Order::Publish(Box::new(publish)), |done| match done {
             Done::Published(published) => Some(answer::Published::from(published)),
             _ => None,
@@ -232,8 +234,11 @@ impl Verb for ask::Broadcast {
     }
 
     fn errand(self, limits: &Limits) -> Result<Errand, Problem> {
-        let Self { channels, data, text, base64, event, id, key, tags, except, receipt, transient } =
-            self;
+        let parts =
+            Parts { data: self.data, text: self.text, base64: self.base64, binary: self.binary };
+        let said = said(parts, self.args, limits)?;
+        let Self { channels, event, id, key, tags, except, except_channels, .. } = self;
+        let Self { receipt, transient, volatile, once_each, .. } = self;
         let Some(first) = channels.first() else {
             return Err(Problem::invalid("channels", "name at least one channel"));
         };
@@ -241,14 +246,25 @@ impl Verb for ask::Broadcast {
             let wrong = format!("at most {} channels at once", limits.broadcast_max);
             return Err(Problem::new(Code::TooLarge, wrong).at("channels"));
         }
-        let payload = payload(data, text, base64, limits.payload_bytes_max)?;
-        let saying = Saying { event, id, key, tags, except, receipt, transient };
-        let publish = saying.into_publish(first.0.clone(), payload, limits)?;
-        let order = |channel: &ChannelName| {
-            let channel = channel.0.clone();
-            Order::Publish(Box::new(core::Publish { channel, ..publish.clone() }))
+        // Each but the first excepts those before it.
+        if once_each && channels.len() + except_channels.len() > limits.except_channels_max + 1 {
+            let wrong = format!(
+                "at most {} channels, with those that are excepted, are heard once",
+                limits.except_channels_max + 1
+            );
+            return Err(Problem::invalid("channels", wrong));
+        }
+        let saying =
+            Saying { event, id, key, tags, except, except_channels, receipt, transient, volatile };
+        let publish = saying.into_publish(first.0.clone(), said, limits)?;
+        let order = |(at, channel): (usize, &ChannelName)| {
+            let mut publish = core::Publish { channel: channel.0.clone(), ..publish.clone() };
+            if once_each {
+                publish.except_channels.extend(channels[..at].iter().map(|it| it.0.clone()));
+            }
+            Order::Publish(Box::new(publish))
         };
-        let orders = channels.iter().map(order).collect();
+        let orders = channels.iter().enumerate().map(order).collect();
         let report = move |done: Vec<Result<Done, Refusal>>| {
             let results = channels.into_iter().zip(done).map(|(channel, done)| match done {
                 Ok(Done::Published(it)) => {
@@ -342,9 +358,19 @@ impl Verb for ask::Sessions {
     fn errand(self, limits: &Limits) -> Result<Errand, Problem> {
         let limit = listed(self.limit, limits)?;
         let user = self.user.map(|it| User(it.into()));
-        let order = Order::Sessions { user, limit: limit + 1 };
+        // Who of a channel is one user is found among all who are there.
+        let asked = if user.is_some() { limits.list_max } else { limit } + 1;
+        let (whom, user) = match (self.in_channel, user) {
+            (None, None) => (Whom::All, None),
+            (None, Some(user)) => (Whom::User(user), None),
+            (Some(channel), user) => (Whom::Channel(channel.0), user),
+        };
+        let order = Order::Sessions { whom, limit: asked };
         Ok(Errand::of(order, move |done| match done {
-            Done::Sessions(list) => Some(answer::SessionList::new(&list, limit)),
+            Done::Sessions(mut list) => {
+                list.retain(|it| user.is_none() || it.user == user);
+                Some(answer::SessionList::new(&list, limit))
+            }
             _ => None,
         }))
     }
@@ -359,100 +385,6 @@ impl Verb for ask::Session {
             Done::Session(it) => Some(answer::SessionState::from(*it)),
             _ => None,
         }))
-    }
-}
-
-impl Verb for ask::Subscribe {
-    const NAME: &'static str = "subscribe";
-    type Answer = answer::Affected;
-
-    fn errand(self, _: &Limits) -> Result<Errand, Problem> {
-        let authorization = Authorization {
-            info: self.info.map(Json::into_bytes),
-            data: self.data.map(|it| core::Payload::Json(it.into_bytes())),
-            expires: seconds("expires_after_s", self.expires_after_s)?,
-            join_leave: self.join_leave,
-            ..Authorization::default()
-        };
-        let order = Order::Subscribe {
-            whom: whom(self.session, self.user, self.all)?,
-            channel: self.channel.0,
-            authorization: Box::new(authorization),
-            since: self.since.map(Into::into),
-        };
-        Ok(Errand::of(order, affected))
-    }
-}
-
-impl Verb for ask::Unsubscribe {
-    const NAME: &'static str = "unsubscribe";
-    type Answer = answer::Affected;
-
-    fn errand(self, _: &Limits) -> Result<Errand, Problem> {
-        let whom = whom(self.session, self.user, self.all)?;
-        Ok(Errand::of(Order::Unsubscribe { whom, channel: self.channel.0 }, affected))
-    }
-}
-
-impl Verb for ask::Disconnect {
-    const NAME: &'static str = "disconnect";
-    type Answer = answer::Affected;
-
-    fn errand(self, _: &Limits) -> Result<Errand, Problem> {
-        let whom = whom(self.session, self.user, self.all)?;
-        let Self { code, reason, may_return, .. } = self;
-        // RFC 6455 §7.4.2: "Status codes in the range 4000-4999 are reserved for private use".
-        if !(4000..=4999).contains(&code) {
-            return Err(Problem::invalid("code", "a close code of your own is 4000 to 4999"));
-        }
-        // RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less"; the code takes two.
-        if reason.len() > 123 {
-            return Err(Problem::invalid("reason", "a reason has at most 123 bytes"));
-        }
-        let why = core::Disconnect::App { code, reason: reason.into(), may_return };
-        Ok(Errand::of(Order::Disconnect { whom, why }, affected))
-    }
-}
-
-impl Verb for ask::Refresh {
-    const NAME: &'static str = "refresh";
-    type Answer = answer::Affected;
-
-    fn errand(self, _: &Limits) -> Result<Errand, Problem> {
-        let whom = whom(self.session, self.user, self.all)?;
-        let expires = seconds("expires_after_s", self.expires_after_s)?;
-        Ok(Errand::of(Order::Refresh { whom, expires }, affected))
-    }
-}
-
-impl Verb for ask::Call {
-    const NAME: &'static str = "call";
-    type Answer = answer::Content;
-
-    fn errand(self, limits: &Limits) -> Result<Errand, Problem> {
-        let Self { session, method, data, text, base64, deadline_ms } = self;
-        let payload = payload(data, text, base64, limits.payload_bytes_max)?;
-        name_fits("method", &method, limits)?;
-        if deadline_ms == 0 {
-            return Err(Problem::invalid("deadline_ms", "at least 1"));
-        }
-        let deadline = Duration::from_millis(deadline_ms.into()).min(limits.call_deadline_max);
-        let order = Order::Call { session: session.0, method: method.into(), payload, deadline };
-        Ok(Errand::of(order, |done| match done {
-            Done::Answer(payload) => Some(answer::Content::from(&payload)),
-            _ => None,
-        }))
-    }
-}
-
-impl Verb for ask::Tell {
-    const NAME: &'static str = "tell";
-    type Answer = answer::Affected;
-
-    fn errand(self, limits: &Limits) -> Result<Errand, Problem> {
-        let whom = whom(self.session, self.user, self.all)?;
-        let payload = payload(self.data, self.text, self.base64, limits.payload_bytes_max)?;
-        Ok(Errand::of(Order::Tell { whom, payload }, affected))
     }
 }
 

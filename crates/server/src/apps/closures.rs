@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -59,7 +59,9 @@ pub struct Closures {
     disconnect: Option<Closure<Option<Disconnect>>>,
     occupied: Option<ChannelClosure>,
     vacated: Option<ChannelClosure>,
-    otherwise: Arc<dyn App>,
+    /// Those of links of such scopes.
+    scopes: HashMap<Box<str>, Closures>,
+    otherwise: Option<Arc<dyn App>>,
 }
 
 type Closure<T> = Arc<dyn Fn(Arc<Client>, T) -> Asked + Send + Sync>;
@@ -98,7 +100,8 @@ impl Closures {
             disconnect: None,
             occupied: None,
             vacated: None,
-            otherwise: Arc::new(Rules::new(RulesSettings::default())),
+            scopes: HashMap::new(),
+            otherwise: None,
         }
     }
 
@@ -115,7 +118,28 @@ impl Closures {
     /// ```
     #[must_use]
     pub fn otherwise(mut self, app: impl App + 'static) -> Self {
-        self.otherwise = Arc::new(app);
+        self.otherwise = Some(Arc::new(app));
+        self
+    }
+
+    /// Decides for links of one [scope](Client::scope) by closures of their own: for the sockets in one namespace of Socket.IO.
+    /// What they do not decide is decided as for all other links, unless they have a [`Closures::otherwise`] of their own.
+    /// Of two for one scope the later counts.
+    ///
+    /// ```
+    /// use taiwa_core::{Admission, Payload, Refusal, RefusalKind};
+    /// use taiwa_server::apps::closures::Closures;
+    /// let chat = Closures::new()
+    ///     .on_connect(|_client, connect| match connect.token {
+    ///         Some(name) => Ok(Admission { user: Some((&*name).into()), ..Admission::default() }),
+    ///         None => Err(Refusal::new(RefusalKind::Unauthorized, "who?")),
+    ///     })
+    ///     .on_call("message", |_client, payload: Payload| async move { Ok(payload) });
+    /// let app = Closures::new().on_connect(|_, _| Ok(Admission::default())).of("/chat", chat);
+    /// ```
+    #[must_use]
+    pub fn of(mut self, scope: &str, closures: Self) -> Self {
+        self.scopes.insert(scope.into(), closures);
         self
     }
 
@@ -338,6 +362,15 @@ impl Closures {
 
     /// Asks the closure for a question, or gives the question back.
     fn decide(&self, question: Question) -> Result<Asked, Question> {
+        let scope = who(&question).and_then(|it| it.scope());
+        let question = match scope.and_then(|it| self.scopes.get(it)) {
+            None => question,
+            Some(own) => match (own.decide(question), &own.otherwise) {
+                (Ok(asked), _) => return Ok(asked),
+                (Err(question), Some(app)) => return Ok(app.ask(question)),
+                (Err(question), None) => question,
+            },
+        };
         Ok(match question {
             Question::Connect { who, connect } if self.connect.is_some() => {
                 asked(self.connect.as_ref(), who, *connect)
@@ -375,9 +408,29 @@ impl App for Closures {
     fn ask(&self, question: Question) -> Asked {
         // Whose thread this is has more to do than to die of one question.
         let decided = catch_unwind(AssertUnwindSafe(|| {
-            self.decide(question).unwrap_or_else(|question| self.otherwise.ask(question))
+            self.decide(question).unwrap_or_else(|question| match &self.otherwise {
+                Some(app) => app.ask(question),
+                None => NOBODY.ask(question),
+            })
         }));
         decided.unwrap_or_else(|_| Asked::Now(Err(panicked())))
+    }
+}
+
+/// Lets nobody in.
+static NOBODY: LazyLock<Rules> = LazyLock::new(|| Rules::new(RulesSettings::default()));
+
+/// Returns whose question it is.
+fn who(question: &Question) -> Option<&Client> {
+    match question {
+        Question::Connect { who, .. }
+        | Question::Refresh { who, .. }
+        | Question::Subscribe { who, .. }
+        | Question::Publish { who, .. }
+        | Question::Call { who, .. }
+        | Question::Tell { who, .. }
+        | Question::Disconnected { who, .. } => Some(who),
+        _ => None,
     }
 }
 

@@ -13,16 +13,15 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
 use http_body::Body as _;
-use http_body_util::Full;
 use taiwa::Addr;
-use taiwa_core::{NodeId, NodeRegistry};
+use taiwa_core::{NodeId, NodeRegistry, Refusal, RefusalKind};
 use tokio::{
     sync::{mpsc, oneshot},
     task::AbortHandle,
 };
 
 use super::wire::Part;
-use crate::{body::SiteBody, site::Running};
+use crate::{body::SiteBody, host::NO_CONVERSATION, site::Running};
 
 /// Bytes of a body in one letter.
 const PIECE: usize = 256 << 10;
@@ -50,7 +49,7 @@ struct Asked {
     node: NodeId,
     /// Told whether the node has it.
     taken: Option<oneshot::Sender<bool>>,
-    head: Option<oneshot::Sender<Head>>,
+    head: Option<oneshot::Sender<Result<Head, Refusal>>>,
     pieces: mpsc::UnboundedSender<Bytes>,
     waiting: Arc<AtomicU64>,
     body: Option<(mpsc::UnboundedReceiver<Bytes>, Arc<AtomicU64>)>,
@@ -82,7 +81,9 @@ struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let forwards = &self.forwards.forwards;
-        if let Some(asked) = lock(&forwards.asked).remove(&self.id) {
+        // Nothing is locked while something is sent: a broker may bring an answer before it returns.
+        let asked = lock(&forwards.asked).remove(&self.id);
+        if let Some(asked) = asked {
             forwards.send(asked.node, &Part::Cancel(self.id));
         }
     }
@@ -116,14 +117,15 @@ impl Forwards {
 
     /// Takes note of whether another node has a request.
     fn is_taken(&self, id: u64, taken: bool) {
-        if let Some(it) = lock(&self.asked).get_mut(&id).and_then(|it| it.taken.take()) {
+        let sender = lock(&self.asked).get_mut(&id).and_then(|it| it.taken.take());
+        if let Some(it) = sender {
             // Who asked may have gone.
             let _ = it.send(taken);
         }
     }
 
-    /// Takes a part of a request or an answer from another node.
-    pub(crate) fn take(&self, from: NodeId, letter: &[u8], site: Option<Running>) {
+    /// Takes a part of a request or an answer from another node; tells whether it could be read.
+    pub(crate) fn take(&self, from: NodeId, letter: &[u8], site: Option<Running>) -> bool {
         match Part::read(letter) {
             Some(Part::Ask { id, method, uri, headers, peer, body }) => {
                 let head = head(method, uri, &headers, peer.map(Addr::Tcp));
@@ -137,11 +139,13 @@ impl Forwards {
             Some(Part::Taken(id)) => self.is_taken(id, true),
             Some(Part::Answer { id, status, headers }) => {
                 let mut asked = lock(&self.asked);
-                let Some(asked) = asked.get_mut(&id).filter(|it| it.node == from) else { return };
+                let Some(asked) = asked.get_mut(&id).filter(|it| it.node == from) else {
+                    return true;
+                };
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
                 if let (Some(head), Some((body, waiting))) = (asked.head.take(), asked.body.take())
                 {
-                    let _ = head.send((status, map(&headers), body, waiting));
+                    let _ = head.send(Ok((status, map(&headers), body, waiting)));
                 }
             }
             Some(Part::Body(id, piece)) => self.body(from, id, piece),
@@ -156,8 +160,9 @@ impl Forwards {
                     task.abort();
                 }
             }
-            None => {}
+            None => return false,
         }
+        true
     }
 
     fn body(&self, from: NodeId, id: u64, piece: &[u8]) {
@@ -185,6 +190,27 @@ impl Forwards {
             }
             *from != node
         });
+    }
+
+    /// Gives up on all that is on its way, and tells the other nodes: parts of it may have been lost, and would be waited for.
+    pub(crate) fn interrupted(&self) {
+        let all = std::mem::take(&mut *lock(&self.asked));
+        for (id, asked) in all {
+            // Who asked may have gone.
+            asked.taken.map(|it| it.send(false));
+            if let Some(head) = asked.head {
+                let why = "the other node could not be reached for a while";
+                let _ = head.send(Err(Refusal::new(RefusalKind::Unavailable, why)));
+            }
+            self.send(asked.node, &Part::Cancel(id));
+        }
+        let all = std::mem::take(&mut *lock(&self.answering));
+        for ((from, id), answering) in all {
+            if let Answering::Doing(task) = answering {
+                task.abort();
+            }
+            self.send(from, &Part::End(id));
+        }
     }
 
     fn refuse(&self, node: NodeId, id: u64, status: StatusCode) {
@@ -234,21 +260,25 @@ impl Forwards {
         }
     }
 
-    /// Answers a request of another node.
+    /// Answers a request of another node. Requests reach their conversations in the order of these calls.
     fn answer(&self, from: NodeId, id: u64, request: Request<Bytes>, site: Running) {
-        let runtime = site.0.runtime.clone();
-        self.send(from, &Part::Taken(id));
-        // The answer may be there before the entry is: the task waits for it.
-        let mut answering = lock(&self.answering);
-        if answering.len() >= ANSWERED_MAX {
-            drop(answering);
+        let is_full = lock(&self.answering).len() >= ANSWERED_MAX;
+        if is_full {
             return self.refuse(from, id, StatusCode::SERVICE_UNAVAILABLE);
         }
+        let (head, body) = request.into_parts();
+        let Some(asking) = site.asking(head) else {
+            return self.refuse(from, id, StatusCode::NOT_FOUND);
+        };
+        self.send(from, &Part::Taken(id));
+        let begun = asking.begin(body);
+        let runtime = site.0.runtime.clone();
+        // The answer may be there before the entry is: the task waits for it.
+        let mut answering = lock(&self.answering);
         let task = runtime.spawn(async move {
             let Some(membership) = site.0.membership.clone() else { return };
             let forwards = &membership.forwards;
-            let response = site.converse(request.map(Full::new)).await;
-            forwards.bring(from, id, response).await;
+            forwards.bring(from, id, begun.finish().await).await;
             lock(&forwards.answering).remove(&(from, id));
         });
         answering.insert((from, id), Answering::Doing(task.abort_handle()));
@@ -273,12 +303,16 @@ impl Forwards {
 
 impl super::Membership {
     /// Has another node answer a request.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not reach its conversation there.
     pub(crate) async fn forward(
         self: &Arc<Self>,
         node: NodeId,
         head: &request::Parts,
         body: &Bytes,
-    ) -> Response<SiteBody> {
+    ) -> Result<Response<SiteBody>, Refusal> {
         let forwards = &self.forwards;
         let id = forwards.next.fetch_add(1, Ordering::Relaxed);
         let (head_sender, awaited) = oneshot::channel();
@@ -296,7 +330,7 @@ impl super::Membership {
         {
             let mut all = lock(&forwards.asked);
             if all.len() >= ASKED_MAX {
-                return plain(StatusCode::SERVICE_UNAVAILABLE, "the server is busy\n");
+                return Err(Refusal::new(RefusalKind::Unavailable, "the server is busy"));
             }
             all.insert(id, asked);
         }
@@ -322,33 +356,35 @@ impl super::Membership {
             };
             forwards.registry.send(node, letter, Box::new(sent));
         }
-        match tokio::time::timeout(TAKEN_WITHIN, taken).await {
-            Ok(Ok(true)) => {}
-            Ok(Err(_)) => return plain(StatusCode::NOT_FOUND, NO_CONVERSATION),
-            Ok(Ok(false)) | Err(_) => {
-                return plain(StatusCode::SERVICE_UNAVAILABLE, "the other node can't be reached\n");
-            }
-        }
+        arrived(taken).await?;
         match tokio::time::timeout(HEAD_WITHIN, awaited).await {
-            Ok(Ok((status, headers, pieces, waiting))) => {
+            Ok(Ok(Ok((status, headers, pieces, waiting)))) => {
                 let body = Forwarded { pieces, waiting, _guard: guard };
                 let mut response = Response::new(SiteBody::from(body));
                 (*response.status_mut(), *response.headers_mut()) = (status, headers);
-                response
+                Ok(response)
             }
-            // The node is gone, and the conversation with it.
-            Ok(Err(_)) => plain(StatusCode::NOT_FOUND, NO_CONVERSATION),
-            Err(_) => plain(StatusCode::GATEWAY_TIMEOUT, "the other node did not answer\n"),
+            Ok(Ok(Err(refusal))) => Err(refusal),
+            Ok(Err(_)) => Err(gone()),
+            Err(_) => Err(Refusal::new(RefusalKind::Deadline, "the other node did not answer")),
         }
     }
 }
 
-const NO_CONVERSATION: &str = "there is no such conversation\n";
+/// The node is gone, and the conversation with it.
+fn gone() -> Refusal {
+    Refusal::new(RefusalKind::NotFound, NO_CONVERSATION)
+}
 
-fn plain(status: StatusCode, text: &'static str) -> Response<SiteBody> {
-    let mut response = Response::new(SiteBody::from(text));
-    *response.status_mut() = status;
-    response
+/// Waits until another node has a request.
+async fn arrived(taken: oneshot::Receiver<bool>) -> Result<(), Refusal> {
+    match tokio::time::timeout(TAKEN_WITHIN, taken).await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Err(_)) => Err(gone()),
+        Ok(Ok(false)) | Err(_) => {
+            Err(Refusal::new(RefusalKind::Unavailable, "the other node can't be reached"))
+        }
+    }
 }
 
 fn head(

@@ -1,14 +1,17 @@
 //! This server as one node of several: what its shards want of the others, and what is heard of them.
 
 mod forward;
+mod carry;
+mod pipe;
 mod wire;
 
 use std::{
     hash::BuildHasher,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -24,14 +27,20 @@ use crate::{
     shard::{NotSent, Post},
 };
 
+use carry::Carried;
+pub(crate) use carry::Far;
 pub(crate) use forward::{Forwarded, Forwards};
 
-/// What letters between nodes begin with: for the hub, or for the part that forwards requests.
+/// What letters between nodes begin with: for the hub, for the part that forwards requests, for the one that carries WebSockets.
 const HUB: u8 = 0;
 const FORWARD: u8 = 1;
+const CARRY: u8 = 2;
 
 /// How long the broker may take to be told that this node leaves.
-const LEAVE_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long the log hears nothing more of what can't be read.
+const UNREAD_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// The cluster as the shards of this node have it.
 pub(crate) struct Membership {
@@ -39,12 +48,29 @@ pub(crate) struct Membership {
     /// The shards that want to hear what is for patterns.
     patterns: AtomicU64,
     pub(crate) forwards: Forwards,
+    /// When the log was told last that something can't be read.
+    unread_told: Mutex<Option<Instant>>,
+    pub(crate) carried: Carried,
 }
 
 impl Membership {
     pub(crate) fn new(cluster: Cluster) -> Self {
         let forwards = Forwards::new(cluster.registry.clone());
-        Self { cluster, patterns: AtomicU64::new(0), forwards }
+        let carried = Carried::new(cluster.registry.clone());
+        let (patterns, unread_told) = (AtomicU64::new(0), Mutex::new(None));
+        Self { cluster, patterns, forwards, unread_told, carried }
+    }
+
+    /// Tells the log, once a minute at most, that something can't be read.
+    pub(crate) fn tell_unread(&self, now: Instant) {
+        let mut told = self.unread_told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|it| now >= it + UNREAD_TOLD_EVERY) {
+            *told = Some(now);
+            tracing::warn!(
+                "what came from another node or the broker can't be read here: is there a node of another version? \
+                 taiwa_node_faults_total counts more of it"
+            );
+        }
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -146,20 +172,30 @@ impl Ears for Hearing {
     }
 
     fn letter(&self, from: NodeId, letter: Bytes) {
-        match letter.first() {
-            Some(&HUB) => {
-                let letter = letter.slice(1..);
-                let shards = self.posts.len() as u16;
-                if let Some(shard) = shard_of(&letter, shards) {
-                    self.posts[usize::from(shard)].send(Note::Far(from, letter));
-                }
-            }
+        let shard = match letter.first() {
+            Some(&HUB) => shard_of(&letter[1..], self.posts.len() as u16),
             Some(&FORWARD) => {
                 let site = self.site.get().and_then(crate::site::Weakly::upgrade);
-                self.membership.forwards.take(from, &letter.slice(1..), site);
+                if self.membership.forwards.take(from, &letter[1..], site) {
+                    return;
+                }
+                None
             }
-            _ => {}
-        }
+            Some(&CARRY) => {
+                let site = self.site.get().and_then(crate::site::Weakly::upgrade);
+                if self.membership.carried.take(from, &letter[1..], site.as_ref()) {
+                    return;
+                }
+                None
+            }
+            _ => None,
+        };
+        // What nobody can read is counted by the first shard.
+        let (shard, letter) = match shard {
+            Some(shard) => (usize::from(shard), letter.slice(1..)),
+            None => (0, Bytes::new()),
+        };
+        self.posts[shard].send(Note::Far(from, letter));
     }
 
     fn node_come(&self, node: NodeId) {
@@ -172,6 +208,7 @@ impl Ears for Hearing {
     fn node_gone(&self, node: NodeId) {
         tracing::info!(%node, "another node is gone");
         self.membership.forwards.gone(node);
+        self.membership.carried.gone(node);
         self.tell_all(|| Note::NodeGone(node));
     }
 
@@ -180,6 +217,10 @@ impl Ears for Hearing {
             State::Lost => tracing::error!("the broker can't be reached: nothing is published"),
             State::Back { .. } => tracing::info!("the broker can be reached"),
             State::Missed => tracing::warn!("too much came from the broker: it is read again"),
+        }
+        if let State::Back { .. } | State::Missed = state {
+            self.membership.forwards.interrupted();
+            self.membership.carried.interrupted();
         }
         self.tell_all(|| Note::Cluster(state));
     }

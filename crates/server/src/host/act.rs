@@ -17,10 +17,10 @@ impl Host {
     /// Takes in a client that came by WebSocket.
     pub(super) fn seat_guest(&mut self, line: LineKey, guest: Guest, lines: &mut Lines) {
         match guest {
-            Guest::New { conversation, dialect, peer, place, path, span } => {
+            Guest::New { conversation, dialect, version, peer, place, certificate, path, span } => {
                 // What is asked at once is asked because of the handshake.
                 let _because = span.enter();
-                let visit = Visit::new(&peer, place, &path, lines.now());
+                let visit = Visit::new((version, &peer), (place, certificate), &path, lines.now());
                 let talk = Talk::new(conversation, dialect, Some(line), visit);
                 let Some(key) = self.add_talk(line, Line::default(), talk, lines) else { return };
                 self.stage.tally.opened += 1;
@@ -28,14 +28,34 @@ impl Host {
                     self.hear(key, Input::Joined(Line::default()), lines);
                 }
             }
-            Guest::Known(key, dialect) => self.add_socket(line, key, dialect, lines),
+            Guest::Known(key, dialect) => {
+                if !self.follow(line, (key, dialect), lines) {
+                    self.add_socket(line, Some(key), dialect, lines);
+                }
+            }
+            Guest::PassedOn(old, dialect) => {
+                let key = self.stage.arrived.get(&old).copied();
+                self.add_socket(line, key, dialect, lines);
+            }
             Guest::Moved(moved) => {
-                let Moved { mut talk, token, command } = *moved;
-                let number = talk.lines.iter().next().map_or(Line::default(), |(it, _)| it);
-                talk.lines = talk::Lines::One(number, Carrier::Socket(line));
-                let Some(key) = self.add_talk(line, number, talk, lines) else { return };
+                let Moved { mut talk, questions, line: number, from } = *moved;
+                if let Some(carrier) = talk.lines.get_mut(number) {
+                    *carrier = Carrier::Socket(line);
+                }
+                if from.is_some() {
+                    talk.aside().came_from = from;
+                }
+                let key = self.add_talk(line, number, talk, lines);
+                match (from, key) {
+                    (Some(from), Some(key)) => drop(self.stage.arrived.insert(from, key)),
+                    (Some(from), None) => self.stage.forget_old(from),
+                    (None, _) => {}
+                }
+                let Some(key) = key else { return };
                 if self.take_seat(key, lines).is_some() {
-                    self.ask(key, token, command, lines);
+                    for (token, command) in questions {
+                        self.ask(key, token, command, lines);
+                    }
                     self.stage.look_at(key);
                 }
             }
@@ -65,12 +85,12 @@ impl Host {
     fn add_socket(
         &mut self,
         socket: LineKey,
-        key: TalkKey,
+        key: Option<TalkKey>,
         dialect: &'static str,
         lines: &mut Lines,
     ) {
-        let talk = self.stage.talks.get_mut(key).filter(|it| it.dialect == dialect);
-        let Some(talk) = talk else {
+        let talk = key.and_then(|key| Some((key, self.stage.talks.get_mut(key)?)));
+        let Some((key, talk)) = talk.filter(|(_, it)| it.dialect == dialect) else {
             let _ = lines.close(socket, CloseCode::POLICY_VIOLATION, "no such conversation");
             return;
         };
@@ -104,6 +124,7 @@ impl Host {
     pub(super) fn act(&mut self, key: TalkKey, action: Action, lines: &mut Lines) {
         match action {
             Action::Send(line, message) => self.stage.send(key, line, message, lines),
+            Action::Say(message) => self.stage.send_shared(key, message, lines),
             Action::Flow(line) => self.stage.flow(key, line, lines),
             Action::Respond(exchange, response) => self.respond(key, exchange, response, lines),
             Action::Ask(token, command) => self.ask(key, token, command, lines),
@@ -121,9 +142,21 @@ impl Host {
         }
     }
 
-    fn ask(&mut self, key: TalkKey, token: Token, command: Command, lines: &mut Lines) {
+    pub(super) fn ask(
+        &mut self,
+        key: TalkKey,
+        token: Token,
+        mut command: Command,
+        lines: &mut Lines,
+    ) {
+        if let Command::Connect(_, connect) = &mut command {
+            connect.certificate = self.stage.talks.get(key).and_then(|it| it.visit.certificate());
+        }
         if let Some(seat) = self.stage.talks.get(key).and_then(|it| it.seat) {
             self.hub(lines, |hub, now, way| hub.command(seat, token, command, now, way));
+        } else if let Some(it) = self.stage.migrants.iter_mut().find(|it| it.key == key) {
+            // It has no seat here any more, and asks where it goes to.
+            it.questions.push((token, command));
         }
     }
 
@@ -131,17 +164,19 @@ impl Host {
     pub(super) fn begin_anew(
         &mut self,
         key: TalkKey,
-        token: Token,
-        command: Command,
+        questions: Vec<(Token, Command)>,
         lines: &mut Lines,
     ) {
         let Some(session) = self.take_seat(key, lines) else { return };
-        let Command::Connect(link, mut connect) = command else { return };
-        if let Some(resume) = &mut connect.resume {
-            // Nobody takes up his own session: so it is told that it begins anew.
-            resume.key.session = session;
+        for (token, mut command) in questions {
+            if let Command::Connect(_, connect) = &mut command
+                && let Some(resume) = &mut connect.resume
+            {
+                // Nobody takes up his own session: so it is told that it begins anew.
+                resume.key.session = session;
+            }
+            self.ask(key, token, command, lines);
         }
-        self.ask(key, token, Command::Connect(link, connect), lines);
     }
 
     /// Ends one line behind what was sent on it.

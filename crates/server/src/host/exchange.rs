@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use taiwa_core::{Exchange, Input, Knock, Line, NodeId, Response, Transport};
+use taiwa_core::{
+    Exchange, Input, Knock, Line, NodeId, Refusal, RefusalKind, Request, Response, Transport,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Host, Parting,
-    note::{ForWhom, Note, Visitor},
+    note::{ForWhom, Note, Visitor, Who},
     talk::{Backlog, Carrier, Poll, Stream, Talk, TalkKey},
     visit::Visit,
 };
@@ -35,7 +37,12 @@ pub(crate) enum Answered {
         /// The body.
         body: Body,
     },
+    /// It reaches no conversation; here it is back.
+    Refused(Refusal, Box<Request>),
 }
+
+/// What is said of a conversation that is not there.
+pub(crate) const NO_CONVERSATION: &str = "there is no such conversation";
 
 /// The reading end of a body. Dropped, it tells the conversation that its line is gone.
 pub(crate) struct Body {
@@ -93,17 +100,16 @@ impl Body {
 impl Host {
     /// Takes an HTTP request for a conversation.
     pub(super) fn visit(&mut self, visitor: Visitor, lines: &mut Lines) {
-        let Visitor { for_whom, request, peer, place, answer, begun, because } = visitor;
+        let Visitor { for_whom, request, who, place, answer, begun, because } = visitor;
         // What is asked at once is asked because of it.
         let _because = because.enter();
         if let Parting::From(_) = self.parting {
-            return tell(answer, 503, "the server goes away\n");
+            return refuse(answer, RefusalKind::Unavailable, "the server goes away", request);
         }
         let key = match for_whom {
             ForWhom::Known(key, dialect) => {
-                let is_theirs = |it: &Talk| it.dialect == dialect;
-                if !self.stage.talks.get(key).is_some_and(is_theirs) {
-                    return tell(answer, 404, "there is no such conversation\n");
+                if !self.stage.is_there(key, dialect) {
+                    return refuse(answer, RefusalKind::NotFound, NO_CONVERSATION, request);
                 }
                 key
             }
@@ -125,15 +131,18 @@ impl Host {
                         refused = Some(it);
                         Box::new(Nobody)
                     });
-                    let visit = Visit::new(&peer, place, &request.path, now);
+                    let Who { version, peer, certificate } = who;
+                    let arrived = (place, certificate);
+                    let visit = Visit::new((version, &peer), arrived, &request.path, now);
                     Talk::new(conversation, dialect.name(), None, visit)
                 });
                 let Some(key) = made else {
-                    return tell(answer, 503, "the server is full\n");
+                    return refuse(answer, RefusalKind::Unavailable, FULL, request);
                 };
                 if let Some(refusal) = refused {
                     self.stage.remove(key);
-                    let _ = answer.send(crate::doors::refusal(&refusal));
+                    // Whoever asked may have gone.
+                    let _ = answer.send(Answered::Refused(refusal, Box::new(request)));
                     return;
                 }
                 self.stage.tally.opened += 1;
@@ -143,7 +152,7 @@ impl Host {
                 if self.take_seat(key, lines).is_none() {
                     self.end(key, 1013, "", lines);
                     self.settle(lines);
-                    return tell(answer, 503, "the server is full\n");
+                    return refuse(answer, RefusalKind::Unavailable, FULL, request);
                 }
                 key
             }
@@ -154,7 +163,7 @@ impl Host {
     fn take_request(
         &mut self,
         key: TalkKey,
-        request: taiwa_core::Request,
+        request: Request,
         answer: oneshot::Sender<Answered>,
         begun: oneshot::Sender<BodyGone>,
         lines: &mut Lines,
@@ -163,7 +172,7 @@ impl Host {
         let Some(talk) = self.stage.talks.get_mut(key) else { return };
         let aside = talk.aside();
         if aside.exchanges.len() >= limit {
-            return tell(answer, 429, "too many requests at once\n");
+            return refuse(answer, RefusalKind::Limit, "too many requests at once", request);
         }
         let exchange = Exchange(aside.lines_so_far);
         aside.lines_so_far += 1;
@@ -204,8 +213,8 @@ impl Host {
                 let _ = answer.send(Answered::Stream { headers, body });
                 self.stage.pour(key, lines);
             }
-            Response::Poll { headers, separator } => {
-                let poll = Poll { answer, headers, separator, said: vec![], bytes: 0 };
+            Response::Poll { headers, head, write } => {
+                let poll = Poll { answer, headers, head, write, said: vec![], bytes: 0 };
                 talk.lines.insert(line, Carrier::Poll(Box::new(poll)));
                 self.stage.pour(key, lines);
             }
@@ -220,6 +229,9 @@ impl Host {
                 let Some(talk) = self.stage.talks.get_mut(key) else { continue };
                 if let Some(Carrier::Poll(poll)) = talk.lines.remove(line) {
                     let unheard = poll.finish();
+                    if unheard.is_empty() {
+                        self.hear(key, Input::Answered(line), lines);
+                    }
                     self.stage.put_back(key, unheard);
                     self.line_left(key, line, lines);
                     self.settle(lines);
@@ -229,11 +241,17 @@ impl Host {
     }
 }
 
-fn tell(answer: oneshot::Sender<Answered>, status: u16, text: &'static str) {
-    let headers = vec![("content-type", "text/plain; charset=utf-8".to_owned())];
-    let _ =
-        answer.send(Answered::Whole { status, headers, body: Bytes::from_static(text.as_bytes()) });
+pub(super) fn refuse(
+    answer: oneshot::Sender<Answered>,
+    kind: RefusalKind,
+    text: &str,
+    request: Request,
+) {
+    // Whoever asked may have gone.
+    let _ = answer.send(Answered::Refused(Refusal::new(kind, text), Box::new(request)));
 }
+
+const FULL: &str = "the server is full";
 
 /// Stands where a dialect would open no conversation, until that is told.
 struct Nobody;

@@ -12,6 +12,11 @@ const AWAY_MIN: Duration = Duration::from_millis(500);
 /// What comes on top at most: clients that hear it in one turn do not come back as one crowd.
 const AWAY_MORE: u32 = 1000;
 
+/// Returns how long a client is asked to stay away.
+pub(crate) fn away() -> Duration {
+    AWAY_MIN + Duration::from_millis(u64::from(random::bits() as u32 % AWAY_MORE))
+}
+
 /// Goodbyes, evenly spread over the time that is left, by one clock for all conversations of the shard.
 pub(super) struct Leaving {
     until: Instant,
@@ -74,8 +79,7 @@ impl Host {
             let share = u32::try_from(leaving.left).unwrap_or(u32::MAX).max(1);
             leaving.next_at = Some(at + time_left / share);
             leaving.left = leaving.left.saturating_sub(1);
-            let more = Duration::from_millis(u64::from(random::bits() as u32 % AWAY_MORE));
-            self.say_goodbye(key, Some(AWAY_MIN + more), lines);
+            self.say_goodbye(key, Some(away()), lines);
         }
     }
 

@@ -4,9 +4,11 @@
 //! shard's part of the hub; what the hub says goes back to conversations and lines, in the order in which it was said.
 
 mod note;
+mod room;
 mod talk;
 mod stage;
 mod sockets;
+mod moved;
 mod act;
 mod outlet;
 mod exchange;
@@ -30,11 +32,14 @@ use tokio::runtime::Handle;
 use crate::cluster::Membership;
 use crate::shard::{Above, Key as LineKey, Left, Lines, Post};
 
-pub(crate) use exchange::{Answered, Body};
+pub(crate) use exchange::{Answered, Body, BodyGone, NO_CONVERSATION};
 use leaving::Leaving;
+pub(crate) use leaving::away;
 pub(crate) use note::{Adopting, Guest, Note, Ordered, Visitor};
-pub(crate) use note::{ForWhom, Looking};
+pub(crate) use note::{ForWhom, Looking, Who};
 use outlet::Way;
+use room::Room;
+pub(crate) use stage::as_ours;
 use stage::{Pending, Stage};
 use talk::Talk;
 pub(crate) use talk::TalkKey;
@@ -58,7 +63,7 @@ pub(crate) struct Shared {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct HostLimits {
-    /// Bytes that may wait for a client which has no line for the moment, 256 KiB by default; of more its session ends.
+    /// Bytes that may wait for a client which has no line for the moment, 1 MiB by default; of more its session ends.
     pub waiting_bytes_max: usize,
     /// Bytes that may wait for a client on a body of HTTP, 1 MiB by default; of more it is sent away.
     pub body_bytes_max: usize,
@@ -71,7 +76,7 @@ pub struct HostLimits {
 impl Default for HostLimits {
     fn default() -> Self {
         Self {
-            waiting_bytes_max: 256 << 10,
+            waiting_bytes_max: 1 << 20,
             body_bytes_max: 1 << 20,
             exchanges_max: 16,
             due_max: 256,
@@ -86,9 +91,13 @@ pub(crate) struct Host {
     shared: Arc<Shared>,
     /// Lent to each conversation in turn.
     actions: Actions,
+    /// Of the message that a client said.
+    room: Room,
     due: Vec<Due<TalkKey>>,
     parting: Parting,
     leaving: Option<Leaving>,
+    /// How much of what came from other nodes the hub could not read, when that was last looked at.
+    unread: u64,
 }
 
 /// Whether the server goes away.
@@ -115,7 +124,17 @@ impl Host {
         }
         let stage = Stage::new(index, posts, shared.clone());
         let parting = Parting::Not;
-        Self { hub, stage, shared, actions: vec![], due: vec![], parting, leaving: None }
+        Self {
+            hub,
+            stage,
+            shared,
+            actions: vec![],
+            room: Room::default(),
+            due: vec![],
+            parting,
+            leaving: None,
+            unread: 0,
+        }
     }
 
     fn now(lines: &Lines) -> Now {
@@ -161,7 +180,7 @@ impl Host {
                 }
                 Pending::Left(key, line) => self.line_left(key, line, lines),
                 Pending::Over(key) => self.end_without_line(key, lines),
-                Pending::Anew(key, token, command) => self.begin_anew(key, token, command, lines),
+                Pending::Anew(key, questions) => self.begin_anew(key, questions, lines),
             }
         }
         self.stage.shrink();
@@ -205,9 +224,15 @@ impl Above for Host {
     fn received(&mut self, key: LineKey, message: Payload<'_>, lines: &mut Lines) {
         let Some((talk, line)) = self.stage.talk_of(key) else { return };
         self.stage.count_in(talk, message.as_slice().len());
-        let message = match message.kind() {
-            Kind::Text => Message::Text(message.into_bytes()),
-            Kind::Binary => Message::Binary(message.into_bytes()),
+        let kind = message.kind();
+        let bytes = match message.into_in_place() {
+            Ok(frame) => self.room.lend(frame.as_slice()),
+            // It was put together in memory of its own.
+            Err(message) => message.into_bytes(),
+        };
+        let message = match kind {
+            Kind::Text => Message::Text(bytes),
+            Kind::Binary => Message::Binary(bytes),
         };
         self.receive(talk, Input::Message(line, message), lines);
         self.stage.wait_for_reader(key, lines);
@@ -222,66 +247,10 @@ impl Above for Host {
     }
 
     fn letter(&mut self, note: Note, lines: &mut Lines) {
-        match note {
-            Note::Hub(letter) => {
-                self.hub(lines, |hub, now, way| hub.letter(letter, now, way));
-                self.settle(lines);
-            }
-            Note::Answered(ticket, answer) => {
-                self.hub(lines, |hub, now, way| hub.answered(ticket, *answer, now, way));
-                self.settle(lines);
-            }
-            Note::Found(ticket, found) => {
-                self.hub(lines, |hub, now, way| hub.found(ticket, *found, now, way));
-                self.settle(lines);
-            }
-            Note::Heard(heard) => {
-                self.hub(lines, |hub, now, way| hub.heard(*heard, now, way));
-                self.settle(lines);
-            }
-            Note::Far(from, letter) => {
-                self.hub(lines, |hub, now, way| hub.far_letter(from, &letter, now, way));
-                self.settle(lines);
-            }
-            Note::NodeCome(node) => self.hub.node_come(node),
-            Note::NodeGone(node) => {
-                self.hub(lines, |hub, now, way| hub.node_gone(node, now, way));
-                self.settle(lines);
-            }
-            Note::Cluster(state) => {
-                self.hub(lines, |hub, now, way| hub.cluster_state(state, now, way));
-                self.settle(lines);
-            }
-            Note::Order(order) => {
-                let Ordered { order, answer } = *order;
-                let id = self.stage.wait_for(answer);
-                self.hub(lines, |hub, now, way| hub.order(id, order, now, way));
-                self.settle(lines);
-            }
-            Note::Visit(visitor) => self.visit(*visitor, lines),
-            Note::LineGone(talk, line) => {
-                if self.stage.forget_body(talk, line) {
-                    self.line_left(talk, line, lines);
-                    self.settle(lines);
-                }
-            }
-            Note::LineRoom => self.stage.note_room(),
-            Note::Leave(until, gone) => self.leave(until, gone, lines),
-            Note::Turn(taken) => {
-                // Who asked may wait no longer.
-                let _ = taken.send(());
-            }
-            Note::Adopt(adopting) => self.adopt(*adopting),
-            Note::Look(ask) => {
-                let snapshot = self.snapshot(ask.rows_max, lines);
-                // Who asked may wait no longer.
-                let _ = ask.answer.send(snapshot);
-            }
-            #[cfg(test)]
-            Note::Do(it) => it(self, lines),
+        if let Some(note) = self.pass_on(note) {
+            self.hear_note(note, lines);
         }
     }
-
     fn room(&mut self, key: LineKey, lines: &mut Lines) {
         self.stage.has_read(key, lines);
         if let Some((talk, _)) = self.stage.talk_of(key) {
@@ -357,6 +326,85 @@ impl Above for Host {
 }
 
 impl Host {
+    /// Lets the hub do something, and hands out what it says.
+    fn in_hub(
+        &mut self,
+        lines: &mut Lines,
+        act: impl FnOnce(&mut taiwa_hub::Shard, Now, &mut Way<'_>),
+    ) {
+        self.hub(lines, act);
+        self.settle(lines);
+    }
+
+    /// Does what another thread told.
+    fn hear_note(&mut self, note: Note, lines: &mut Lines) {
+        match note {
+            Note::Hub(letter) => self.in_hub(lines, |hub, now, way| hub.letter(letter, now, way)),
+            Note::Answered(ticket, answer) => {
+                self.in_hub(lines, |hub, now, way| hub.answered(ticket, *answer, now, way))
+            }
+            Note::Found(ticket, found) => {
+                self.in_hub(lines, |hub, now, way| hub.found(ticket, *found, now, way))
+            }
+            Note::Heard(heard) => {
+                self.hub(lines, |hub, now, way| hub.heard(*heard, now, way));
+                self.look_for_unread(lines);
+                self.settle(lines);
+            }
+            Note::Far(from, letter) => {
+                self.hub(lines, |hub, now, way| hub.far_letter(from, &letter, now, way));
+                self.look_for_unread(lines);
+                self.settle(lines);
+            }
+            Note::NodeCome(node) => {
+                self.in_hub(lines, |hub, now, way| hub.node_come(node, now, way))
+            }
+            Note::NodeGone(node) => {
+                self.in_hub(lines, |hub, now, way| hub.node_gone(node, now, way))
+            }
+            Note::Cluster(state) => {
+                self.in_hub(lines, |hub, now, way| hub.cluster_state(state, now, way))
+            }
+            Note::Order(order) => {
+                let Ordered { order, answer } = *order;
+                let id = self.stage.wait_for(answer);
+                self.hub(lines, |hub, now, way| hub.order(id, order, now, way));
+                self.settle(lines);
+            }
+            Note::Visit(visitor) => self.visit(*visitor, lines),
+            Note::IsThere(talk, dialect, answer) => {
+                // Who asked may wait no longer.
+                let _ = answer.send(self.stage.is_there(talk, dialect));
+            }
+            Note::Goodbye(talk, after) => self.say_goodbye(talk, after, lines),
+            Note::LineGone(talk, line) => {
+                if self.stage.forget_body(talk, line) {
+                    self.line_left(talk, line, lines);
+                    self.settle(lines);
+                }
+            }
+            Note::Moved(moving) => self.take_moving(*moving, lines),
+            Note::MovedEnded(old) => {
+                self.stage.moved.remove(&old);
+            }
+            Note::PassedOn(from, note) => self.take_passed_on(from, *note, lines),
+            Note::LineRoom => self.stage.note_room(),
+            Note::Leave(until, gone) => self.leave(until, gone, lines),
+            Note::Turn(taken) => {
+                // Who asked may wait no longer.
+                let _ = taken.send(());
+            }
+            Note::Adopt(adopting) => self.adopt(*adopting),
+            Note::Look(ask) => {
+                let snapshot = self.snapshot(ask.rows_max, lines);
+                // Who asked may wait no longer.
+                let _ = ask.answer.send(snapshot);
+            }
+            #[cfg(test)]
+            Note::Do(it) => it(self, lines),
+        }
+    }
+
     fn adopt(&mut self, adopting: Adopting) {
         let Adopting { shared, done } = adopting;
         self.hub.set_settings(shared.settings.clone());
@@ -364,6 +412,17 @@ impl Host {
         self.shared = shared;
         // Who asked may wait no longer.
         let _ = done.send(());
+    }
+
+    /// Has the log told if the hub could not read something.
+    fn look_for_unread(&mut self, lines: &Lines) {
+        let unread = self.hub.info().counters.unread;
+        if unread > self.unread
+            && let Some(membership) = &self.shared.membership
+        {
+            membership.tell_unread(lines.now());
+        }
+        self.unread = unread;
     }
 
     /// Tells a conversation that the server goes away, and after which time its client may come back.

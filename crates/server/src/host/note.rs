@@ -1,11 +1,16 @@
 //! What other threads tell a shard.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
+use http::Version;
 use taiwa::Addr;
 use taiwa_core::{
-    Answer, Command, Conversation, Dialect, Heard, Line, NodeId, Refusal, Request, State, Token,
+    Answer, Certificate, Command, Conversation, Dialect, Heard, Line, NodeId, Refusal, Request,
+    State, Token,
 };
 use taiwa_hub::{Done, Letter, Order, Ticket, far::Found};
 use tokio::sync::oneshot;
@@ -16,6 +21,7 @@ use crate::addresses::Place;
 use super::{
     Shared,
     exchange::{Answered, BodyGone},
+    moved::{Moving, Old},
     talk::{Talk, TalkKey},
     visit::Snapshot,
 };
@@ -42,8 +48,18 @@ pub(crate) enum Note {
     Order(Box<Ordered>),
     /// An HTTP request for a conversation.
     Visit(Box<Visitor>),
+    /// Somebody wants to know whether a conversation of this dialect is there.
+    IsThere(TalkKey, &'static str, oneshot::Sender<bool>),
+    /// A client of this conversation hears that a server goes away, and after which time it may come back.
+    Goodbye(TalkKey, Option<Duration>),
     /// Nobody reads a body any more, or waits for an answer.
     LineGone(TalkKey, Line),
+    /// A conversation over HTTP comes from another shard.
+    Moved(Box<Moving>),
+    /// Such a conversation, which had this key here, is over.
+    MovedEnded(TalkKey),
+    /// From the shard where such a conversation began, by the key that it had there.
+    PassedOn(u16, Box<Note>),
     /// A body was read for which somebody waits.
     LineRoom,
     /// Let all conversations go, spread over the time until then, and tell when none is left.
@@ -81,15 +97,19 @@ pub(crate) enum Guest {
     New {
         conversation: Box<dyn Conversation>,
         dialect: &'static str,
+        version: Version,
         peer: Addr,
         /// Counts it among those of its address.
         place: Option<Box<Place>>,
+        certificate: Option<Arc<Certificate>>,
         path: Box<str>,
         /// Its opening handshake, which ends when it has its place here.
         span: Span,
     },
     /// It is one more line of a conversation, of this dialect, that is on this shard, or was.
     Known(TalkKey, &'static str),
+    /// The same, of a conversation that has come here from another shard, where it was known so.
+    PassedOn(Old, &'static str),
     /// It was on another shard.
     Moved(Box<Moved>),
 }
@@ -97,15 +117,18 @@ pub(crate) enum Guest {
 /// A conversation from another shard, which asks here what it asked there.
 pub(crate) struct Moved {
     pub(super) talk: Talk,
-    pub(super) token: Token,
-    pub(super) command: Command,
+    pub(super) questions: Vec<(Token, Command)>,
+    /// Which of its lines the WebSocket is that comes along.
+    pub(super) line: Line,
+    /// By which name it was known there, if it came over HTTP.
+    pub(super) from: Option<Old>,
 }
 
 /// An HTTP request and who waits for its answer.
 pub(crate) struct Visitor {
     pub(crate) for_whom: ForWhom,
     pub(crate) request: Request,
-    pub(crate) peer: Addr,
+    pub(crate) who: Who,
     /// Counts it among those of its address.
     pub(crate) place: Option<Box<Place>>,
     pub(crate) answer: oneshot::Sender<Answered>,
@@ -113,6 +136,13 @@ pub(crate) struct Visitor {
     pub(crate) begun: oneshot::Sender<BodyGone>,
     /// The opening handshake that the request is, if it is one.
     pub(crate) because: Span,
+}
+
+/// Who sent an HTTP request.
+pub(crate) struct Who {
+    pub(crate) version: Version,
+    pub(crate) peer: Addr,
+    pub(crate) certificate: Option<Arc<Certificate>>,
 }
 
 /// Which conversation a request is for.

@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use taiwa_core::{Answer, Asked, Command, Event, Message, Question, Refusal, Token};
+use taiwa_core::{Answer, Asked, Command, Event, Messages, Question, Refusal, Token};
 use taiwa_hub::{Done, Encoded, Letter, OrderId, Outlet, Seat, Ticket, far::Wish};
 use tracing::{Instrument, Span};
 
 use super::{
+    moved::Migrant,
     note::Note,
-    stage::{Migrant, Pending, Stage, Written},
-    talk::{self, Carrier},
+    stage::{Pending, Stage, Written},
+    talk::Carrier,
 };
 use crate::{shard::Lines, trace};
 
@@ -28,9 +29,12 @@ impl Outlet for Way<'_> {
         }
     }
 
-    fn encoded(&mut self, message: Message) -> Encoded {
-        self.stage.encoded.push(Written::new(message));
-        Encoded(self.stage.encoded.len() as u32 - 1)
+    fn encoded(&mut self, messages: Messages) -> Encoded {
+        let first = self.stage.encoded.len() as u32;
+        let all = messages.as_slice();
+        let written = all.iter().zip(1..).map(|(it, i)| Written::new(it.clone(), i < all.len()));
+        self.stage.encoded.extend(written);
+        Encoded(first)
     }
 
     fn deliver(&mut self, seat: Seat, encoded: Encoded) {
@@ -45,6 +49,10 @@ impl Outlet for Way<'_> {
 
     fn queued(&self, seat: Seat) -> usize {
         self.stage.talk_at(seat).map_or(0, |it| self.stage.queued(it, self.lines))
+    }
+
+    fn takes_at_once(&self, seat: Seat) -> bool {
+        self.stage.talk_at(seat).is_some_and(|it| self.stage.takes_at_once(it, self.lines))
     }
 
     fn tell_drained(&mut self, seat: Seat, below: usize) {
@@ -119,16 +127,13 @@ impl Outlet for Way<'_> {
         self.stage.unseat(seat);
         let Some(talk) = self.stage.talks.get_mut(key) else { return };
         talk.seat = None;
-        match &talk.lines {
+        let socket = talk.socket();
+        if let Some((_, socket)) = socket {
             // What the client sends meanwhile waits, and goes along at the end of the turn.
-            talk::Lines::One(_, Carrier::Socket(socket)) => {
-                let socket = *socket;
-                self.stage.hold(socket, self.lines);
-                self.stage.migrants.push(Migrant { key, socket, shard, token, command });
-            }
-            // A conversation over HTTP is addressed by its shard, so it stays and begins anew.
-            _ => self.stage.queue.push_back(Pending::Anew(key, token, command)),
+            self.stage.hold(socket, self.lines);
         }
+        let questions = vec![(token, command)];
+        self.stage.migrants.push(Migrant { key, socket, shard, questions });
     }
 
     fn far(&mut self, ticket: Option<Ticket>, wish: Wish) {

@@ -1,14 +1,10 @@
-//! The WebSockets of a shard's conversations: whose they are, when they are not read, how they go to another shard.
+//! The WebSockets of a shard's conversations: whose they are, and when they are not read.
 
 use std::{collections::VecDeque, time::Instant};
 
 use taiwa_core::Line;
 
-use super::{
-    note::{Guest, Moved},
-    stage::{Migrant, Pending, Stage},
-    talk::{self, Carrier, TalkKey},
-};
+use super::{stage::Stage, talk::TalkKey};
 use crate::shard::{Key as LineKey, Lines};
 
 /// A line of the shard.
@@ -110,7 +106,7 @@ impl Stage {
     }
 
     /// Forgets whose a line is.
-    fn forget_place(&mut self, key: LineKey) -> Option<(TalkKey, Line)> {
+    pub(super) fn forget_place(&mut self, key: LineKey) -> Option<(TalkKey, Line)> {
         let found = self.talk_of(key)?;
         self.by_line[key.index() as usize] = None;
         if self.by_line.len() > 1024 && self.by_line.last().is_some_and(Option::is_none) {
@@ -120,40 +116,5 @@ impl Stage {
             self.by_line.shrink_to(self.by_line.len() * 2);
         }
         Some(found)
-    }
-
-    /// Sends conversations to the shards of their earlier sessions.
-    pub(super) fn send_migrants(&mut self, lines: &mut Lines) {
-        for migrant in std::mem::take(&mut self.migrants) {
-            self.send_migrant(migrant, lines);
-        }
-    }
-
-    fn send_migrant(&mut self, migrant: Migrant, lines: &mut Lines) {
-        let Migrant { key, socket, shard, token, command } = migrant;
-        let Some(talk) = self.talks.get(key) else { return };
-        let post = self.posts.get(usize::from(shard)).cloned();
-        let (talk::Lines::One(_, Carrier::Socket(_)), Some(post)) = (&talk.lines, post) else {
-            // Another line came to it meanwhile.
-            self.free(socket, lines);
-            self.queue.push_back(Pending::Anew(key, token, command));
-            return;
-        };
-        let Some(raw) = lines.give_away(socket) else {
-            // It closes already, and its end is told here; unless the kernel did not let go of it.
-            if lines.stats(socket).is_none()
-                && let Some((_, line)) = self.forget_socket(socket)
-            {
-                self.queue.push_back(Pending::Left(key, line));
-            }
-            return;
-        };
-        self.forget_place(socket);
-        let Some(mut talk) = self.remove(key) else { return };
-        // It rings on the clock of this shard.
-        talk.alarm = Default::default();
-        let guest = Guest::Moved(Box::new(Moved { talk, token, command }));
-        // A transport that was carried here can be carried there.
-        let _ = post.join(raw, Box::new(guest));
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Host, Shared,
+    moved::{Migrant, Old},
     sockets::Place,
     talk::{Carrier, Talk, TalkKey},
     visit::Tally,
@@ -40,6 +41,10 @@ pub(super) struct Stage {
     pub(super) wheel: Wheel<TalkKey>,
     /// Who goes to another shard at the end of the turn.
     pub(super) migrants: Vec<Migrant>,
+    /// Those that came over HTTP and have gone: to which shard.
+    pub(super) moved: HashMap<TalkKey, u16>,
+    /// Those that came so from other shards.
+    pub(super) arrived: HashMap<Old, TalkKey>,
     /// Polls that have something to say at the end of the turn.
     pub(super) polls: Vec<(TalkKey, Line)>,
     /// Who is waited for to read, and down to how many bytes.
@@ -49,16 +54,6 @@ pub(super) struct Stage {
     orders: HashMap<OrderId, oneshot::Sender<Result<Done, Refusal>>>,
     orders_so_far: OrderId,
     pub(super) tally: Tally,
-}
-
-/// A conversation that goes to another shard, and asks this there.
-pub(super) struct Migrant {
-    pub(super) key: TalkKey,
-    /// Its one line, which is held.
-    pub(super) socket: LineKey,
-    pub(super) shard: u16,
-    pub(super) token: Token,
-    pub(super) command: Command,
 }
 
 /// Something on its way to a conversation.
@@ -71,7 +66,7 @@ pub(super) enum Pending {
     /// The conversation may have nothing left to live for.
     Over(TalkKey),
     /// It can't go to the shard of its earlier session, and asks this here, as a new one.
-    Anew(TalkKey, Token, Command),
+    Anew(TalkKey, Vec<(Token, Command)>),
 }
 
 /// A message that was encoded for all.
@@ -79,11 +74,13 @@ pub(super) struct Written {
     pub(super) message: Message,
     /// Framed for WebSockets, once the first of them gets it.
     prepared: Option<Prepared>,
+    /// The next one belongs to it.
+    is_continued: bool,
 }
 
 impl Written {
-    pub(super) fn new(message: Message) -> Self {
-        Self { message, prepared: None }
+    pub(super) fn new(message: Message, is_continued: bool) -> Self {
+        Self { message, prepared: None, is_continued }
     }
 
     fn prepared(&mut self) -> Option<&Prepared> {
@@ -95,7 +92,7 @@ impl Written {
 }
 
 /// Turns a message of a dialect into one of the protocol. A text that is none is a bug of the dialect's, and not sent.
-pub(super) fn as_ours(message: &Message) -> Option<taiwa::Message> {
+pub(crate) fn as_ours(message: &Message) -> Option<taiwa::Message> {
     Some(match message {
         Message::Text(text) => taiwa::Message::Text(Utf8Bytes::try_from(text.clone()).ok()?),
         Message::Binary(bytes) => taiwa::Message::Binary(bytes.clone()),
@@ -116,6 +113,8 @@ impl Stage {
             encoded: vec![],
             wheel: Wheel::new(GRANULARITY, Instant::now()),
             migrants: vec![],
+            moved: HashMap::new(),
+            arrived: HashMap::new(),
             polls: vec![],
             waiting_to_drain: HashMap::new(),
             somebody_drained: false,
@@ -144,6 +143,11 @@ impl Stage {
             self.put_back(key, poll.said);
         }
         true
+    }
+
+    /// Tells whether there is such a conversation of this dialect.
+    pub(super) fn is_there(&self, key: TalkKey, dialect: &str) -> bool {
+        self.talks.get(key).is_some_and(|it| it.dialect == dialect)
     }
 
     pub(super) fn seat(&mut self, seat: Seat, talk: TalkKey) {
@@ -191,6 +195,20 @@ impl Stage {
         carried.sum::<usize>() + talk.aside.as_ref().map_or(0, |it| it.waiting_bytes)
     }
 
+    /// Tells whether what is sent to a client now goes out at the end of this turn.
+    pub(super) fn takes_at_once(&self, key: TalkKey, lines: &Lines) -> bool {
+        let Some(talk) = self.talks.get(key) else { return false };
+        let is_kept = talk.aside.as_ref().is_some_and(|it| it.waiting_bytes > 0);
+        match talk.stream() {
+            _ if is_kept || talk.has_overflowed => false,
+            Some((_, Carrier::Socket(socket))) => lines.takes_at_once(*socket),
+            Some((_, Carrier::Stream(stream))) => stream.backlog.len() == 0,
+            // It waits for nothing else, and all of this turn is in it.
+            Some((_, Carrier::Poll(_))) => true,
+            None => false,
+        }
+    }
+
     /// Notes that somebody waits for a client to read. A socket tells so itself.
     pub(super) fn tell_drained(&mut self, key: TalkKey, below: usize, lines: &mut Lines) {
         let below = below / 2;
@@ -227,11 +245,25 @@ impl Stage {
     /// Takes a conversation out, with its place among those that are waited for.
     pub(super) fn remove(&mut self, key: TalkKey) -> Option<Talk> {
         self.waiting_to_drain.remove(&key);
-        self.talks.remove(key)
+        let talk = self.talks.remove(key)?;
+        if let Some(old) = talk.aside.as_ref().and_then(|it| it.came_from) {
+            self.forget_old(old);
+        }
+        Some(talk)
     }
 
     /// Sends something encoded for all in this fan-out.
-    pub(super) fn deliver(&mut self, key: TalkKey, number: usize, lines: &mut Lines) {
+    pub(super) fn deliver(&mut self, key: TalkKey, first: usize, lines: &mut Lines) {
+        let continued = |it: &Written| it.is_continued;
+        let mut number = first;
+        self.deliver_one(key, number, lines);
+        while self.encoded.get(number).is_some_and(continued) {
+            number += 1;
+            self.deliver_one(key, number, lines);
+        }
+    }
+
+    fn deliver_one(&mut self, key: TalkKey, number: usize, lines: &mut Lines) {
         let Some(talk) = self.talks.get_mut(key) else { return };
         let Some(written) = self.encoded.get_mut(number) else { return };
         if talk.has_overflowed {
@@ -382,7 +414,7 @@ impl Stage {
             self.by_seat.iter().flatten().count(),
             self.queue.len(),
             self.encoded.len(),
-            self.migrants.len(),
+            self.migrants.len() + self.moved.len() + self.arrived.len(),
             self.held.len(),
             self.polls.len() + self.waiting_to_drain.len(),
             self.orders.len(),

@@ -8,13 +8,13 @@ use std::{
     },
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use taiwa::Closed;
-use taiwa_core::{Conversation, Exchange, Line, Message};
+use taiwa_core::{Conversation, Exchange, Line, Message, Polled};
 use taiwa_hub::{Seat, slab::Key, wheel::Alarm};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{exchange::Answered, visit::Visit};
+use super::{exchange::Answered, moved::Old, visit::Visit};
 use crate::shard::Key as LineKey;
 
 /// Names a conversation of one shard.
@@ -53,6 +53,8 @@ pub(super) struct Aside {
     pub(super) waiting_bytes: usize,
     pub(super) exchanges: Vec<(Exchange, oneshot::Sender<Answered>)>,
     pub(super) lines_so_far: u32,
+    /// By which name it was known on another shard, if it began there.
+    pub(super) came_from: Option<Old>,
     /// How its WebSocket ended, if it had one.
     pub(super) closed: Option<Closed>,
 }
@@ -85,7 +87,8 @@ pub(super) struct Backlog {
 pub(super) struct Poll {
     pub(super) answer: oneshot::Sender<Answered>,
     pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) separator: &'static [u8],
+    pub(super) head: Bytes,
+    pub(super) write: fn(&[Message]) -> Polled,
     /// What was said on it in this turn.
     pub(super) said: Vec<Message>,
     pub(super) bytes: usize,
@@ -128,13 +131,13 @@ impl Poll {
 
     /// Answers. What was said comes back if nobody waits for it any more.
     pub(super) fn finish(self) -> Vec<Message> {
-        let Self { answer, headers, separator, said, bytes } = self;
-        let mut body = BytesMut::with_capacity(bytes + said.len() * separator.len());
-        for (number, message) in said.iter().enumerate() {
-            body.extend_from_slice(if number == 0 { b"" } else { separator });
-            body.extend_from_slice(message.as_bytes());
+        let Self { answer, mut headers, head, write, said, .. } = self;
+        let Polled { content_type, mut body } = write(&said);
+        if !head.is_empty() {
+            body = [&head[..], &body].concat().into();
         }
-        match answer.send(Answered::Whole { status: 200, headers, body: body.freeze() }) {
+        headers.push(("content-type", content_type.to_owned()));
+        match answer.send(Answered::Whole { status: 200, headers, body }) {
             Ok(()) => vec![],
             Err(_) => said,
         }
@@ -233,13 +236,22 @@ impl Talk {
                 waiting_bytes: 0,
                 exchanges: vec![],
                 lines_so_far,
+                came_from: None,
                 closed: None,
             })
         })
     }
 
+    /// Returns the first of its lines that is a WebSocket.
+    pub(super) fn socket(&self) -> Option<(Line, LineKey)> {
+        self.lines.iter().find_map(|(line, it)| match it {
+            Carrier::Socket(socket) => Some((line, *socket)),
+            _ => None,
+        })
+    }
+
     pub(super) fn has_socket(&self) -> bool {
-        self.lines.iter().any(|(_, it)| matches!(it, Carrier::Socket(_)))
+        self.socket().is_some()
     }
 
     /// Returns where what is encoded for all goes now, if that is there.

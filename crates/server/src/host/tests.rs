@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Answered, ForWhom, Host, Note, TalkKey, Visitor, exchange::BodyGone};
+use super::{Answered, ForWhom, Host, Note, TalkKey, Visitor, Who, exchange::BodyGone};
 use crate::{
     Anyone, Running, Site, hub,
     shard::{self, Lines},
@@ -58,7 +58,7 @@ fn ask(host: &mut Host, orders: &str, lines: &mut Lines) -> Asked {
     let visitor = Visitor {
         for_whom,
         request,
-        peer: Addr::Unknown,
+        who: Who { version: http::Version::HTTP_11, peer: Addr::Unknown, certificate: None },
         place: None,
         answer,
         begun,
@@ -81,6 +81,7 @@ fn body_of(answered: Answered) -> Bytes {
     match answered {
         Answered::Whole { body, .. } => body,
         Answered::Stream { .. } => panic!("a stream"),
+        Answered::Refused(why, _) => panic!("{why:?}"),
     }
 }
 
@@ -155,4 +156,21 @@ async fn nothing_is_left_of_those_who_went() {
     .await;
     let left = within_a_turn(&running, |host, _| host.stage.left_over()).await;
     assert_eq!(left, [0; 8]);
+}
+
+#[tokio::test]
+async fn who_asks_for_the_turn_of_a_shard_that_hangs_waits_until_it_goes_on() {
+    let (running, _told) = site();
+    assert!(soon(running.control().turns_taken()).await);
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let (hangs, hanging) = oneshot::channel();
+    running.0.shards.posts()[0].send(Note::Do(Box::new(move |_, _| {
+        let _ = hangs.send(());
+        let _ = held.recv_timeout(Duration::from_secs(20));
+    })));
+    soon(hanging).await.expect("the shard runs");
+    let mut asked = std::pin::pin!(running.control().turns_taken());
+    assert!(timeout(Duration::from_millis(100), &mut asked).await.is_err(), "it stands still");
+    drop(go_on);
+    assert!(soon(asked).await, "it goes on");
 }

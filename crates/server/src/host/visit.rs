@@ -3,11 +3,13 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use http::Version;
 use taiwa::{Addr, Closed};
+use taiwa_core::Certificate;
 use taiwa_hub::Info;
 use tracing::info;
 
@@ -16,32 +18,64 @@ use crate::{addresses::Place, shard::Lines};
 
 /// A conversation from its beginning to the line in the log that ends it.
 pub(super) struct Visit {
-    /// Where its client is and where it came in, as the log has them, in one piece: with a line end between them, which
-    /// neither has.
+    /// The version of HTTP, where its client is and where it came in, as the log has them, in one piece: with line ends between
+    /// them, which none of them has.
     origin: Box<str>,
-    #[expect(dead_code, reason = "held to be dropped")]
-    place: Option<Box<Place>>,
+    rare: Option<Box<Rare>>,
     /// In milliseconds after [`START`].
     began: u64,
     pub(super) received: u64,
     pub(super) sent: u64,
 }
 
+/// What most conversations have nothing of.
+struct Rare {
+    #[expect(dead_code, reason = "held to be dropped")]
+    place: Option<Box<Place>>,
+    certificate: Option<Arc<Certificate>>,
+}
+
 /// A time of 16 bytes, held once.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Visit {
-    pub(super) fn new(peer: &Addr, place: Option<Box<Place>>, path: &str, now: Instant) -> Self {
-        let origin = format!("{peer}\n{path}").into();
-        Self { origin, place, began: ms(now), received: 0, sent: 0 }
+    pub(super) fn new(
+        (version, peer): (Version, &Addr),
+        (place, certificate): (Option<Box<Place>>, Option<Arc<Certificate>>),
+        path: &str,
+        now: Instant,
+    ) -> Self {
+        let http = match version {
+            Version::HTTP_3 => "3",
+            Version::HTTP_2 => "2",
+            Version::HTTP_10 => "1.0",
+            _ => "1.1",
+        };
+        let origin = format!("{http}\n{peer}\n{path}").into();
+        let is_rare = place.is_some() || certificate.is_some();
+        let rare = is_rare.then(|| Box::new(Rare { place, certificate }));
+        Self { origin, rare, began: ms(now), received: 0, sent: 0 }
+    }
+
+    /// Returns the certificate that its client has shown.
+    pub(super) fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.rare.as_ref()?.certificate.clone()
+    }
+
+    fn http(&self) -> &str {
+        self.part(0)
     }
 
     fn peer(&self) -> &str {
-        self.origin.split_once('\n').unwrap_or_default().0
+        self.part(1)
     }
 
     fn path(&self) -> &str {
-        self.origin.split_once('\n').unwrap_or_default().1
+        self.part(2)
+    }
+
+    fn part(&self, number: usize) -> &str {
+        self.origin.split('\n').nth(number).unwrap_or_default()
     }
 
     /// Returns where its client is, unless that has no such address.
@@ -74,6 +108,7 @@ impl Visit {
             user,
             dialect,
             path = self.path(),
+            http = %self.http(),
             seconds = format_args!("{:.3}", self.age(now).as_secs_f64()),
             received = self.received,
             sent = self.sent,
@@ -145,6 +180,8 @@ pub struct Row {
     pub who: String,
     /// Where it came in.
     pub path: Box<str>,
+    /// The version of HTTP by which it came in: `1.1`, `2`, `3`.
+    pub http: Box<str>,
     /// Its dialect.
     pub dialect: &'static str,
     /// Its user.
@@ -189,6 +226,7 @@ impl Host {
                 id: self.stage.number(key),
                 who: talk.visit.peer().to_owned(),
                 path: talk.visit.path().into(),
+                http: talk.visit.http().into(),
                 dialect: talk.dialect,
                 user: talk.seat.and_then(|it| self.hub.user(it)).map(|it| it.as_str().to_owned()),
                 since: unix.saturating_sub(age).as_millis() as u64,

@@ -1,4 +1,4 @@
-//! Transports that are no sockets: a task carries their bytes to and from a pair of sockets.
+//! Transports that are no sockets, or none of this node: a task carries their bytes to and from a pair of sockets.
 //!
 //! So they are lines as all others: bounded by the buffers of the kernel, with the same events. It costs two descriptors,
 //! a task and a copy more each way.
@@ -11,10 +11,11 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use taiwa::{RawConnection, RawIo, RawSocket, RawTransport};
+use taiwa::RawIo;
+#[cfg(unix)]
+use taiwa::{RawConnection, RawSocket, RawTransport};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::UnixStream,
     time::timeout,
 };
 
@@ -24,19 +25,31 @@ const PIECE_LEN: usize = 16 << 10;
 const PARTING_WITHIN: Duration = Duration::from_secs(5);
 
 /// Gives a connection a socket, if its transport is none.
+#[cfg(unix)]
 pub(super) fn carry(raw: RawConnection) -> io::Result<RawConnection> {
     let RawTransport::Other(io) = raw.transport else { return Ok(raw) };
     let (ours, shards) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     shards.set_nonblocking(true)?;
-    tokio::spawn(Carried::new(io, UnixStream::from_std(ours)?).run());
+    tokio::spawn(carry_between(io, BytesMut::new(), tokio::net::UnixStream::from_std(ours)?));
     Ok(RawConnection { transport: RawTransport::Plain(RawSocket::Unix(shards)), ..raw })
 }
 
-/// A transport and the socket whose other end the shard has.
-struct Carried {
+/// Carries bytes between a peer's transport, of which something was read already, and what leads to its shard, until that shard
+/// is done with it.
+pub(crate) async fn carry_between(
     io: Box<dyn RawIo>,
-    socket: UnixStream,
+    leftover: BytesMut,
+    socket: impl AsyncRead + AsyncWrite + Unpin,
+) {
+    let to_shard = Direction { piece: leftover, stage: Stage::Carries };
+    Carried { io, socket, to_shard, to_peer: Direction::default() }.run().await;
+}
+
+/// A transport and the way to its shard.
+struct Carried<S> {
+    io: Box<dyn RawIo>,
+    socket: S,
     to_shard: Direction,
     to_peer: Direction,
 }
@@ -59,11 +72,7 @@ enum Stage {
     Done,
 }
 
-impl Carried {
-    fn new(io: Box<dyn RawIo>, socket: UnixStream) -> Self {
-        Self { io, socket, to_shard: Direction::default(), to_peer: Direction::default() }
-    }
-
+impl<S: AsyncRead + AsyncWrite + Unpin> Carried<S> {
     async fn run(mut self) {
         std::future::poll_fn(|cx| self.poll_until_shard_is_done(cx)).await;
         // Nothing more goes to the peer. What it sends is of interest to nobody; it is read all the same.

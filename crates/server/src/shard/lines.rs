@@ -182,6 +182,13 @@ impl Lines {
         self.slab.get(key).map_or(0, |line| line.conn.outbox().len())
     }
 
+    /// Tells whether the kernel took all that it was offered so far: what is sent now is offered to it at the end of this
+    /// turn. False for a line that has ended.
+    pub fn takes_at_once(&self, key: Key) -> bool {
+        let line = self.slab.get(key);
+        line.is_some_and(|it| it.writing != Writing::Blocked || it.conn.outbox().is_empty())
+    }
+
     /// Has [`Above::room`](super::Above::room) called once less than half of
     /// [`Limits::outbox_bytes_max`](taiwa::Limits) waits, at the end of this turn at the earliest.
     pub fn await_room(&mut self, key: Key) {

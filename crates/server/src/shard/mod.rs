@@ -13,11 +13,11 @@ mod line;
 mod post;
 mod transport;
 mod turn;
-#[cfg(unix)]
 mod foreign;
 mod shards;
 
 pub use above::{Above, Left, Opening};
+pub(crate) use foreign::carry_between;
 pub use lines::{Lines, Unsent};
 pub use post::{NotSent, Post};
 pub use shards::{Settings, ShardFailure, Shards};

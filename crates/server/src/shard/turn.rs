@@ -1,5 +1,8 @@
 //! One shard at work: turn after turn, each with a bounded amount of work.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     io,
     ops::ControlFlow,
@@ -59,6 +62,8 @@ pub(super) struct Shard<A: Above> {
     events: Events,
     inbox: Inbox<A>,
     buffer: Box<[u8]>,
+    /// There may be more letters than one turn takes.
+    letters_wait: bool,
     shutdown: Shutdown,
 }
 
@@ -94,6 +99,7 @@ impl<A: Above> Shard<A> {
             events: Events::with_capacity(EVENTS_PER_TURN),
             inbox,
             buffer: vec![0; BUFFER_LEN].into_boxed_slice(),
+            letters_wait: false,
             shutdown: Shutdown::Not,
         })
     }
@@ -103,25 +109,27 @@ impl<A: Above> Shard<A> {
     /// # Errors
     /// If the kernel refuses to be asked for events.
     pub(super) fn run(&mut self, company: &Arc<Company>) -> io::Result<()> {
-        let mut letters_wait = false;
-        loop {
-            self.wait(letters_wait)?;
-            letters_wait = match self.take_letters() {
-                ControlFlow::Continue(more) => more,
-                ControlFlow::Break(()) => break,
-            };
-            self.notice();
-            self.read_ready();
-            self.keep_time();
-            self.above.turn_ended(&mut self.lines);
-            self.say_farewell();
-            self.settle();
-            if self.is_over(company) {
-                break;
-            }
-        }
+        while self.turn()?.is_continue() && !self.is_over(company) {}
         self.drop_all();
         Ok(())
+    }
+
+    /// Waits for something to do and does it. Breaks if there will not be another turn.
+    // By its name `cargo xtask instructions` finds what it counts.
+    #[inline(never)]
+    fn turn(&mut self) -> io::Result<ControlFlow<()>> {
+        self.wait()?;
+        match self.take_letters() {
+            ControlFlow::Continue(more) => self.letters_wait = more,
+            ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
+        }
+        self.notice();
+        self.read_ready();
+        self.keep_time();
+        self.above.turn_ended(&mut self.lines);
+        self.say_farewell();
+        self.settle();
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Drops all lines that are left. Their end is told as every end is.
@@ -137,8 +145,8 @@ impl<A: Above> Shard<A> {
     }
 
     /// Waits for events, or for the next time something is due; not at all while there is work.
-    fn wait(&mut self, letters_wait: bool) -> io::Result<()> {
-        let until = if letters_wait || self.lines.has_work() || self.is_parting() {
+    fn wait(&mut self) -> io::Result<()> {
+        let until = if self.letters_wait || self.lines.has_work() || self.is_parting() {
             Some(Duration::ZERO)
         } else {
             self.lines.shrink();

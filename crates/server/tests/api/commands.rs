@@ -192,6 +192,20 @@ async fn a_backend_tells_and_calls_its_clients() {
     let told = ask(&site, "tell", json!({ "user": "ada", "data": [1] })).await;
     assert_eq!(told, json!({ "affected": 1 }));
     assert_eq!(ada.hear().await, "told json [1]");
+    let args = json!({ "session": ada.session, "event": "greet", "args": [1, "two"] });
+    assert_eq!(ask(&site, "tell", args).await, json!({ "affected": 1 }));
+    assert_eq!(ada.hear().await, r#"told event=greet list json [1,"two"]"#);
+    for (payload, is_list) in [(json!({ "args": [1] }), "true"), (json!({ "data": [1] }), "false")]
+    {
+        for (verb, whom) in [("call", "session"), ("call_all", "user")] {
+            let mut body = json!({ "method": "list" });
+            body[whom] = [&ada.session[..], "ada"][usize::from(whom == "user")].into();
+            body.as_object_mut().unwrap().extend(payload.as_object().unwrap().clone());
+            let answer = ask(&site, verb, body).await;
+            let answer = if verb == "call" { &answer } else { &answer["answers"][0] };
+            assert_eq!(answer["text"], *is_list, "{verb} {payload}");
+        }
+    }
     assert_eq!(ask(&site, "tell", json!({ "user": "eve", "text": "" })).await["affected"], 0);
     let call = |payload: Value| {
         let mut body = json!({ "session": ada.session, "method": "echo", "deadline_ms": 5000 });
@@ -204,6 +218,168 @@ async fn a_backend_tells_and_calls_its_clients() {
     {
         let answer = ask(&site, "call", call(payload.clone()));
         assert_eq!(answer.await, payload);
+    }
+}
+
+#[tokio::test]
+async fn a_backend_says_arguments_side_by_side_and_binary_ones_among_them() {
+    let site = site(Limits::default());
+    let address = listening(&site).await;
+    let mut ada = Client::connect(&address, "channel=news:a").await;
+    for (body, heard) in [
+        (json!({ "args": [1, "two"], "event": "add" }), "event=add list json [1,\"two\"]"),
+        (json!({ "data": [1] }), "json [1]"),
+        (
+            json!({ "args": ["file", { "base64": "AP8=" }, 2], "binary": true }),
+            r#"list Mixed(Mixed { pieces: [b"[\"file\",", b",2]"], attachments: [b"\0\xff"] })"#,
+        ),
+        (
+            json!({ "data": { "a": [{ "base64": "AP8" }], "b": { "base64": "%" } }, "binary": true }),
+            r#"Mixed(Mixed { pieces: [b"{\"a\":[", b"],\"b\":{\"base64\":\"%\"}}"], attachments: [b"\0\xff"] })"#,
+        ),
+        (
+            json!({ "data": { "base64": "AP8=", "more": 1 }, "binary": true }),
+            r#"json {"base64":"AP8=","more":1}"#,
+        ),
+        (json!({ "data": { "base64": "AP8=" } }), r#"json {"base64":"AP8="}"#),
+    ] {
+        let mut body = body;
+        body["channel"] = "news:a".into();
+        ask(&site, "publish", body).await;
+        assert_eq!(ada.hear().await, format!("said news:a {heard}"));
+    }
+    let past = ask(&site, "history", json!({ "channel": "news:a" })).await;
+    let past = past["publications"].as_array().unwrap();
+    let lists: Vec<_> = past.iter().map(|it| it["is_list"] == true).collect();
+    assert_eq!(lists, [true, false, true, false, false, false]);
+    let mixed = json!({ "pieces": ["[\"file\",", ",2]"], "attachments": ["AP8="] });
+    assert_eq!(past[2]["mixed"], mixed);
+}
+
+#[tokio::test]
+async fn who_hears_several_channels_can_hear_it_once_and_some_not_at_all() {
+    let site = site(Limits::default());
+    let address = listening(&site).await;
+    let mut ada = Client::connect(&address, "user=ada&channel=news:a").await;
+    let mut bob = Client::connect(&address, "user=bob&channel=news:b").await;
+    let both = json!({ "user": "ada", "channel": "news:b" });
+    assert_eq!(ask(&site, "subscribe", both).await["affected"], 1);
+    assert!(ada.hear().await.starts_with("subscribed"));
+    let counts = async |more: Value| {
+        let mut body = json!({ "channels": ["news:a", "news:b"], "text": "hi", "receipt": true });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let results = ask(&site, "broadcast", body).await["results"].clone();
+        [0, 1].map(|it| results[it]["published"]["delivered"].as_u64().unwrap())
+    };
+    assert_eq!(counts(json!({})).await, [1, 2]);
+    assert_eq!(counts(json!({ "once_each": true })).await, [1, 1]);
+    assert_eq!(counts(json!({ "except_channels": ["news:a"] })).await, [0, 1]);
+    assert_eq!(counts(json!({ "volatile": true, "once_each": true })).await, [1, 1]);
+    let publish = json!({
+        "channel": "news:b", "text": "ho", "receipt": true, "except_channels": ["news:a"], "volatile": true,
+    });
+    let told = ask(&site, "publish", publish).await;
+    assert_eq!((&told["delivered"], &told["position"]), (&json!(1), &Value::Null));
+    let mut heard = vec![];
+    while heard.last().is_none_or(|it| it != "said news:b text ho") {
+        heard.push(bob.hear().await);
+    }
+    assert_eq!(heard.len(), 5);
+    for name in ["news:a", "news:b", "news:a", "news:a"] {
+        assert_eq!(ada.hear().await, format!("said {name} text hi"));
+    }
+}
+
+#[tokio::test]
+async fn a_backend_reaches_who_is_in_a_channel_by_the_link_that_is() {
+    let site = site(Limits::default());
+    let address = listening(&site).await;
+    let mut ada = Client::connect(&address, "user=ada&scope=news").await;
+    let mut bob = Client::connect(&address, "user=bob&channel=news:b").await;
+    let list = ask(&site, "sessions", json!({ "in_channel": "news:r" })).await;
+    let [one] = &list["sessions"].as_array().unwrap()[..] else { panic!("{list}") };
+    assert_eq!((&one["user"], &one["scope"]), (&json!("ada"), &json!("news")));
+    for (user, count) in [("ada", 1), ("bob", 0)] {
+        let both = json!({ "in_channel": "news:r", "user": user });
+        let list = ask(&site, "sessions", both).await;
+        assert_eq!(list["sessions"].as_array().unwrap().len(), count, "{user}");
+    }
+    let link = format!("{}.1", ada.session);
+    for (whom, heard) in [
+        (json!({ "in_channel": "news:r" }), "told by 1 event=greet json 1"),
+        (json!({ "session": ada.session }), "told event=greet json 1"),
+        (json!({ "session": link }), "told by 1 event=greet json 1"),
+        (json!({ "session": ada.session, "scope": "news" }), "told by 1 event=greet json 1"),
+        (json!({ "user": "ada", "scope": "news" }), "told by 1 event=greet json 1"),
+    ] {
+        let mut body = whom;
+        body["event"] = "greet".into();
+        body["data"] = 1.into();
+        assert_eq!(ask(&site, "tell", body.clone()).await, json!({ "affected": 1 }), "{body}");
+        assert_eq!(ada.hear().await, heard, "{body}");
+    }
+    let none = json!({ "all": true, "scope": "none", "data": 1 });
+    assert_eq!(ask(&site, "tell", none).await["affected"], 0);
+    // Rooms are joined and left by all who are in one.
+    let join = json!({ "in_channel": "news:r", "channel": "news:next" });
+    assert_eq!(ask(&site, "subscribe", join).await["affected"], 1);
+    assert_eq!(ada.hear().await, "subscribed news:next ");
+    let leave = json!({ "in_channel": "news:next", "channel": "news:r" });
+    assert_eq!(ask(&site, "unsubscribe", leave).await["affected"], 1);
+    assert!(ada.hear().await.starts_with("unsubscribed"));
+    let away = ask(&site, "disconnect", json!({ "in_channel": "news:next" })).await;
+    assert_eq!(away["affected"], 1);
+    assert_eq!(ada.end().await.0, 4000);
+    ask(&site, "publish", json!({ "channel": "news:b", "text": "still" })).await;
+    assert_eq!(bob.hear().await, "said news:b text still");
+}
+
+#[tokio::test]
+async fn a_call_of_many_is_answered_with_the_answers_of_all() {
+    let site = site(Limits::default());
+    let address = listening(&site).await;
+    let ada = Client::connect(&address, "user=ada&scope=news").await;
+    let bob = Client::connect(&address, "user=bob&scope=news").await;
+    let call = async |method: &str| {
+        let body =
+            json!({ "in_channel": "news:r", "method": method, "data": 7, "deadline_ms": 300 });
+        ask(&site, "call_all", body).await
+    };
+    let mut sessions = [format!("{}.1", ada.session), format!("{}.1", bob.session)];
+    sessions.sort();
+    let told = call("echo").await;
+    let answers = told["answers"].as_array().unwrap();
+    let mut who: Vec<_> = answers.iter().map(|it| it["session"].as_str().unwrap()).collect();
+    who.sort_unstable();
+    assert_eq!(
+        (who, answers[0]["data"].clone()),
+        (sessions.each_ref().map(|it| &**it).to_vec(), json!(7))
+    );
+    let except = async |who: Value| {
+        let mut body = json!({ "in_channel": "news:r", "method": "echo", "deadline_ms": 5000 });
+        body.as_object_mut().unwrap().extend(who.as_object().unwrap().clone());
+        body["data"] = 8.into();
+        let answers = ask(&site, "call_all", body).await["answers"].clone();
+        answers.as_array().unwrap().iter().map(|it| it["session"].clone()).collect::<Vec<_>>()
+    };
+    let bob_alone = [Value::from(format!("{}.1", bob.session))];
+    assert_eq!(except(json!({ "except": [ada.session] })).await, bob_alone);
+    let join = json!({ "session": ada.session, "channel": "news:left-out" });
+    assert_eq!(ask(&site, "subscribe", join).await["affected"], 1);
+    assert_eq!(except(json!({ "except_channels": ["news:left-out"] })).await, bob_alone);
+    let refused = call("no").await;
+    let error = &refused["answers"][1]["error"];
+    assert_eq!((&error["code"], &error["app_code"]), (&json!("refused"), &json!(77)));
+    let silent = call("silent").await;
+    assert_eq!(silent, json!({ "answers": [], "late": 2, "left_out": 0, "nodes_lost": 0 }));
+    // One of them, by the name of its link or by its scope.
+    for body in [
+        json!({ "session": format!("{}.1", ada.session) }),
+        json!({ "session": ada.session, "scope": "news" }),
+    ] {
+        let mut body = body;
+        (body["method"], body["text"]) = ("echo".into(), "t".into());
+        assert_eq!(ask(&site, "call", body).await, json!({ "text": "t" }));
     }
 }
 
@@ -221,8 +397,11 @@ async fn a_backend_refreshes_and_disconnects_its_clients() {
         (ada.hear().await, bob.hear().await),
         ("refreshed None".into(), "refreshed None".into())
     );
-    let body =
-        json!({ "session": ada.session, "code": 4100, "reason": "またね", "may_return": true });
+    let none = json!({ "all": true, "scope": "/chat" });
+    assert_eq!(ask(&site, "disconnect", none).await, json!({ "affected": 0 }));
+    let body = json!({
+        "session": ada.session, "code": 4100, "reason": "またね", "may_return": true, "link_only": true,
+    });
     assert_eq!(ask(&site, "disconnect", body).await, json!({ "affected": 1 }));
     assert_eq!(ada.end().await, (4100, "またね".to_owned()));
     assert_eq!(ask(&site, "disconnect", json!({ "user": "bob" })).await, json!({ "affected": 1 }));

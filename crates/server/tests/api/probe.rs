@@ -23,7 +23,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 pub(crate) const KEY: &str = "open-sesame";
 
-/// A client at `/probe?user=NAME&channel=CHANNEL`.
+/// A client at `/probe?user=NAME&channel=CHANNEL`. With `&scope=SCOPE` it has a second link, by which it hears `SCOPE:r`.
 pub(crate) struct Probe;
 
 impl Dialect for Probe {
@@ -37,13 +37,15 @@ impl Dialect for Probe {
 
     fn open(&self, knock: &Knock<'_>, _: Instant) -> Result<Box<dyn Conversation>, Refusal> {
         let channel = knock.query("channel").and_then(|it| Channel::parse(&it));
-        Ok(Box::new(Talk { user: knock.query("user"), channel, session: String::new() }))
+        let (user, scope) = (knock.query("user"), knock.query("scope"));
+        Ok(Box::new(Talk { user, channel, scope, session: String::new() }))
     }
 }
 
 struct Talk {
     user: Option<String>,
     channel: Option<Channel>,
+    scope: Option<String>,
     session: String,
 }
 
@@ -62,14 +64,23 @@ pub(crate) fn shown(payload: &Payload) -> String {
     }
 }
 
+impl Talk {
+    fn connect(&self, link: Link, scope: Option<&str>, out: &mut Actions) {
+        let (token, scope) = (self.user.clone().map(Arc::from), scope.map(Into::into));
+        let connect = Connect { token: token.map(Into::into), scope, ..Connect::default() };
+        out.push(Action::Ask(0, Command::Connect(link, Box::new(connect))));
+    }
+
+    fn subscribe(&self, link: Link, channel: Channel, out: &mut Actions) {
+        let wish = Subscribe::new(Target::Channel(channel), Delivery::Personal);
+        out.push(Action::Ask(1, Command::Subscribe(link, Box::new(wish))));
+    }
+}
+
 impl Conversation for Talk {
     fn receive(&mut self, input: Input, _: Instant, out: &mut Actions) {
         match input {
-            Input::Joined(_) => {
-                let token = self.user.clone().map(Arc::from);
-                let connect = Connect { token: token.map(Into::into), ..Connect::default() };
-                out.push(Action::Ask(0, Command::Connect(Link(0), Box::new(connect))));
-            }
+            Input::Joined(_) => self.connect(Link(0), None, out),
             Input::Left(_) => out.push(Action::End(1000, "".into())),
             _ => {}
         }
@@ -78,13 +89,16 @@ impl Conversation for Talk {
     fn deliver(&mut self, event: Event, _: Instant, out: &mut Actions) {
         match event {
             Event::Reply(0, Ok(Reply::Connected(connected))) => {
+                let is_first = self.session.is_empty();
                 self.session = connected.session.to_string();
-                match self.channel.clone() {
-                    None => self.say(format!("hello {}", self.session), out),
-                    Some(channel) => {
-                        let wish = Subscribe::new(Target::Channel(channel), Delivery::Personal);
-                        out.push(Action::Ask(1, Command::Subscribe(Link(0), Box::new(wish))));
+                match (self.channel.clone(), self.scope.clone()) {
+                    (_, Some(scope)) if is_first => self.connect(Link(1), Some(&scope), out),
+                    (_, Some(scope)) => {
+                        let room = Channel::parse(&format!("{scope}:r")).expect("a channel");
+                        self.subscribe(Link(1), room, out);
                     }
+                    (None, None) => self.say(format!("hello {}", self.session), out),
+                    (Some(channel), None) => self.subscribe(Link(0), channel, out),
                 }
             }
             Event::Reply(1, Ok(_)) => self.say(format!("hello {}", self.session), out),
@@ -94,10 +108,16 @@ impl Conversation for Talk {
                 let (event, key) = (it.event.as_deref(), it.key.as_deref());
                 let names = [("event", event), ("key", key)];
                 let names = names.iter().filter_map(|(k, v)| Some(format!(" {k}={}", (*v)?)));
-                let more = names.chain(tags).collect::<String>();
+                let list = it.is_list.then(|| " list".to_owned());
+                let more = names.chain(tags).chain(list).collect::<String>();
                 self.say(format!("said {}{more} {}", it.channel, shown(&it.payload)), out);
             }
-            Event::Told(_, payload) => self.say(format!("told {}", shown(&payload)), out),
+            Event::Told(link, event, said) => {
+                let link = if link == Link(0) { String::new() } else { format!(" by {}", link.0) };
+                let event = event.map(|it| format!(" event={it}")).unwrap_or_default();
+                let list = if said.is_list { " list" } else { "" };
+                self.say(format!("told{link}{event}{list} {}", shown(&said.payload)), out);
+            }
             Event::Subscribed(_, channel, it) => {
                 let data = it.data.as_ref().map(shown).unwrap_or_default();
                 self.say(format!("subscribed {channel} {data}"), out);
@@ -106,8 +126,12 @@ impl Conversation for Talk {
                 self.say(format!("unsubscribed {target:?} {why:?}"), out);
             }
             Event::Refreshed(_, it) => self.say(format!("refreshed {:?}", it.expires), out),
-            Event::Call(id, _, method, payload) => match &*method {
-                "echo" => out.push(Action::Answer(id, Ok(payload))),
+            Event::Call(id, _, method, with) => match &*method {
+                "echo" => out.push(Action::Answer(id, Ok(with.payload))),
+                "list" => {
+                    let answer = Payload::Text(with.is_list.to_string().into());
+                    out.push(Action::Answer(id, Ok(answer)));
+                }
                 "no" => {
                     let mut refusal = Refusal::new(RefusalKind::App, "not today");
                     refusal.code = Some(77);

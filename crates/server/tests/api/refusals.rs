@@ -69,6 +69,18 @@ async fn a_key_may_do_what_it_allows() {
     }
     let list = request("channels", "key-of-news", r#"{"prefix": "news:"}"#);
     assert_eq!(send(&site, list).await.status, 200);
+    for (command, body, status) in [
+        ("tell", json!({ "in_channel": "news:a", "data": 1 }), 200),
+        ("tell", json!({ "in_channel": "a", "data": 1 }), 403),
+        ("call_all", json!({ "in_channel": "news:a", "method": "m", "data": 1 }), 200),
+        ("subscribe", json!({ "in_channel": "news:a", "channel": "news:b" }), 200),
+        ("subscribe", json!({ "in_channel": "a", "channel": "news:b" }), 403),
+        ("disconnect", json!({ "in_channel": "news:a" }), 403),
+        ("sessions", json!({ "in_channel": "news:a" }), 403),
+    ] {
+        let answer = send(&site, request(command, "key-of-news", body.to_string())).await;
+        assert_eq!(answer.status, status, "{command} {body}");
+    }
     let tell = request("tell", "key-of-both", r#"{"user": "ada", "text": "hi"}"#);
     assert_eq!(send(&site, tell).await.status, 200, "it is named, though it is about no channel");
     assert_eq!(refused(&site, "disconnect", "key-of-both", r#"{"all": true}"#).await, forbidden);
@@ -162,6 +174,43 @@ async fn a_wrong_field_is_named() {
         ("tell", json!({ "data": 1 }), "session"),
         ("tell", json!({ "all": true }), "data"),
         ("info", json!({ "verbose": true }), "verbose"),
+    ] {
+        let answer = refused(&site, command, KEY, body.to_string()).await;
+        assert_eq!(answer, said(422, "invalid", field), "{command} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_field_of_links_lists_and_attachments_is_named() {
+    let site = site(Limits::default());
+    let long = "x".repeat(257);
+    let session = |link: &str| format!("{}.{link}", "0".repeat(32));
+    let many: Vec<_> = (0..65).map(|it| it.to_string()).collect();
+    for (command, body, field) in [
+        ("sessions", json!([null, 5]), ""),
+        ("tell", json!({ "all": true, "data": 1, "event": long }), "event"),
+        ("tell", json!({ "all": true, "data": 1, "scope": long }), "scope"),
+        ("tell", json!({ "all": true, "in_channel": "a", "data": 1 }), "session"),
+        ("tell", json!({ "session": session("x"), "data": 1 }), "session"),
+        ("tell", json!({ "session": session("10000"), "data": 1 }), "session"),
+        ("call_all", json!({ "method": "m", "data": 1 }), "session"),
+        (
+            "call_all",
+            json!({ "all": true, "method": "m", "data": 1, "deadline_ms": 0 }),
+            "deadline_ms",
+        ),
+        ("publish", json!({ "channel": "a", "args": 1 }), "args"),
+        ("publish", json!({ "channel": "a", "args": [1], "data": 1 }), "args"),
+        (
+            "publish",
+            json!({ "channel": "a", "data": 1, "except_channels": many }),
+            "except_channels",
+        ),
+        (
+            "broadcast",
+            json!({ "channels": many, "data": 1, "once_each": true, "except_channels": ["x"] }),
+            "channels",
+        ),
     ] {
         let answer = refused(&site, command, KEY, body.to_string()).await;
         assert_eq!(answer, said(422, "invalid", field), "{command} {body}");

@@ -82,6 +82,23 @@ async fn a_subprotocol_is_agreed_on_if_a_door_has_it() {
     }
 }
 
+#[tokio::test]
+async fn a_dialect_adds_headers_to_the_handshake_with_which_a_conversation_begins() {
+    let stage = Stage::new().await;
+    let address = stage.open("p", "").await;
+    let cookies = async |target: &str| {
+        let client = taiwa::Client::builder().build().unwrap();
+        let url = format!("ws://{}{target}", stage.addr);
+        let (_socket, response) = soon(client.open(&url)).await.unwrap();
+        assert!(!response.headers().contains_key("x-broken"), "what is no header is left out");
+        let cookies = response.headers().get_all(header::SET_COOKIE).iter();
+        cookies.map(|it| it.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(cookies("/ws?cookie=a%3D1&cookie=b%3D2").await, ["a=1", "b=2"]);
+    assert!(cookies("/ws").await.is_empty());
+    assert!(cookies(&format!("/join?cookie=a%3D1&to={address}")).await.is_empty());
+}
+
 /// Asks with headers, and returns the status and the `Access-Control` headers with their values.
 async fn across(
     stage: &Stage,

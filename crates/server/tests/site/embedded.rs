@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, extract::Request, middleware::map_request, routing::get};
-use http::Method;
+use http::{Method, Version};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use taiwa::{Error, HttpVersion};
 use taiwa_server::Running;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -61,5 +62,38 @@ async fn a_program_of_ones_own_serves_both_its_routes_and_the_dialects() {
     assert_eq!(rest, "bye Shutdown(None)");
     // A client that keeps its connection open must not keep the server.
     drop(stage.client);
+    soon(served).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn over_http_2_it_is_the_same() {
+    let (mut stage, stop, served) = embedded().await;
+    let client = taiwa::Client::builder().http_version(HttpVersion::Http2).build().unwrap();
+    let url = |path: &str| format!("ws://{}{path}", stage.addr);
+    let (mut socket, response) = soon(client.open(&url("/ws?name=w"))).await.unwrap();
+    assert_eq!(response.version(), Version::HTTP_2);
+    let refused = soon(client.connect(&url("/elsewhere"))).await;
+    assert!(matches!(&refused, Err(Error::Refused(it)) if it.status() == 404), "{refused:?}");
+    socket.send("connect; hear news").await.unwrap();
+    stage.hears("w: hear: subscribed").await;
+
+    let requests = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http::<Full<_>>();
+    // A page of the same host, which is known by `:authority` alone.
+    let orders = "connect; hear news; reply stream; flow this; say news word";
+    let mut request = stage.request(Method::POST, "/http?name=s", orders);
+    let origin = format!("http://{}", stage.addr).parse().unwrap();
+    request.headers_mut().insert("origin", origin);
+    let mut stream = soon(requests.request(request)).await.unwrap();
+    assert_eq!((stream.version(), stream.status().as_u16()), (Version::HTTP_2, 200));
+    assert_eq!(said(&mut socket).await, "all: word");
+    let frame = soon(stream.body_mut().frame()).await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "all: word");
+
+    stop.send(()).unwrap();
+    assert_eq!(said(&mut socket).await, "bye Shutdown(None)");
+    assert_eq!(closed(&mut socket).await, (4001, "bye".into()));
+    drop((stage.client, requests, client));
     soon(served).await.unwrap().unwrap();
 }

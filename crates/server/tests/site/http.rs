@@ -100,22 +100,27 @@ async fn polls_bring_all_that_was_said_between_them_and_lose_nothing_when_given_
         stage.hears("s: say: published").await;
     };
     said("1", &mut stage).await;
+    // What the conversation itself says there keeps its place.
+    stage.post(&target, "utter mine; reply 204").await;
     said("2", &mut stage).await;
     let poll = "reply poll; flow this";
-    assert_eq!(stage.post(&target, poll).await, (200, "all: 1|all: 2".into()));
-    stage.hears("p: left 1").await;
+    let headed = "reply poll head: ; flow this";
+    assert_eq!(stage.post(&target, headed).await, (200, "head:all: 1|mine|all: 2".into()));
+    stage.hears("p: answered 2").await;
+    stage.hears("p: left 2").await;
     // One that waits is answered by what comes.
     let (answer, ()) = tokio::join!(stage.post(&target, poll), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         sayer.send("say news 3").await.unwrap();
     });
     assert_eq!(answer, (200, "all: 3".into()));
-    stage.hears("p: left 2").await;
+    stage.hears("p: answered 3").await;
+    stage.hears("p: left 3").await;
     stage.hears("s: say: published").await;
     // One that was given up takes nothing along.
     let given_up = stage.post(&target, poll);
     assert!(tokio::time::timeout(Duration::from_millis(200), given_up).await.is_err());
-    stage.hears("p: left 3").await;
+    stage.hears("p: left 4").await;
     sayer.send("say news 4; say news 5").await.unwrap();
     stage.hears("s: say: published").await;
     stage.hears("s: say: published").await;
@@ -270,4 +275,38 @@ async fn a_websocket_joins_a_conversation_by_its_address() {
     assert_eq!((status, body.as_str()), (200, "all: last"));
     stage.post(&format!("/http?to={address}"), "reply 204; end 1000 done").await;
     stage.is_empty().await;
+}
+
+#[tokio::test]
+async fn what_is_volatile_goes_to_who_has_a_line_that_waits_for_it() {
+    let mut stage = Stage::new().await;
+    let address = stage.open("p", "flow none; connect; hear news").await;
+    let target = format!("/http?to={address}");
+    stage.hears("p: hear: subscribed").await;
+    let mut sayer = stage.connect("/ws?name=s").await;
+    sayer.send("connect; hear news").await.unwrap();
+    stage.hears("s: hear: subscribed").await;
+    sayer.send("flash news nobody listens").await.unwrap();
+    stage.hears("s: flash: published").await;
+    // A poll that waits takes it at once.
+    let poll = stage.ask(stage.request(Method::GET, &target, "reply poll; flow this"));
+    let (poll, ()) = tokio::join!(poll, async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        sayer.send("flash news one; flash news two; say news three").await.unwrap();
+    });
+    assert_eq!(read(poll).await, (200, "all: one|all: two|all: three".into()));
+    // Something waits for the next poll: only what is not volatile is added to it.
+    stage.hears("s: say: published").await;
+    sayer.send("say news four; flash news five; say news six").await.unwrap();
+    stage.hears("s: say: published").await;
+    stage.hears("s: say: published").await;
+    let poll = stage.post(&target, "reply poll; flow this").await;
+    assert_eq!(poll, (200, "all: four|all: six".into()));
+    stage.post(&target, "reply 204; end 1000 done").await;
+    let mut heard = vec![];
+    for _ in 0..7 {
+        heard.push(said(&mut sayer).await);
+    }
+    let texts = ["nobody listens", "one", "two", "three", "four", "five", "six"];
+    assert_eq!(heard, texts.map(|it| format!("all: {it}")), "a socket takes all at once");
 }

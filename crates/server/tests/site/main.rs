@@ -4,11 +4,14 @@ mod crowd;
 mod doors;
 mod drain;
 mod embedded;
+mod emit;
 mod ends;
 mod http;
 mod moves;
 mod puppet;
 mod sockets;
+mod turned_away;
+mod webtransport;
 
 use std::{future::Future, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -65,6 +68,8 @@ struct Terms {
     limits: HostLimits,
     origins: Origins,
     config: Config,
+    /// Conversations of one address; 0 for no limit.
+    of_one_address: usize,
 }
 
 impl Default for Terms {
@@ -74,6 +79,7 @@ impl Default for Terms {
             limits: HostLimits::default(),
             origins: Origins::default(),
             config: Config { keepalive: Some(Keepalive::default()), ..Config::default() },
+            of_one_address: 0,
         }
     }
 }
@@ -93,6 +99,7 @@ impl Stage {
             .shards(shard::Settings { shards: count, ..shard::Settings::default() })
             .limits(terms.limits.clone())
             .origins(terms.origins.clone())
+            .address_conversations_max(terms.of_one_address)
             .request_bytes_max(100_000);
         (site.start().expect("there are threads"), told)
     }
@@ -103,6 +110,11 @@ impl Stage {
         let server = server.config(terms.config).origins(terms.origins);
         let addr = server.local_addr().expect("it is bound");
         tokio::spawn(running.serve(server, |_| async { None }).into_future());
+        Self::of(running, addr, told)
+    }
+
+    /// Makes a stage of a site that is served.
+    fn of(running: Running, addr: SocketAddr, told: UnboundedReceiver<String>) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { running, addr, told, heard: vec![], client }
     }
@@ -113,9 +125,17 @@ impl Stage {
 
     /// Waits until a puppet tells this, whatever others tell, and returns what follows it in what was told.
     async fn hears(&mut self, what: &str) -> String {
+        self.hears_any(&[what]).await
+    }
+
+    async fn hears_any(&mut self, what: &[&str]) -> String {
         loop {
-            if let Some(at) = self.heard.iter().position(|it| it.starts_with(what)) {
-                return self.heard.remove(at)[what.len()..].trim().to_owned();
+            let found = self.heard.iter().enumerate().find_map(|(at, it)| {
+                let begun = what.iter().find(|what| it.starts_with(**what))?;
+                Some((at, begun.len()))
+            });
+            if let Some((at, begun)) = found {
+                return self.heard.remove(at)[begun..].trim().to_owned();
             }
             let told = timeout(Duration::from_secs(20), self.told.recv()).await;
             match told {

@@ -1,4 +1,4 @@
-//! Sessions that are taken up again: by a conversation on another shard, or by one that can't go there.
+//! Sessions that are taken up again, by a conversation that began on another shard.
 
 use super::{Stage, Terms, closed, said};
 
@@ -65,10 +65,9 @@ async fn a_client_that_moves_takes_along_what_was_said_to_it_and_its_numbers() {
 }
 
 #[tokio::test]
-async fn a_client_over_http_that_comes_back_to_another_shard_begins_anew_and_is_told() {
-    let mut stage = Stage::with(Terms { shards: 2, ..Terms::default() }).await;
-    let mut told = vec![];
-    for round in 0..4 {
+async fn a_client_over_http_that_comes_back_to_another_shard_goes_on() {
+    let mut stage = Stage::with(Terms { shards: 3, ..Terms::default() }).await;
+    for round in 0..9 {
         let mut first = stage.connect(&format!("/ws?name=a{round}")).await;
         first.send("connect; keep").await.unwrap();
         let key = stage.hears(&format!("a{round}: keep: kept")).await;
@@ -77,15 +76,52 @@ async fn a_client_over_http_that_comes_back_to_another_shard_begins_anew_and_is_
         if round % 2 == 0 {
             drop(stage.connect("/ws?name=between").await);
         }
-        let address = stage.open(&format!("b{round}"), &format!("connect {key}")).await;
-        told.push(stage.hears(&format!("b{round}: connect: connected")).await);
-        // It has a session of its own, or the earlier one.
+        // Some have a WebSocket already, and a request that waits.
+        let orders = if round % 2 == 0 { format!("connect {key}") } else { "flow none".into() };
+        let address = stage.open(&format!("b{round}"), &orders).await;
+        if round % 2 == 1 {
+            let mut socket = stage.connect(&format!("/join?to={address}")).await;
+            stage.hears(&format!("b{round}: joined 1")).await;
+            let target = format!("/http?to={address}");
+            let (waited, ()) = tokio::join!(stage.post(&target, "later"), async {
+                let key = key.clone();
+                socket.send("send 1 early").await.unwrap();
+                assert_eq!(said(&mut socket).await, "early");
+                while stage
+                    .running
+                    .control()
+                    .look(1)
+                    .await
+                    .iter()
+                    .all(|it| it.rows.iter().all(|it| it.received < 3))
+                {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+                socket.send(format!("connect {key}; send 1 goes")).await.unwrap();
+                assert_eq!(said(&mut socket).await, "goes");
+                socket.send("answer 2 200 there").await.unwrap();
+            });
+            assert_eq!(waited, (200, "there".into()));
+            stage.hears(&format!("b{round}: connect: connected Whole")).await;
+            socket.send("send 1 on; end 1000 done").await.unwrap();
+            assert_eq!(said(&mut socket).await, "on");
+            assert_eq!(closed(&mut socket).await, (1000, "done".into()));
+            assert_eq!(stage.post(&target, "reply 200").await.0, 404, "it is over");
+            continue;
+        }
+        stage.hears(&format!("b{round}: connect: connected Whole")).await;
+        // Its requests go on to reach it where it began.
         let target = format!("/http?to={address}");
         let orders = format!("hear news; say news {round}; reply poll; flow this");
         assert_eq!(stage.post(&target, &orders).await, (200, format!("all: {round}")));
+        // So does a WebSocket.
+        let mut socket = stage.connect(&format!("/join?to={address}")).await;
+        stage.hears(&format!("b{round}: joined 2")).await;
+        stage.post(&target, "send 2 over; reply 204").await;
+        assert_eq!(said(&mut socket).await, "over");
         stage.post(&target, "reply 204; end 1000 done").await;
+        assert_eq!(closed(&mut socket).await, (1000, "done".into()));
+        assert_eq!(stage.post(&target, "reply 200").await.0, 404, "it is over");
     }
-    told.sort();
-    told.dedup();
-    assert_eq!(told, ["Anew", "Whole"]);
+    stage.is_empty().await;
 }

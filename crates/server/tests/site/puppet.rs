@@ -3,10 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use taiwa_core::{
     Action, Actions, Addressee, Channel, Command, Connect, Conversation, Delivery, Dialect, Door,
-    Encoding, Event, Exchange, Input, Knock, Line, Link, Message, Page, Payload, Publish, Refusal,
-    RefusalKind, Reply, Request, Response, Resume, Said, Subscribe, Target, Transport,
+    Encoding, Event, Exchange, Framing, Input, Knock, Line, Link, Message, Messages, Page, Payload,
+    Polled, Publish, Refusal, RefusalKind, Reply, Request, Response, Resume, Said, Subscribe,
+    Target, Transport, Unframed,
 };
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -16,7 +18,13 @@ const NEXT: char = ';';
 const DOORS: &[Door] = &[
     Door { path: "/ws", subprotocols: &["puppet"], transports: &[Transport::WebSocket] },
     Door { path: "/ws", subprotocols: &[], transports: &[Transport::WebSocket] },
+    Door { path: "/wt", subprotocols: &[], transports: &[Transport::WebTransport] },
     Door { path: "/join", subprotocols: &[], transports: &[Transport::WebSocket] },
+    Door {
+        path: "/worded",
+        subprotocols: &[],
+        transports: &[Transport::WebSocket, Transport::Http],
+    },
     Door { path: "/http", subprotocols: &[], transports: &[Transport::Http] },
     Door { path: "/http/*", subprotocols: &[], transports: &[Transport::Http] },
 ];
@@ -50,14 +58,21 @@ impl Dialect for Puppets {
     }
 
     fn addressee(&self, request: &Request) -> Addressee {
-        match request.query.split('&').find_map(|it| it.strip_prefix("to=")) {
-            Some(address) => Addressee::Known(address.into()),
-            None if &*request.path == "/http/nobody" => Addressee::Nobody(410, "nobody is here\n"),
-            None => Addressee::New,
+        let value = |name: &str| request.query.split('&').find_map(|it| it.strip_prefix(name));
+        match (value("to="), value("to_or_new=")) {
+            (Some(address), _) => Addressee::Known(address.into()),
+            (None, Some(address)) => Addressee::KnownOrNew(address.into()),
+            _ if request.path.ends_with("/nobody") || value("nobody=").is_some() => {
+                Addressee::Nobody(410, "nobody is here\n")
+            }
+            _ => Addressee::New,
         }
     }
 
     fn open(&self, knock: &Knock<'_>, _: Instant) -> Result<Box<dyn Conversation>, Refusal> {
+        if knock.query("forbidden").is_some() {
+            return Err(Refusal::new(RefusalKind::Forbidden, "you may not"));
+        }
         match &*knock.request.path {
             "/http/forbidden" => Err(Refusal::new(RefusalKind::Forbidden, "you may not")),
             "/http/rate" => {
@@ -69,6 +84,72 @@ impl Dialect for Puppets {
                 tell: self.tell.clone(),
                 deadline: None,
             })),
+        }
+    }
+
+    fn framing(&self, request: &Request) -> Option<Box<dyn Framing>> {
+        let datagrams = request.queries("datagrams").next().is_some();
+        (!request.query.contains("formless")).then(|| Box::new(Headers { datagrams }) as _)
+    }
+
+    fn welcome(&self, knock: &Knock<'_>) -> Vec<(&'static str, String)> {
+        let cookies = knock.queries("cookie").map(|it| ("set-cookie", it));
+        cookies.chain([("x-broken", "a\nb".to_owned())]).collect()
+    }
+
+    fn turn_away(&self, request: &Request, why: &Refusal) -> Option<Response> {
+        let body = format!("{:?}: {}", why.kind, why.text.trim_end()).into();
+        let headers = vec![("content-type", "text/x-puppet".to_owned())];
+        (&*request.path == "/worded").then_some(Response::Whole { status: 418, headers, body })
+    }
+}
+
+/// Messages of a session: each behind its length, with the highest bit for binary. A datagram that begins with 0 is text, any
+/// other one is binary as a whole, and with `datagrams` what is binary goes back as one.
+struct Headers {
+    datagrams: bool,
+}
+
+impl Framing for Headers {
+    fn read(
+        &self,
+        arrived: &mut BytesMut,
+        seen: usize,
+        bytes_max: usize,
+    ) -> Result<Option<Message>, Unframed> {
+        assert!(seen < arrived.len(), "there is something new");
+        let Some(header) = arrived.first_chunk() else { return Ok(None) };
+        let header = u32::from_be_bytes(*header);
+        let len = (header & 0x7fff_ffff) as usize;
+        if len > bytes_max {
+            return Err(Unframed::TOO_LONG);
+        }
+        if arrived.len() < 4 + len {
+            return Ok(None);
+        }
+        arrived.advance(4);
+        let payload = arrived.split_to(len).freeze();
+        let is_text = header >> 31 == 0;
+        Ok(Some(if is_text { Message::Text(payload) } else { Message::Binary(payload) }))
+    }
+
+    fn write(&self, message: &Message, out: &mut BytesMut) {
+        let kind = u32::from(matches!(message, Message::Binary(_))) << 31;
+        out.put_u32(kind | message.as_bytes().len() as u32);
+        out.put_slice(message.as_bytes());
+    }
+
+    fn read_datagram(&self, datagram: Bytes) -> Option<Message> {
+        match datagram.first()? {
+            0 => Some(Message::Text(datagram.slice(1..))),
+            _ => Some(Message::Binary(datagram)),
+        }
+    }
+
+    fn datagram(&self, message: &Message) -> Option<Bytes> {
+        match message {
+            Message::Binary(bytes) if self.datagrams => Some(bytes.clone()),
+            _ => None,
         }
     }
 }
@@ -83,7 +164,7 @@ struct Puppet {
 /// What can be asked of the hub; the place of each is its token.
 const ASKS: &[&str] = &[
     "connect", "keep", "hear", "listen", "leave", "say", "presence", "counts", "history", "call",
-    "tell", "refresh", "go",
+    "tell", "refresh", "go", "flash",
 ];
 
 impl Puppet {
@@ -121,6 +202,7 @@ impl Puppet {
                 let len = second.parse().expect("a length");
                 Action::Send(line(first), Message::Text("x".repeat(len).into()))
             }
+            "utter" => Action::Say(Message::Text(rest.to_owned().into())),
             "flow" => Action::Flow((rest != "none").then(|| line(rest))),
             "close" => Action::Close(line(first), second.parse().expect("a code"), "closed".into()),
             "end" => Action::End(first.parse().expect("a code"), second.into()),
@@ -159,7 +241,9 @@ impl Puppet {
         let headers = vec![("content-type", "text/x-puppet".to_owned())];
         let response = match how {
             "stream" => Response::Stream { headers },
-            "poll" => Response::Poll { headers, separator: b"|" },
+            "poll" => {
+                Response::Poll { headers: vec![], head: rest.to_owned().into(), write: piped }
+            }
             "address" => {
                 Response::Whole { status: 200, headers, body: self.address.to_string().into() }
             }
@@ -194,6 +278,11 @@ impl Puppet {
                     let payload = Payload::Text(second.to_owned().into());
                     Command::Publish(link, Box::new(Publish::new(channel(), payload)))
                 }
+                "flash" => {
+                    let payload = Payload::Text(second.to_owned().into());
+                    let publish = Publish::new(channel(), payload);
+                    Command::Publish(link, Box::new(Publish { volatile: true, ..publish }))
+                }
                 "presence" => Command::Presence(link, channel()),
                 "counts" => Command::Counts(link, channel()),
                 "history" => {
@@ -215,6 +304,7 @@ impl Conversation for Puppet {
     fn receive(&mut self, input: Input, now: Instant, out: &mut Actions) {
         match input {
             Input::Joined(line) => self.tell(&format!("joined {}", line.0)),
+            Input::Answered(line) => self.tell(&format!("answered {}", line.0)),
             Input::Left(line) => self.tell(&format!("left {}", line.0)),
             Input::Message(line, Message::Binary(bytes)) => {
                 // An echo, for floods.
@@ -246,9 +336,12 @@ impl Conversation for Puppet {
                 out.push(Action::Send(Line(0), text(&format!("own: {said}"))));
                 format!("said {said}")
             }
-            Event::Told(_, payload) => format!("told {}", text_of(&payload)),
-            Event::Call(id, _, method, payload) => {
-                out.push(Action::Answer(id, Ok(payload)));
+            Event::Told(_, _, said) => {
+                let list = if said.is_list { "list " } else { "" };
+                format!("told {list}{}", text_of(&said.payload))
+            }
+            Event::Call(id, _, method, with) => {
+                out.push(Action::Answer(id, Ok(with.payload)));
                 format!("called {method}")
             }
             Event::Disconnect(why) => {
@@ -275,10 +368,16 @@ impl Conversation for Puppet {
 static ENCODING: Encoding = Encoding {
     name: "puppet",
     encode: |said| match said {
-        Said::Publication(it) => Some(text(&format!("all: {}", text_of(&it.payload)))),
-        _ => None,
+        Said::Publication(it) => text(&format!("all: {}", text_of(&it.payload))).into(),
+        _ => Messages::None,
     },
 };
+
+/// Answers a poll.
+fn piped(said: &[Message]) -> Polled {
+    let body = said.iter().map(|it| &it.as_bytes()[..]).collect::<Vec<_>>().join(&b'|').into();
+    Polled { content_type: "text/x-puppet", body }
+}
 
 fn text(text: &str) -> Message {
     Message::Text(text.to_owned().into())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taiwa_core::{Channel, Disconnect, Payload};
-use taiwa_server::hub::{Done, Order, Whom};
+use taiwa_server::hub::{Done, Order, Which, Whom};
 
 use super::{Stage, Terms, closed, said, soon};
 
@@ -66,23 +66,25 @@ async fn whoever_runs_the_server_calls_tells_and_sends_away() {
         let control = control.clone();
         async move { soon(control.order(order)).await.expect("it is done") }
     };
-    let sessions = Order::Sessions { user: None, limit: 10 };
+    let sessions = Order::Sessions { whom: Whom::All, limit: 10 };
     let Done::Sessions(sessions) = order(sessions).await else { panic!("another answer") };
     let session = sessions[0].session;
     let call = Order::Call {
         session,
+        which: Which::Usual,
         method: "back".into(),
-        payload: Payload::Text("word".into()),
+        args: Payload::Text("word".into()).into(),
         deadline: Duration::from_secs(5),
     };
     let Done::Answer(Payload::Text(answer)) = order(call).await else { panic!("another answer") };
     assert_eq!(answer, "word");
     stage.hears("p: called back").await;
-    let payload = Payload::Text("a secret".into());
-    order(Order::Tell { whom: Whom::Session(session), payload }).await;
+    let args = Payload::Text("a secret".into()).into();
+    let whom = Whom::Session(session);
+    order(Order::Tell { whom, which: Which::Usual, event: None, args }).await;
     stage.hears("p: told a secret").await;
     let why = Disconnect::App { code: 4123, reason: "go".into(), may_return: false };
-    order(Order::Disconnect { whom: Whom::All, why }).await;
+    order(Order::Disconnect { whom: Whom::All, which: None, why }).await;
     stage.hears("p: sent away App").await;
     assert!(said(&mut socket).await.starts_with("bye App"));
     assert_eq!(closed(&mut socket).await, (4001, "bye".into()));

@@ -56,6 +56,8 @@ impl Settings {
             it.publications_per_second = limits.session.publish_rate.0;
             it.asked_max = limits.session.asked_max;
             it.calls_max = limits.session.calls_max;
+            it.answers_max = limits.server.answers_max;
+            it.answers_bytes_max = limits.server.answers_bytes_max.0;
             it.log_bytes_max = limits.session.log_max.0;
             it.history_bytes_max = limits.channel.history_max.0;
             it.page_max = limits.channel.page_max;
@@ -63,6 +65,7 @@ impl Settings {
             it.identifiers_max = limits.channel.identifiers_max;
             it.payload_bytes_max = limits.publication.payload_max.0;
             it.tags_max = limits.publication.tags_max;
+            it.except_channels_max = limits.publication.except_channels_max;
             it.name_bytes_max = limits.publication.name_max.0;
             it.filters.nodes_max = limits.publication.filter_nodes_max;
             it.filters.depth_max = limits.publication.filter_depth_max;

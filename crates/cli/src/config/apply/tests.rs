@@ -47,6 +47,8 @@ fn the_defaults_are_those_of_whoever_takes_them() {
     assert_eq!(format!("{:?}", settings.sse()), format!("{:?}", taiwa_sse::Settings::default()));
     let theirs = taiwa_centrifuge::Settings::default();
     assert_eq!(format!("{:?}", settings.centrifuge()), format!("{theirs:?}"));
+    assert_eq!(settings.phoenix(), taiwa_phoenix::Settings::default());
+    assert_eq!(settings.socketio(), taiwa_socketio::Settings::default());
 }
 
 #[test]
@@ -58,7 +60,8 @@ fn every_limit_of_the_hub_can_be_set() {
          asked_max = 9, calls_max = 10, log_max = 11 }\n\
          channel = { history_max = 12, page_max = 13, presence_max = 14, identifiers_max = 15 }\n\
          publication = { payload_max = 16, tags_max = 17, name_max = 18, filter_nodes_max = 19, \
-         filter_depth_max = 20, filter_max = 21 }\n",
+         filter_depth_max = 20, filter_max = 21, except_channels_max = 22 }\n\
+         server = { answers_max = 23, answers_bytes_max = 24 }\n",
     );
     let limits = taiwa_hub::Limits::default().with(|it| {
         it.keep_max = Duration::from_secs(1);
@@ -68,6 +71,8 @@ fn every_limit_of_the_hub_can_be_set() {
         (it.asked_max, it.calls_max, it.log_bytes_max) = (9, 10, 11);
         (it.history_bytes_max, it.page_max, it.presence_max, it.identifiers_max) = (12, 13, 14, 15);
         (it.payload_bytes_max, it.tags_max, it.name_bytes_max) = (16, 17, 18);
+        it.except_channels_max = 22;
+        (it.answers_max, it.answers_bytes_max) = (23, 24);
         (it.filters.nodes_max, it.filters.depth_max, it.filters.bytes_max) = (19, 20, 21);
     });
     assert_eq!(hub.limits, limits);
@@ -75,7 +80,7 @@ fn every_limit_of_the_hub_can_be_set() {
     assert_eq!(hub.expiry_grace, Duration::from_secs(3));
     // No number stands for two.
     let shown = format!("{limits:?}");
-    for number in 2..=21 {
+    for number in 2..=24 {
         assert_eq!(shown.matches(&format!(": {number},")).count().max(1), 1, "{number}: {shown}");
     }
 }
@@ -191,7 +196,9 @@ fn every_key_of_a_dialect_arrives() {
          [dialects]\nplain = { channels_max = 1, early_max = 2, echo = false }\n\
          sse = { channels_max = 3, early_max = 4, heartbeat_every = \"5s\", retry = \"6s\", cookie = \"c\" }\n\
          [dialects.centrifuge]\nconnect_within = \"1s\"\nping_every = \"off\"\npong_within = \"3s\"\n\
-         commands_max = 4\npositions_max = 6\nwaiting_max = 7\n\
+         commands_max = 4\npositions_max = 6\nwaiting_max = 7\nwebtransport = false\n\
+         [dialects.phoenix]\npath = \"/ws\"\ncalls = [\"a\"]\nbroadcast_from = [\"b\"]\nchannels_max = 1\n\
+         silence_max = \"2s\"\npoll_window = \"3s\"\npushes_max = 4\nwaiting_max = 5\n\
          [[namespace]]\nname = \"n\"\npayloads = \"json\"\n[[namespace]]\nname = \"m\"\n",
     );
     let shards = settings.shards();
@@ -206,7 +213,12 @@ fn every_key_of_a_dialect_arrives() {
     assert_eq!((centrifuge.connect_within.as_secs(), centrifuge.pong_within.as_secs()), (1, 3));
     assert_eq!((centrifuge.ping_every.as_secs(), centrifuge.commands_max), (0, 4));
     assert_eq!((centrifuge.positions_max, centrifuge.filter_nodes_max), (6, 5));
-    assert_eq!(centrifuge.waiting_bytes_max, 7);
+    assert_eq!((centrifuge.waiting_bytes_max, centrifuge.webtransport), (7, false));
+    let phoenix = settings.phoenix();
+    assert_eq!((&*phoenix.path, phoenix.channels_max), ("/ws", 1));
+    assert_eq!((phoenix.calls, phoenix.broadcast_from), (vec!["a".into()], vec!["b".into()]));
+    assert_eq!((phoenix.silence_max.as_secs(), phoenix.poll_window.as_secs()), (2, 3));
+    assert_eq!((phoenix.pushes_max, phoenix.waiting_bytes_max), (4, 5));
 }
 
 #[test]
@@ -281,4 +293,45 @@ fn keys_of_the_api_arrive_with_their_rights() {
             "Key { name: \"api.key[1]\", commands: Some({\"publish\"}), channels: Some([\"news:\"]), .. }",
         ]
     );
+}
+
+#[test]
+fn every_key_of_socketio_arrives() {
+    let settings = read(
+        "[dialects.socketio]\npath = \"io\"\nnamespaces = [\"/\", \"/a\"]\ntoken = \"t\"\nping_every = \"1s\"\n\
+         pong_within = \"2s\"\nupgrade_within = \"3s\"\nconnect_within = \"4s\"\npayload_max = 5\npackets_max = 6\n\
+         attachments_max = 7\nattachments_bytes_max = 8\ncalls_max = 9\nchannels_max = 10\nrecovery = \"11s\"\n\
+         held_max = 12\nbroadcast = [\"b*\"]\nbroadcast_echo = false\ncookie = \"io\"\n\
+         echo_events = [\"e=f\", \"g\"]\necho_acks = [\"h\"]\necho_auth = \"i\"\nengine_echo = true\n",
+    );
+    let it = settings.socketio();
+    assert_eq!((it.path, &*it.token), ("/io/", "t"));
+    assert!(std::ptr::eq(it.path, settings.socketio().path), "a path is kept once");
+    assert_eq!(*it.namespaces, ["/", "/a"].map(Box::from));
+    let times = [it.ping_every, it.pong_within, it.upgrade_within, it.connect_within];
+    assert_eq!(times.map(|it| it.as_secs()), [1, 2, 3, 4]);
+    assert_eq!((it.payload_bytes_max, it.packets_max, it.attachments_max), (5, 6, 7));
+    assert_eq!((it.attachments_bytes_max, it.calls_max, it.channels_max), (8, 9, 10));
+    assert_eq!((it.recovery.map(|it| it.as_secs()), it.held_max), (Some(11), 12));
+    assert_eq!((*it.broadcast == [Box::from("b*")], it.broadcast_echo), (true, false));
+    assert_eq!((it.cookie.as_deref(), it.echo_auth.as_deref()), (Some("io"), Some("i")));
+    assert_eq!(*it.echo_events, [("e", "f"), ("g", "g")].map(|(a, b)| (a.into(), b.into())));
+    assert_eq!((*it.echo_acks == [Box::from("h")], it.engine_echo), (true, true));
+}
+
+#[test]
+fn webtransport_is_for_socketio_where_the_server_has_it() {
+    let with = |text: &str| read(text).socketio().webtransport;
+    const TLS: &str = "tls.issuer = \"dev\"\n";
+    assert!(with(TLS));
+    assert!(!with(""), "without TLS there is no HTTP/3");
+    for off in [
+        "http3 = false",
+        "webtransport = false",
+        "limits.http3.sessions_max = 0",
+        "dialects.socketio.webtransport = false",
+        "proxy_protocol = [\"127.0.0.1\"]",
+    ] {
+        assert!(!with(&format!("{TLS}{off}\n")), "{off}");
+    }
 }

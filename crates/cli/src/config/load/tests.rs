@@ -296,6 +296,20 @@ fn what_makes_no_sense_together_is_told_with_its_place() {
         &["t.toml:2:10: api.listen: without api.keys there is no API"],
     );
     for (text, expected) in [
+        ("broker = \"amqp://a\"", "t.toml:1:10: broker: this begins with redis://"),
+        ("broker = \"redis://\"", "t.toml:1:10: broker: a URL has a host"),
+        ("broker = \"nats://a/b\"", "t.toml:1:10: broker: the address of NATS has hosts"),
+        ("[cluster]\nprefix = \"a b\"", "t.toml:2:10: cluster.prefix: this is 1 to 64 letters"),
+        ("[cluster]\nprefix = \"\"", "t.toml:2:10: cluster.prefix: this is 1 to 64 letters"),
+        ("[cluster]\nrequests_max = 0", "t.toml:2:16: cluster.requests_max: nothing could ever"),
+        ("[cluster]\ndeadline = \"off\"", "t.toml:2:12: cluster.deadline: this is a time"),
+        ("[cluster]\nsilence = \"off\"", "t.toml:2:11: cluster.silence: this is a time"),
+    ] {
+        let told = layers(text, &[], &[]).load().expect_err(text);
+        let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+        assert!(told.len() == 1 && told[0].starts_with(expected), "{text}: {told:?}");
+    }
+    for (text, expected) in [
         ("", "t.toml:1:1: api.key[0]: a key has either a secret or a secret_file"),
         (
             "secret = \"a b\"",
@@ -311,6 +325,16 @@ fn what_makes_no_sense_together_is_told_with_its_place() {
         ),
     ] {
         bad(&format!("[[api.key]]\n{text}"), &[expected]);
+    }
+}
+
+#[test]
+fn the_path_of_a_socket_is_one() {
+    for path in ["socket", "/a*", ""] {
+        bad(
+            &format!("[dialects.phoenix]\npath = \"{path}\""),
+            &["t.toml:2:8: dialects.phoenix.path: a path begins with / and has no *, ? or #"],
+        );
     }
 }
 

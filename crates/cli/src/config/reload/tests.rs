@@ -68,12 +68,22 @@ fn secrets_are_compared_although_nobody_is_shown_them() {
 
 /// Changes every key that needs a restart.
 const STARTED_OTHERWISE: &str = "listen = [\"127.0.0.1:1\"]\nunix_mode = \"600\"\nproxy_protocol = [\"unix\"]\n\
-    reuse_port = true\nshards = 2\nlog.format = \"json\"\nlimits.shard.letters_max = 7\n\
-    api = { keys = [\"x\"], listen = [\"127.0.0.1:2\"] }\nadmin = { listen = [\"127.0.0.1:3\"], socket = \"off\" }\n\
+    reuse_port = true\nshards = 2\nhttp1 = false\nhttp2 = false\nhttp2_websockets = false\n\
+    limits.http2 = { streams_max = 1, window = \"1KiB\", unsent_max = \"1KiB\", resets_max = 1 }\n\
+    http3 = false\nhttp3_websockets = false\nwebtransport = false\nhttp3_port = 443\n\
+    limits.http3 = { streams_max = 1, window = \"1KiB\", resets_max = 1, unproven_max = 1, sessions_max = 1, \
+     session_window = \"1KiB\", datagrams_max = 1 }\n\
+    times.http3_idle = \"off\"\ntimes.http3_silence = \"9s\"\n\
+    times.http2_idle = \"off\"\nlog.format = \"json\"\nlimits.shard.letters_max = 7\n\
+    api = { keys = [\"x\"], listen = [\"127.0.0.1:2\"], client_certificates = \"off\" }\nadmin = { listen = [\"127.0.0.1:3\"], socket = \"off\" }\n\
     broker = \"redis://127.0.0.1:5\"\n\
     cluster = { prefix = \"x\", ca_file = \"c.pem\", credentials_file = \"c\", requests_max = 1, \
     deadline = \"1s\", silence = \"2s\" }\n\
-    traces = { endpoint = \"http://127.0.0.1:4\", sample = \"1%\" }\n";
+    traces = { endpoint = \"http://127.0.0.1:4\", sample = \"1%\" }\n\
+    tls = { issuer = \"dev\", names = [\"a.example\"], folder = \"/x\", dev_life = \"1day\", client_ca = \"c\", client_certificates = \"optional\", key_log = \"k\", \
+    acme = { directory = \"https://a.example/d\", contact = [\"mailto:a@b.example\"], terms_agreed = true, \
+    challenge = \"http-01\", http_listen = [\"127.0.0.1:6\"], ca_file = \"a.pem\", eab_key_id = \"x\", \
+    eab_key = \"y\" } }\n";
 
 #[test]
 fn what_needs_a_restart_is_named_and_stays_as_it_was() {

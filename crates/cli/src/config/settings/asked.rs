@@ -128,14 +128,37 @@ pub(crate) struct Api {
     pub(crate) path: String,
     /// Where the API is, instead of where clients connect.
     pub(crate) listen: Vec<Listen>,
+    /// Whether programs must show a certificate by `tls.client_ca` where the API has addresses of its own.
+    pub(crate) client_certificates: ApiCertificates,
     /// A further key, which may not do all. Its secret stands here or in a file.
     pub(crate) key: Vec<ApiKey>,
 }
 
 impl Default for Api {
     fn default() -> Self {
-        Self { keys: Vec::new(), path: "/api".into(), listen: Vec::new(), key: Vec::new() }
+        Self {
+            keys: Vec::new(),
+            path: "/api".into(),
+            listen: Vec::new(),
+            client_certificates: ApiCertificates::default(),
+            key: Vec::new(),
+        }
     }
+}
+
+/// Whether programs must show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ApiCertificates {
+    /// As clients must: what `tls.client_certificates` says.
+    #[default]
+    AsClients,
+    /// Without one the TLS handshake fails.
+    Required,
+    /// Without one a program comes in all the same; its key decides.
+    Optional,
+    /// They are not asked for one.
+    Off,
 }
 
 /// A key of the HTTP API with rights of its own.
@@ -181,7 +204,7 @@ impl Default for Admin {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Cluster {
     /// What the names of keys, subjects and streams at the broker begin with: all nodes have the same, and clusters that
-    /// share a broker different ones.
+    /// share a broker different ones. 1 to 64 letters, digits, - and _.
     pub(crate) prefix: String,
     /// File with the certificates of those who may sign the broker's, in PEM; without it the system's are trusted.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use taiwa::{Deadlines, Keepalive};
 use taiwa_server::{HostLimits, auth::AuthLimits, outgoing::OutgoingLimits, shard};
 
+use super::{http2::Http2Limits, http3::Http3Limits};
 use crate::{
     args::{Size, Time},
     config::values::{Most, Rate},
@@ -18,6 +19,10 @@ use crate::{
 pub(crate) struct Limits {
     /// Of each connection.
     pub(crate) connection: ConnectionLimits,
+    /// Of each connection of HTTP/2.
+    pub(crate) http2: Http2Limits,
+    /// Of each connection of HTTP/3.
+    pub(crate) http3: Http3Limits,
     /// Of each session.
     pub(crate) session: SessionLimits,
     /// Of each user, however many sessions it has.
@@ -186,6 +191,8 @@ pub(crate) struct PublicationLimits {
     pub(crate) payload_max: Size,
     /// Its tags; past it: refused.
     pub(crate) tags_max: usize,
+    /// Channels whose subscribers it leaves out; past it: refused.
+    pub(crate) except_channels_max: usize,
     /// Bytes of an event's name, a key, an identifier or a method; past it: refused.
     pub(crate) name_max: Size,
     /// Comparisons, and what joins them, in a subscriber's filter by tags; past it the subscription is refused.
@@ -202,6 +209,7 @@ impl Default for PublicationLimits {
         Self {
             payload_max: Size(limits.payload_bytes_max),
             tags_max: limits.tags_max,
+            except_channels_max: limits.except_channels_max,
             name_max: Size(limits.name_bytes_max),
             filter_nodes_max: limits.filters.nodes_max,
             filter_depth_max: limits.filters.depth_max,
@@ -245,11 +253,20 @@ impl Default for ShardLimits {
 pub(crate) struct ServerLimits {
     /// Connections at the same time; past it: status 503.
     pub(crate) connections_max: usize,
+    /// Answers to a call of several clients; those past it are counted alone.
+    pub(crate) answers_max: usize,
+    /// Bytes of these answers together; an answer past it is counted alone.
+    pub(crate) answers_bytes_max: Size,
 }
 
 impl Default for ServerLimits {
     fn default() -> Self {
-        Self { connections_max: 10_000 }
+        let limits = taiwa_hub::Limits::default();
+        Self {
+            connections_max: 10_000,
+            answers_max: limits.answers_max,
+            answers_bytes_max: Size(limits.answers_bytes_max),
+        }
     }
 }
 
@@ -325,6 +342,12 @@ pub(crate) struct Times {
     pub(crate) message_timeout: Time,
     /// How long a client that reads too slowly may hold up those who publish in its channel; past it: close code 1013.
     pub(crate) slow_after: Time,
+    /// How long a connection of HTTP/2 without a stream is kept; past it its client is asked to open another one.
+    pub(crate) http2_idle: Time,
+    /// How long a connection of HTTP/3 without a stream is kept; past it the connection ends.
+    pub(crate) http3_idle: Time,
+    /// How long a client of HTTP/3 may be silent; every third of that it is asked for a sign. Past it the connection is lost.
+    pub(crate) http3_silence: Time,
     /// Silence after which a client is pinged; `off` pings nobody.
     pub(crate) ping_after: Time,
     /// From a ping to any byte from the client; past it: close code 1011.
@@ -359,6 +382,9 @@ impl Default for Times {
             write_timeout: Time(deadlines.write),
             message_timeout: Time(deadlines.message),
             slow_after: some(Duration::from_secs(1)),
+            http2_idle: Time(taiwa::Http2::default().idle_max),
+            http3_idle: Time(taiwa::Http3::default().idle_max),
+            http3_silence: some(taiwa::Http3::default().silence_max),
             ping_after: some(keepalive.ping_after),
             pong_within: some(keepalive.pong_within),
             session_ttl: some(hub.limits.keep_max),

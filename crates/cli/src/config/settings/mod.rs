@@ -4,27 +4,31 @@
 mod access;
 mod asked;
 mod dialects;
+mod http2;
+mod http3;
 mod limits;
 mod namespace;
+mod tls;
 mod traces;
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::num::NonZeroUsize;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use taiwa::Deflate;
 
 use crate::{
-    args::{Allow, Proxies, Size, Time},
+    args::{Allow, Proxies, Size},
     config::values::Secret,
     listen::{Listen, Mode},
 };
 
 pub(crate) use access::{Auth, Jwt};
-pub(crate) use asked::{Admin, Api, ApiKey, Cluster, Webhooks};
+pub(crate) use asked::{Admin, Api, ApiCertificates, ApiKey, Cluster, Webhooks};
 pub(crate) use dialects::Dialects;
 pub(crate) use limits::{Limits, Times};
 pub(crate) use namespace::{Namespace, Payloads, Recovery, Rights, SlowReaders, Who};
+pub(crate) use tls::{Acme, Challenge, ClientCertificates, Issuer, Tls};
 pub(crate) use traces::Traces;
 
 /// Settings of `taiwa serve`.
@@ -44,6 +48,25 @@ pub(crate) struct Settings {
     /// Take connections from proxies in these networks alone, as 10.0.0.0/8 or `unix`, each with a header of the PROXY
     /// protocol.
     pub(crate) proxy_protocol: Vec<Proxies>,
+    /// Speak HTTP/1.1. Without it its clients get status 505, over TLS they find no protocol in common.
+    pub(crate) http1: bool,
+    /// Speak HTTP/2: over TLS by ALPN, without TLS to clients that begin with it.
+    pub(crate) http2: bool,
+    /// Take WebSockets over HTTP/2 (RFC 8441). Without it browsers open a connection of HTTP/1.1 for each.
+    pub(crate) http2_websockets: bool,
+    /// Speak HTTP/3 wherever TLS is spoken over TCP, on the UDP port of the same number; not behind the PROXY protocol. Clients
+    /// hear of it in responses over TCP (`Alt-Svc`). A place that is shared with another process (`reuse_port`, systemd) has its
+    /// UDP port once that one has ended.
+    pub(crate) http3: bool,
+    /// Take WebSockets over HTTP/3 (RFC 9220). Without it browsers open a connection of HTTP/1.1 for each.
+    pub(crate) http3_websockets: bool,
+    /// Take sessions of WebTransport over HTTP/3, in the dialects that have them: `plain`, `centrifuge`, `socketio`.
+    pub(crate) webtransport: bool,
+    /// The UDP port that clients are told of, if it is another one on their side; without it that of the place where they came
+    /// in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 443)]
+    pub(crate) http3_port: Option<u16>,
     /// Origins of pages that may connect beside those of this very host, as https://app.example; `any` lets all.
     /// Others get status 403.
     pub(crate) origins: Vec<Allow>,
@@ -52,8 +75,8 @@ pub(crate) struct Settings {
     #[schemars(example = 4, range(min = 1, max = 64))]
     pub(crate) shards: Option<NonZeroUsize>,
     /// What carries publications, history and presence between servers, as redis://HOST or nats://HOST; rediss and tls for
-    /// TLS. Servers with the same one are nodes of one cluster. Without it the memory of this process does: one server, and
-    /// its history ends with it.
+    /// TLS; redis://HOST,HOST for some servers of a Redis Cluster. Servers with the same one are nodes of one cluster. Without
+    /// it the memory of this process does: one server, and its history ends with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "redis://127.0.0.1:6379")]
     pub(crate) broker: Option<Secret>,
@@ -98,6 +121,13 @@ impl Default for Settings {
             unix_mode: None,
             reuse_port: false,
             proxy_protocol: Vec::new(),
+            http1: true,
+            http2: true,
+            http2_websockets: true,
+            http3: true,
+            http3_websockets: true,
+            webtransport: true,
+            http3_port: None,
             origins: Vec::new(),
             shards: None,
             broker: None,
@@ -116,28 +146,6 @@ impl Default for Settings {
             traces: Traces::default(),
             cluster: Cluster::default(),
         }
-    }
-}
-
-/// TLS.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Tls {
-    /// Chain of certificates in PEM: speak TLS (https and wss).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = "/etc/taiwa/chain.pem")]
-    pub(crate) cert: Option<PathBuf>,
-    /// Private key in PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = "/etc/taiwa/key.pem")]
-    pub(crate) key: Option<PathBuf>,
-    /// How often it is looked whether the two files have changed, besides at SIGHUP; new connections see what is new.
-    pub(crate) reload: Time,
-}
-
-impl Default for Tls {
-    fn default() -> Self {
-        Self { cert: None, key: None, reload: Time(None) }
     }
 }
 

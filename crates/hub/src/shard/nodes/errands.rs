@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     far::Wish,
-    letter::{Task, Text},
-    order::Done,
+    letter::{Deed, Task, Text},
+    order::{Answers, Done, Whom},
     outlet::{OrderId, Outlet, Ticket},
     wire::FarText,
 };
@@ -38,6 +38,8 @@ pub(in super::super) struct Gather {
     pub(in super::super) limit: usize,
     /// Whether it is told which node said what.
     pub(in super::super) by_node: bool,
+    /// Whether it calls several clients: what a node does not tell is counted then.
+    is_call: bool,
 }
 
 /// How long nodes may take for their part, besides what the order itself takes.
@@ -61,7 +63,9 @@ impl Shard {
             None => others,
         };
         let takes = match &task {
-            Task::Call { deadline, .. } => *deadline,
+            Task::Call { calling, .. } | Task::ToSessions(_, Deed::Call { calling, .. }) => {
+                calling.deadline
+            }
             _ => Duration::ZERO,
         };
         let purpose = For::Order(order);
@@ -104,7 +108,9 @@ impl Shard {
             let gone = Refusal::new(taiwa_core::RefusalKind::NotFound, "there is no such session");
             return Err(gone);
         }
-        let gather = Gather { purpose, left, nodes, done: None, refusal: None, limit, by_node };
+        let is_call = matches!(task, Task::ToSessions(_, Deed::Call { .. }));
+        let (done, refusal) = (None, None);
+        let gather = Gather { purpose, left, nodes, done, refusal, limit, by_node, is_call };
         let full = |_| unavailable("too many orders");
         let ticket = self.waiting.insert(Waiting::Gather(Box::new(gather))).map_err(full)?;
         let from = self.index;
@@ -161,8 +167,13 @@ impl Shard {
 
     fn part_lost(&mut self, ticket: Ticket, node: NodeId, out: &mut dyn Outlet) {
         self.counters.parts_lost += 1;
-        let lost = unavailable(&format!("node {node} did not answer"));
-        self.task_done(ticket, Err(lost), out);
+        let lost = match self.waiting.get(ticket) {
+            Some(Waiting::Gather(gather)) if gather.is_call => {
+                Ok(Done::Answers(Box::new(Answers { nodes_lost: 1, ..Answers::default() })))
+            }
+            _ => Err(unavailable(&format!("node {node} did not answer"))),
+        };
+        self.task_done(ticket, lost, out);
     }
 
     /// Adds a part to what the others did.
@@ -178,6 +189,14 @@ impl Shard {
             Ok(Done::Info(all)) if gather.by_node => {
                 let part = Done::Nodes(vec![(node, all)]);
                 gather.done = Some(joined(gather.done.take(), part, gather.limit));
+            }
+            Ok(Done::Answers(part)) => {
+                let mut all = match gather.done.take() {
+                    Some(Done::Answers(all)) => all,
+                    _ => Box::default(),
+                };
+                all.join(*part, &self.settings.limits);
+                gather.done = Some(Done::Answers(all));
             }
             Ok(part) => gather.done = Some(joined(gather.done.take(), part, gather.limit)),
             Err(why) => gather.refusal = Some(why),
@@ -210,7 +229,8 @@ impl Shard {
 /// Returns the one session that a task concerns.
 fn of_session(task: &Task) -> Option<SessionId> {
     match task {
-        Task::ToSessions(crate::order::Whom::Session(id), _)
+        Task::ToSessions(Whom::Session(id), _)
+        | Task::Sessions { whom: Whom::Session(id), .. }
         | Task::Call { session: id, .. }
         | Task::Session(id) => Some(*id),
         _ => None,

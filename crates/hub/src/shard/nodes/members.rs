@@ -3,20 +3,19 @@
 use std::sync::Arc;
 
 use taiwa_core::{
-    Change, Channel, Entry, Keep, Link, Member, NodeId, Question, Refusal, Reply, SessionId,
-    Statement, User,
+    Channel, Entry, Keep, Link, Member, Question, Refusal, Reply, SessionId, Statement, User,
 };
 
 use super::{
     super::{Now, Shard, waiting::Waiting},
+    curious::Asked,
     nonsense,
-    replica::Feed,
 };
 use crate::{
     far::{Found, Wish},
     letter::{Text, What},
     outlet::{Outlet, Ticket},
-    wire::{self, Names, Seen},
+    wire::{self, Move, Seen},
 };
 
 /// A member of whom the store is told.
@@ -26,8 +25,6 @@ pub(in super::super) struct Coming {
     member: Arc<Member>,
     link: Link,
     joined: bool,
-    /// Whether others are to hear of it.
-    is_news: bool,
 }
 
 /// How many members are remembered who went while the store could not be told.
@@ -45,12 +42,11 @@ impl Shard {
         member: &Arc<Member>,
         link: Link,
         joined: bool,
-        is_news: bool,
         out: &mut dyn Outlet,
     ) {
         let Some(entry) = entry(member, link) else { return };
         let (channel, member) = (channel.clone(), member.clone());
-        let coming = Coming { channel: channel.clone(), member, link, joined, is_news };
+        let coming = Coming { channel: channel.clone(), member, link, joined };
         let Ok(ticket) = self.waiting.insert(Waiting::Coming(Box::new(coming))) else { return };
         let entry = Box::new(entry);
         let wish = if joined { Wish::Come(channel, entry) } else { Wish::Go(channel, entry) };
@@ -65,33 +61,40 @@ impl Shard {
         now: Now,
         out: &mut dyn Outlet,
     ) {
-        let Coming { channel, member, link, joined, is_news } = coming;
-        let of_user = match found {
-            Ok(Found::First(of_user)) => of_user,
-            _ => {
-                if joined {
-                    if let Some(owned) = self.owned.get_mut(&channel)
-                        && let Some(replica) = owned.replica.as_deref_mut()
-                    {
-                        replica.untold = true;
-                    }
-                } else if let (Some(nodes), Some(entry)) = (&mut self.nodes, entry(&member, link))
-                    && nodes.ungone.len() < UNGONE_MAX
-                {
-                    nodes.ungone.push((channel, entry));
-                }
-                return self.repair_soon(now);
-            }
-        };
-        let tells = self.settings.namespace(&channel).is_some_and(|it| it.join_leave);
-        if let Ok(body) = wire::write_change(&member, joined, of_user)
-            && tells
-            && is_news
-        {
-            let statement =
-                Statement { channel, body, keep: FLEETING, id: None, to_patterns: false };
-            out.far(None, Wish::Publish(statement));
+        let Ok(Found::First(of_user)) = found else { return self.not_told(coming, now) };
+        let Coming { channel, member, link, joined } = &coming;
+        let tells = self.settings.namespace(channel).is_some_and(|it| it.join_leave);
+        // What is announced is true then, so that of several announcements that overtake each other the last one counts.
+        if !tells || self.is_here(channel, member, *link) != *joined {
+            return;
         }
+        let Some(nodes) = &self.nodes else { return };
+        let (node, link) = (nodes.node, *link);
+        let it = Move { node, link, member: member.clone(), joined: *joined, of_user };
+        let Ok(body) = wire::write_change(&it) else { return };
+        let channel = channel.clone();
+        let statement = Statement { channel, body, keep: FLEETING, id: None, to_patterns: false };
+        if let Ok(ticket) = self.waiting.insert(Waiting::Announcing(Box::new(coming))) {
+            out.far(Some(ticket), Wish::Publish(statement));
+        }
+    }
+
+    /// Remembers that neither the store nor the others may know of a member that came or went.
+    pub(super) fn not_told(&mut self, coming: Coming, now: Now) {
+        if coming.joined {
+            if let Some(replica) = self.replica(&coming.channel) {
+                replica.untold = true;
+            }
+        } else if let Some(nodes) = &mut self.nodes
+            && nodes.ungone.len() < UNGONE_MAX
+        {
+            nodes.ungone.push(coming);
+        }
+        self.repair_soon(now);
+    }
+
+    fn is_here(&self, channel: &Channel, member: &Member, link: Link) -> bool {
+        self.owned.get(channel).is_some_and(|it| it.has_member(link, member.client.session))
     }
 
     /// Tells the store again what it may not know.
@@ -106,11 +109,14 @@ impl Shard {
             members.extend(here);
         }
         let Some(nodes) = &mut self.nodes else { return };
-        for (channel, entry) in std::mem::take(&mut nodes.ungone) {
-            out.far(None, Wish::Go(channel, Box::new(entry)));
+        for Coming { channel, member, link, .. } in std::mem::take(&mut nodes.ungone) {
+            // Who has come again meanwhile is there.
+            if !self.is_here(&channel, &member, link) {
+                self.tell_store(&channel, &member, link, false, out);
+            }
         }
         for (channel, link, member) in members {
-            self.tell_store(&channel, &member, link, true, false, out);
+            self.tell_store(&channel, &member, link, true, out);
         }
     }
 
@@ -121,47 +127,7 @@ impl Shard {
         }
         self.enter_again(false, out);
         self.read_doubtful(out);
-    }
-
-    /// Asks the store who was on a node that is gone, wherever somebody wants to hear who goes.
-    pub(super) fn ask_who_was_on(&mut self, node: NodeId, out: &mut dyn Outlet) {
-        let limit = self.settings.limits.presence_max;
-        let curious = self.owned.iter().filter(|(_, it)| {
-            it.curious_shards().next().is_some()
-                && it.replica.as_ref().is_some_and(|it| it.feed == Feed::On)
-        });
-        for channel in curious.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            let waiting = Waiting::Dead(channel.clone(), node);
-            if let Ok(ticket) = self.waiting.insert(waiting) {
-                out.far(Some(ticket), Wish::Who(channel, limit));
-            }
-        }
-    }
-
-    /// Says of all who were on a node that is gone that they went.
-    pub(super) fn mourn(
-        &mut self,
-        channel: &Channel,
-        node: NodeId,
-        found: Result<Found, Refusal>,
-        out: &mut dyn Outlet,
-    ) {
-        let (Some(nodes), Ok(Found::Members(members))) = (&self.nodes, found) else { return };
-        let names = nodes.names.clone();
-        let is_alive = |it: &NodeId| *it == nodes.node || nodes.others.contains(it);
-        let mut left: Vec<User> = members
-            .iter()
-            .filter(|(it, _)| is_alive(it))
-            .filter_map(|(_, entry)| entry.user.clone())
-            .collect();
-        for (_, entry) in members.iter().filter(|(it, _)| *it == node) {
-            let Some(member) = Seen::read(&entry.body, &names) else { continue };
-            let of_user = entry.user.as_ref().is_none_or(|it| !left.contains(it));
-            // The last of several sessions on that node was the last of the user.
-            left.extend(entry.user.clone());
-            let (channel, member) = (channel.clone(), Arc::new(member));
-            self.tell_change(Change { channel, member, of_user }, false, out);
-        }
+        self.ask_rosters(out);
     }
 
     /// Asks the store, or the broker, what somebody wants to know about a channel.
@@ -178,7 +144,7 @@ impl Shard {
             What::Presence | What::Counts if !namespace.presence => {
                 return Err(super::super::owned::no_presence());
             }
-            What::Presence => Wish::Who(channel.clone(), limits.presence_max),
+            What::Presence => return self.ask_who(to, channel, out),
             What::Counts => Wish::Counts(channel.clone()),
             What::History(_) if namespace.history_size == 0 => {
                 return Err(super::super::owned::no_history());
@@ -211,6 +177,40 @@ impl Shard {
         Ok(())
     }
 
+    fn ask_who(
+        &mut self,
+        to: (u16, Ticket),
+        channel: Channel,
+        out: &mut dyn Outlet,
+    ) -> Result<(), Refusal> {
+        let asked = self.is_asked(&channel);
+        let full = |_| super::replica::unavailable("too many questions");
+        let ticket = self.waiting.insert(Waiting::Who(to, asked)).map_err(full)?;
+        out.far(Some(ticket), Wish::Who(channel, self.settings.limits.presence_max));
+        Ok(())
+    }
+
+    /// Takes the answer of the store to somebody who wants to know who is there.
+    pub(super) fn was_listed(
+        &mut self,
+        to: (u16, Ticket),
+        asked: &Asked,
+        found: Result<Found, Refusal>,
+        now: Now,
+        out: &mut dyn Outlet,
+    ) {
+        let answer = match self.learn(asked, found, now, out) {
+            Ok(Some(members)) => Ok(Reply::Presence(members)),
+            // Of what changed meanwhile nobody was told.
+            Ok(None) => match self.ask_who(to, asked.channel.clone(), out) {
+                Ok(()) => return,
+                Err(refusal) => Err(refusal),
+            },
+            Err(refusal) => Err(refusal),
+        };
+        self.post(to.0, Text::Told(to.1, Box::new(answer)), out);
+    }
+
     /// Takes the answer of the store or the broker.
     pub(super) fn was_read(
         &mut self,
@@ -224,7 +224,6 @@ impl Shard {
         let answer = found.and_then(|found| match found {
             Found::Done => Ok(Reply::Done),
             Found::Counts(sessions, users) => Ok(Reply::Counts { sessions, users }),
-            Found::Members(members) => Ok(Reply::Presence(seen(&members, names))),
             Found::Log(log) if epoch.is_some_and(|it| it != log.position.epoch) => {
                 Err(super::super::owned::another_epoch())
             }
@@ -297,8 +296,4 @@ fn entry(member: &Member, link: Link) -> Option<Entry> {
         user: member.client.user.clone(),
         body: Seen::of(member).write()?,
     })
-}
-
-fn seen(members: &[(NodeId, Entry)], names: &Names) -> Arc<[Arc<Member>]> {
-    members.iter().filter_map(|(_, it)| Seen::read(&it.body, names).map(Arc::new)).collect()
 }

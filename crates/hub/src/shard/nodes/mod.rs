@@ -4,13 +4,16 @@ mod replica;
 mod doubt;
 mod saying;
 mod members;
+mod roster;
+mod curious;
 mod errands;
+mod saved;
 mod restore;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use taiwa_core::{Channel, Entry, Heard, NodeId, Refusal, RefusalKind, SessionId, State};
+use taiwa_core::{Channel, Heard, NodeId, Refusal, RefusalKind, SessionId, State};
 
 use super::{Now, Shard, waiting::Waiting};
 use crate::{
@@ -19,6 +22,7 @@ use crate::{
     wire::FarText,
 };
 
+pub(super) use curious::Asked;
 pub(super) use errands::Gather;
 pub(super) use members::Coming;
 pub(super) use replica::{Errand, Feed, Replica};
@@ -38,9 +42,17 @@ pub(super) struct Nodes {
     /// How many of them are being read.
     pub(super) reading: usize,
     /// Members who went while the store could not be told.
-    pub(super) ungone: Vec<(Channel, Entry)>,
+    pub(super) ungone: Vec<Coming>,
     /// Whether a look at what could not be told is on the timers.
     pub(super) repairing: bool,
+    /// Channels of which the store is to be asked who is there, a few at a time.
+    pub(super) to_list: VecDeque<Channel>,
+    /// How many of them it is being asked about.
+    pub(super) listing: usize,
+    /// Whether a look at all of them is on the timers.
+    pub(super) relisting: bool,
+    /// Counts the times at which rosters began anew.
+    pub(super) rounds: u64,
 }
 
 impl Shard {
@@ -56,6 +68,10 @@ impl Shard {
             reading: 0,
             ungone: vec![],
             repairing: false,
+            to_list: VecDeque::new(),
+            listing: 0,
+            relisting: false,
+            rounds: 0,
         }));
         self
     }
@@ -93,7 +109,9 @@ impl Shard {
             Some(Waiting::Sync(channel)) => self.synced(&channel, log(found), now, out),
             Some(Waiting::Reading(to, channel)) => self.was_read(to, &channel, found, out),
             Some(Waiting::Coming(it)) => self.came(*it, found, now, out),
-            Some(Waiting::Dead(channel, node)) => self.mourn(&channel, node, found, out),
+            Some(Waiting::Announcing(it)) if found.is_err() => self.not_told(*it, now),
+            Some(Waiting::Roster(asked)) => self.listed(&asked, found, now, out),
+            Some(Waiting::Who(to, asked)) => self.was_listed(to, &asked, found, now, out),
             Some(Waiting::Occupying(channel, occupied)) => {
                 self.was_occupied(channel, occupied, &found, now, out);
             }
@@ -143,11 +161,15 @@ impl Shard {
     }
 
     /// Takes note of a node that has come.
-    pub fn node_come(&mut self, node: NodeId) {
+    pub fn node_come(&mut self, node: NodeId, now: Now, out: &mut dyn Outlet) {
         let Some(nodes) = &mut self.nodes else { return };
-        if node != nodes.node && !nodes.others.contains(&node) {
-            nodes.others.push(node);
+        if node == nodes.node || nodes.others.contains(&node) {
+            return;
         }
+        nodes.others.push(node);
+        // Whoever is on it may have been there before.
+        self.list_all_again(false, out);
+        self.read_own(now, out);
     }
 
     /// Takes note of a node that is gone: who was on it has left all channels, and answers nothing more.
@@ -155,7 +177,7 @@ impl Shard {
         let Some(nodes) = &mut self.nodes else { return };
         nodes.others.retain(|it| *it != node);
         self.give_up_on(node, out);
-        self.ask_who_was_on(node, out);
+        self.mourn(node, out);
         self.read_own(now, out);
     }
 
@@ -163,10 +185,18 @@ impl Shard {
     pub fn cluster_state(&mut self, state: State, now: Now, out: &mut dyn Outlet) {
         match state {
             State::Lost => {}
-            State::Missed => self.doubt_all(out),
+            State::Missed => {
+                self.doubt_all(out);
+                self.list_all_again(true, out);
+            }
             State::Back { entries_lost } => {
                 self.doubt_all(out);
                 self.enter_again(entries_lost, out);
+                if entries_lost {
+                    self.list_all_later(now);
+                } else {
+                    self.list_all_again(true, out);
+                }
             }
         }
         self.read_own(now, out);

@@ -11,7 +11,7 @@ use taiwa_core::{Channel, Heard, Keep, Log, Page, Position, Publication, Refusal
 use super::super::{Now, Shard, owned::Owned, waiting::Waiting};
 use crate::{
     far::Wish,
-    letter::{Attach, Missed, Road, Said, Text},
+    letter::{Attach, Except, Missed, Road, Said, Text},
     outlet::Outlet,
     settings::Namespace,
     wire::{self, Body, Spoken},
@@ -39,6 +39,8 @@ pub(in super::super) struct Replica {
     pub(in super::super) idle: Option<Instant>,
     /// The store may not know all members here.
     pub(in super::super) untold: bool,
+    /// Who is there, if somebody here wants to hear who comes and goes.
+    pub(super) roster: Option<Box<super::roster::Roster>>,
 }
 
 /// Whether the broker tells what is said.
@@ -349,11 +351,11 @@ impl Shard {
         let Some(nodes) = &self.nodes else { return };
         let body = wire::read_body(&heard.channel, heard.position, &heard.body, &nodes.names);
         let Some(Body::Said(spoken)) = body else { return };
-        let Spoken { publication, origin, except, .. } = *spoken;
+        let Spoken { publication, origin, except, except_channels, .. } = *spoken;
         let mut found = vec![];
         self.far.find(publication.channel.as_str(), &mut found);
         let set = found.into_iter().fold(0, |set: u64, shards| set | shards);
-        let except = (!except.is_empty()).then(|| except.into());
+        let except = Except::new(except, except_channels);
         let publication = Arc::new(publication);
         let said = Said { publication, origin, except, receipt: None, road: Road::Patterns };
         for shard in (0..self.shards).filter(|it| set & 1 << it != 0) {
@@ -418,7 +420,7 @@ impl Shard {
 
     /// Says a publication to who hears it here.
     fn spread(&mut self, spoken: Spoken, now: Now, out: &mut dyn Outlet) {
-        let Spoken { publication, origin, except, receipt } = spoken;
+        let Spoken { publication, origin, except, except_channels, receipt } = spoken;
         let settings = self.settings.clone();
         let publication = match self.owned.get_mut(&publication.channel) {
             Some(owned) => owned.apply(publication, &settings.limits, now),
@@ -430,7 +432,7 @@ impl Shard {
             None => return,
         };
         let receipt = receipt.and_then(|it| self.count_for(it, reaches.len() as u16, out));
-        let except = (!except.is_empty()).then(|| except.into());
+        let except = Except::new(except, except_channels);
         let said = Said { publication, origin, except, receipt, road: Road::Channel };
         for shard in reaches {
             self.post(shard, Text::Said(said.clone()), out);
@@ -448,10 +450,7 @@ impl Shard {
         let Some(nodes) = &self.nodes else { return };
         match wire::read_body(channel, None, body, &nodes.names) {
             Some(Body::Said(spoken)) => self.spread(*spoken, now, out),
-            Some(Body::Changed { member, joined, of_user }) => {
-                let change = taiwa_core::Change { channel: channel.clone(), member, of_user };
-                self.tell_change(change, joined, out);
-            }
+            Some(Body::Changed(it)) => self.hear_move(channel, it, out),
             Some(Body::Forgotten) => {
                 if let Some(owned) = self.owned.get_mut(channel) {
                     owned.forget();

@@ -1,26 +1,28 @@
-//! Sessions that go on on another node: what is kept of them where all nodes find it, and how they are taken up.
+//! Sessions that go on on another node: how they are taken up there.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use taiwa_core::{
-    Admission, Authorization, Channel, Connect, Delivery, Link, NodeId, Position, Publication,
-    Recovered, Refusal, Reply, Resumed, SessionId, Subscribe, Subscribed, Target,
+    About, Admission, Authorization, Channel, Client, Connect, Delivery, Disconnect, Link, NodeId,
+    Position, Publication, Recovered, Refusal, RefusalKind, Reply, Resume, Resumed, SessionId,
+    Subscribe, Subscribed, Target, User,
 };
 
 use super::{
     super::{
         Now, Shard,
         audience::{Writer, deliver},
-        session::{Kept, To, Why},
+        session::{Kept, LinkState, Why},
         timers::Due,
         waiting::{Asker, Then, Waiting},
     },
+    saved::saved_under,
     tag,
 };
 use crate::{
     far::{Found, Wish},
     outlet::{Outlet, Seat, Ticket},
-    wire::{self, Body, FarText, Logged, Saved, SavedSubscription},
+    wire::{self, Body, FarText, Logged, Saved, SavedLink, SavedSubscription, left},
 };
 
 /// A session of another node that is being taken up here.
@@ -30,107 +32,19 @@ pub(in super::super) struct Restoring {
     link: Link,
     connect: Box<Connect>,
     admission: Box<Admission>,
+    /// The node that has it, until that says so or not.
+    asked: Option<NodeId>,
     /// Once its subscriptions are on their way: what was kept, how many are, and what they missed.
     left: usize,
     is_whole: bool,
     read: u64,
-    missed: Vec<Vec<Arc<Publication>>>,
+    missed: Vec<(Link, Arc<Publication>)>,
 }
 
 /// How long another node may take to give a session up.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
-/// A store keeps a session for so many times as long as its node does, so that it is found when its node died between
-/// two times of saving.
-const LONGER: u32 = 3;
-
 impl Shard {
-    /// Sees to it that another node finds what this session needs to go on there.
-    pub(in super::super) fn save_session(&mut self, seat: Seat, now: Now, out: &mut dyn Outlet) {
-        let Some((key, saved)) = self.saved(seat, now) else { return };
-        let ttl = saved.ttl * LONGER;
-        if let Some(body) = saved.write() {
-            out.far(None, Wish::Save(key, body, ttl));
-        }
-        if let Some(again) = now.after(saved.ttl) {
-            self.schedule(again, Due::Save(seat));
-        }
-    }
-
-    /// Does so if it is kept, after its subscriptions have changed.
-    pub(in super::super) fn save_if_kept(&mut self, seat: Seat, now: Now, out: &mut dyn Outlet) {
-        let kept = self.sessions.get(seat).and_then(|it| it.kept.as_ref());
-        if kept.is_some_and(|it| it.is_saved) {
-            self.save_session(seat, now, out);
-        }
-    }
-
-    /// Takes away what another node would find.
-    pub(in super::super) fn forget_saved(
-        &mut self,
-        kept: &Kept,
-        id: SessionId,
-        out: &mut dyn Outlet,
-    ) {
-        if self.nodes.is_some() && kept.is_saved {
-            out.far(None, Wish::Drop(saved_under(id, kept.secret)));
-        }
-    }
-
-    /// Writes down what a session needs to go on; `None` if it can't be moved.
-    fn saved(&mut self, seat: Seat, now: Now) -> Option<(SessionId, Saved)> {
-        self.nodes.as_ref()?;
-        let session = self.sessions.get_mut(seat)?;
-        let id = session.id();
-        let first = session.links.iter().find(|it| it.admitted)?;
-        let (link, user) = (first.link, first.client.user.clone());
-        let kept = session.kept.as_mut()?;
-        kept.is_saved = true;
-        let is_away = kept.away.is_some();
-        let session = self.sessions.get(seat)?;
-        let mut subscriptions = vec![];
-        for mine in session.subscriptions.iter().filter(|it| it.link == link && it.coming.is_none())
-        {
-            let audience = self.audiences.get(mine.audience)?;
-            // A pattern has no position to go on from.
-            let To::Channel(channel, _) = &audience.to else { return None };
-            let subscriber = audience.subscribers.get(mine.place)?;
-            let special = subscriber.special.as_ref();
-            if special.is_some_and(|it| it.filter.is_some()) {
-                return None;
-            }
-            let member = special.and_then(|it| it.member.as_ref());
-            let ends = mine.expiry.as_ref().map(|it| {
-                let left = it.at.saturating_duration_since(now.at).as_millis() as u64;
-                (now.unix_ms + left, it.client_refreshes)
-            });
-            subscriptions.push(SavedSubscription {
-                channel: channel.as_str().into(),
-                epoch: audience.epoch,
-                offset: subscriber.at,
-                join_leave: subscriber.join_leave,
-                positioned: subscriber.positioned,
-                echo: subscriber.echo,
-                once: subscriber.once,
-                info: member.and_then(|it| it.channel_info.as_ref()).map(|it| it.to_vec()),
-                ends,
-            });
-        }
-        let kept = session.kept.as_ref()?;
-        // Before its line is lost nobody knows what its client has not read.
-        let log = if is_away { kept.log.iter().filter_map(written).collect() } else { vec![] };
-        let saved = Saved {
-            secret: kept.secret,
-            user: user.map(|it| it.as_str().into()),
-            ttl: kept.ttl,
-            link: link.0,
-            top: kept.top,
-            subscriptions,
-            log,
-        };
-        Some((saved_under(id, kept.secret), saved))
-    }
-
     /// Begins to take up a session of another node. Returns whether there is one to be asked for.
     pub(in super::super) fn ask_for_session(
         &mut self,
@@ -144,7 +58,8 @@ impl Shard {
             return Err((connect, admission));
         };
         let (session, secret) = (resume.key.session, resume.key.secret);
-        if self.is_ours(session) {
+        let has_others = self.sessions.get(asker.seat).is_none_or(|it| it.links.len() != 1);
+        if self.is_ours(session) || has_others {
             return Err((connect, admission));
         }
         let owner = nodes.others.iter().find(|it| it.tag() == tag(session)).copied();
@@ -155,6 +70,7 @@ impl Shard {
             link,
             connect,
             admission,
+            asked: owner,
             left: 0,
             is_whole: true,
             read,
@@ -209,20 +125,20 @@ impl Shard {
             if is_away || self.unplug(seat, out) {
                 saved = self.saved_whole(seat, now);
             }
-            let replaced = taiwa_core::Disconnect::Replaced;
-            self.send_away(seat, replaced, now, out);
+            let kept = self.sessions.get_mut(seat).and_then(|it| it.kept.as_mut());
+            let ttl = kept.map(|it| {
+                it.is_saved = false;
+                it.ttl
+            });
+            self.send_away(seat, Disconnect::Replaced, now, out);
+            if let (Some(saved), Some(ttl)) = (&saved, ttl) {
+                // The letter may be lost, or the answer to the client: who comes once more finds it.
+                out.far(None, Wish::Save(saved_under(session, secret), saved.clone(), ttl));
+            }
         }
         if let Ok(letter) = FarText::Released(ticket, saved).write(shard) {
             out.far(None, Wish::Send(node, letter));
         }
-    }
-
-    /// Writes a session down with its log.
-    fn saved_whole(&mut self, seat: Seat, now: Now) -> Option<bytes::Bytes> {
-        let (_, mut saved) = self.saved(seat, now)?;
-        let kept = self.sessions.get(seat)?.kept.as_ref()?;
-        saved.log = kept.log.iter().filter_map(written).collect();
-        saved.write()
     }
 
     /// Takes what another node gave up; if it gave nothing, the store may have something.
@@ -235,6 +151,9 @@ impl Shard {
     ) {
         if saved.is_some() {
             return self.take_found(ticket, Ok(Found::Session(saved)), now, out);
+        }
+        if let Some(Waiting::Taking(it)) = self.waiting.get_mut(ticket) {
+            it.asked = None;
         }
         self.ask_store_for(ticket, out);
     }
@@ -256,33 +175,41 @@ impl Shard {
         now: Now,
         out: &mut dyn Outlet,
     ) {
-        let saved = match found {
-            Ok(Found::Session(Some(body))) => Saved::read(&body),
-            _ => None,
-        };
-        let Restoring { asker, link, connect, admission, .. } = restoring;
+        let Restoring { asker, link, connect, admission, asked, .. } = restoring;
         if self.link(asker.seat, link).is_none_or(|it| it.admitted) {
             // It left meanwhile.
             return;
         }
-        let user = admission.user.as_ref().map(|it| it.as_str());
+        let saved = match found {
+            Ok(Found::Session(Some(body))) => Saved::read(&body),
+            Err(why) => return self.not_now(asker, link, why, out),
+            Ok(_) => None,
+        };
+        let user = admission.user.as_ref().map(User::as_str);
         let resume = connect.resume.clone();
         let saved = saved.zip(resume).filter(|(saved, resume)| {
             saved.secret == resume.key.secret
-                && saved.user.as_deref() == user
-                && saved.link == link.0
-                && is_exact(saved, resume)
+                && saved.links.iter().any(|it| it.link == link.0 && it.user.as_deref() == user)
+                && saved.links.len() <= self.settings.limits.links_max
+                && (has_log(saved, resume) || self.has_positions(saved, resume))
         });
         let Some((saved, resume)) = saved else {
+            if asked.is_some_and(|it| self.is_there(it)) {
+                // Who has it did not hear us, or was not heard.
+                return self.not_now(asker, link, silent(), out);
+            }
             self.counters.resumed_anew += 1;
             return self.let_in(asker, link, &connect, *admission, Some(Resumed::Anew), now, out);
         };
         if !self.list_user(asker.seat, admission.user.as_ref(), out) {
             self.counters.refused_connections += 1;
-            let full = taiwa_core::Disconnect::Limit("sessions of a user");
+            let full = Disconnect::Limit("sessions of a user");
             return self.send_away(asker.seat, full, now, out);
         }
         self.take_in(asker.seat, link, &admission, now);
+        for it in saved.links.iter().filter(|it| it.link != link.0) {
+            self.let_in_again(asker.seat, it, now, out);
+        }
         let left = saved.subscriptions.len() + 1;
         let read = resume.read;
         let delivery = connect.delivery;
@@ -291,45 +218,70 @@ impl Shard {
             link,
             connect,
             admission,
+            asked: None,
             left,
             is_whole: true,
             read,
             missed: vec![],
         };
         let Ok(ticket) = self.waiting.insert(Waiting::Taking(Box::new(restoring))) else { return };
-        self.fill_log(asker.seat, link, &saved, &resume, out);
+        self.fill_log(asker.seat, &saved, &resume, out);
         if let Some(session) = self.sessions.get_mut(asker.seat) {
             session.delivery = delivery.unwrap_or(Delivery::Personal);
         }
         for it in &saved.subscriptions {
-            self.subscribe_again((asker.seat, link), it, &resume, ticket, now, out);
+            let position = match has_log(&saved, &resume) {
+                true => None,
+                false => resume.positions.iter().find(|at| at.epoch == it.epoch).copied(),
+            };
+            self.subscribe_again(asker.seat, it, position, ticket, now, out);
         }
         self.one_restored(ticket, None, now, out);
     }
 
+    /// Turns away who wants to go on with a session of which nobody can say now whether it is there: another time it may be.
+    fn not_now(&mut self, asker: Asker, link: Link, why: Refusal, out: &mut dyn Outlet) {
+        self.counters.refused_connections += 1;
+        self.drop_link(asker.seat, link);
+        self.reply(asker, Err(why), out);
+    }
+
+    fn is_there(&self, node: NodeId) -> bool {
+        self.nodes.as_ref().is_some_and(|it| it.others.contains(&node))
+    }
+
+    /// Gives a session another link that it had. Its client need not connect it again.
+    fn let_in_again(&mut self, seat: Seat, saved: &SavedLink, now: Now, out: &mut dyn Outlet) {
+        let admission = saved.admission(now.unix_ms);
+        if !self.list_user(seat, admission.user.as_ref(), out) {
+            // It has to connect anew, and is told so then.
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(seat) else { return };
+        let about = About::in_scope(None, saved.scope.as_deref().map(Into::into));
+        let client = Client { user: None, about, ..Client::clone(&session.client) };
+        let (link, client) = (Link(saved.link), Arc::new(client));
+        session.links.push(LinkState { link, client, admitted: false, expiry: None });
+        self.take_in(seat, link, &admission, now);
+    }
+
     /// Gives a session the log that it had.
-    fn fill_log(
-        &mut self,
-        seat: Seat,
-        link: Link,
-        saved: &Saved,
-        resume: &taiwa_core::Resume,
-        out: &mut dyn Outlet,
-    ) {
+    fn fill_log(&mut self, seat: Seat, saved: &Saved, resume: &Resume, out: &mut dyn Outlet) {
         let Some(nodes) = &self.nodes else { return };
         let names = nodes.names.clone();
         let Some(session) = self.sessions.get_mut(seat) else { return };
         let mut kept = Kept::new(out.random());
         kept.ttl = saved.ttl;
-        kept.top = if resume.positions.is_empty() { saved.top } else { resume.read };
-        if resume.positions.is_empty() {
-            let read = |(channel, position, body): &Logged| {
+        let has_log = has_log(saved, resume);
+        kept.top = if has_log { saved.top } else { resume.read };
+        if has_log {
+            let read = |(link, channel, position, body): &Logged| {
                 let channel = Channel::parse(channel)?;
                 let position = position.map(|(epoch, offset)| Position { epoch, offset });
                 let body = bytes::Bytes::copy_from_slice(body);
                 match wire::read_body(&channel, position, &body, &names)? {
                     Body::Said(it) => {
-                        Some((link, Target::Channel(channel), Arc::new(it.publication)))
+                        Some((Link(*link), Target::Channel(channel), Arc::new(it.publication)))
                     }
                     _ => None,
                 }
@@ -342,9 +294,9 @@ impl Shard {
 
     fn subscribe_again(
         &mut self,
-        (seat, link): (Seat, Link),
+        seat: Seat,
         saved: &SavedSubscription,
-        resume: &taiwa_core::Resume,
+        position: Option<Position>,
         ticket: Ticket,
         now: Now,
         out: &mut dyn Outlet,
@@ -353,23 +305,19 @@ impl Shard {
             return self.one_restored(ticket, Some(Err(())), now, out);
         };
         let delivery = self.sessions.get(seat).map_or(Delivery::Personal, |it| it.delivery);
-        let client = resume.positions.iter().find(|(it, _)| *it == channel).map(|(_, at)| *at);
         let mut wish = Subscribe::new(Target::Channel(channel), delivery);
-        wish.since = Some(client.unwrap_or(saved.position()));
+        wish.since = position.or(Some(saved.position()));
         wish.join_leave = saved.join_leave;
         wish.positioned = saved.positioned;
         (wish.echo, wish.once) = (saved.echo, saved.once);
-        let left = saved.ends.map(|(ends, client_refreshes)| {
-            (Duration::from_millis(ends.saturating_sub(now.unix_ms)), client_refreshes)
-        });
         let authorization = Authorization {
             info: saved.info.clone().map(Into::into),
-            expires: left.map(|it| it.0),
-            client_refreshes: left.is_some_and(|it| it.1),
+            expires: saved.ends.map(|it| left(it.0, now.unix_ms)),
+            client_refreshes: saved.ends.is_some_and(|it| it.1),
             ..Authorization::default()
         };
         let then = Then::Restore(ticket);
-        self.begin(seat, link, Box::new(wish), authorization, then, now, out);
+        self.begin(seat, Link(saved.link), Box::new(wish), authorization, then, now, out);
     }
 
     /// Takes note that one of the subscriptions of a session stands again, or will not; with the last one its client is
@@ -377,15 +325,17 @@ impl Shard {
     pub(in super::super) fn one_restored(
         &mut self,
         ticket: Ticket,
-        stands: Option<Result<Subscribed, ()>>,
+        stands: Option<Result<(Link, Subscribed), ()>>,
         now: Now,
         out: &mut dyn Outlet,
     ) {
         let Some(Waiting::Taking(restoring)) = self.waiting.get_mut(ticket) else { return };
         match stands {
             None => {}
-            Some(Ok(told)) => match told.recovered {
-                Recovered::Whole(missed) => restoring.missed.push(missed),
+            Some(Ok((link, told))) => match told.recovered {
+                Recovered::Whole(missed) => {
+                    restoring.missed.extend(missed.into_iter().map(|it| (link, it)));
+                }
                 // Where nothing is kept nothing can be missed.
                 _ if told.position.is_none() => {}
                 _ => restoring.is_whole = false,
@@ -401,7 +351,8 @@ impl Shard {
     }
 
     fn restored(&mut self, restoring: Restoring, now: Now, out: &mut dyn Outlet) {
-        let Restoring { asker, link, connect, admission, is_whole, read, missed, .. } = restoring;
+        let Restoring { asker, link, connect, admission, is_whole, read, mut missed, .. } =
+            restoring;
         let seat = asker.seat;
         if self.sessions.get(seat).is_none_or(|it| it.leaving || it.life != asker.life) {
             return;
@@ -409,33 +360,51 @@ impl Shard {
         if !is_whole {
             self.counters.resumed_anew += 1;
             self.end_subscriptions(seat, link, out);
+            self.end_links_besides(seat, link, now, out);
             if let Some(session) = self.sessions.get_mut(seat) {
                 session.kept = None;
             }
-            let Some(connected) = self.connected(seat, &admission, Some(Resumed::Anew)) else {
-                return;
-            };
+            let anew = Some(Resumed::Anew);
+            let Some(connected) = self.connected((seat, link), &admission, anew) else { return };
             return self.welcome(asker, link, connected, *admission, &connect, now, out);
         }
         self.counters.resumed += 1;
-        let Some(connected) = self.connected(seat, &admission, Some(Resumed::Whole)) else {
-            return;
-        };
+        let whole = Some(Resumed::Whole);
+        let Some(connected) = self.connected((seat, link), &admission, whole) else { return };
         self.reply(asker, Ok(Reply::Connected(Box::new(connected))), out);
         self.replay(seat, read, out);
         // In each channel in its order; between them in the order of time, as far as clocks agree.
-        let mut all: Vec<_> = missed.into_iter().flatten().collect();
-        all.sort_by_key(|it| it.at);
-        for publication in all {
+        missed.sort_by_key(|(_, it)| it.at);
+        for (link, publication) in missed {
             self.tell_again(seat, link, &publication, out);
         }
         let session = self.sessions.get(seat);
         let mine = session.map(|it| &it.subscriptions[..]).unwrap_or_default();
-        let mine = mine.iter().filter(|it| it.link == link && it.coming.is_none());
+        let mine = mine.iter().filter(|it| it.coming.is_none());
         for (key, place) in mine.map(|it| (it.audience, it.place)).collect::<Vec<_>>() {
             self.release(key, place, Why::Connecting, out);
         }
         self.save_session(seat, now, out);
+    }
+
+    /// Ends the links that came back with another one.
+    fn end_links_besides(&mut self, seat: Seat, link: Link, now: Now, out: &mut dyn Outlet) {
+        let others = self.sessions.get(seat).map(|it| it.links_besides(link)).unwrap_or_default();
+        for (other, _) in others {
+            self.end_link(seat, other, None, now, out);
+        }
+    }
+
+    /// Tells whether it is known where the client stands in each channel that has positions.
+    fn has_positions(&self, saved: &Saved, resume: &Resume) -> bool {
+        let is_told = |it: &SavedSubscription| {
+            let namespace = it.channel().and_then(|it| self.settings.namespace(&it).cloned());
+            namespace.is_none_or(|it| it.history_size == 0)
+                || resume.positions.iter().any(|at| at.epoch == it.epoch)
+                // What was said since it was saved has not reached the client.
+                || resume.read >= saved.top
+        };
+        !resume.positions.is_empty() && saved.subscriptions.iter().all(is_told)
     }
 
     /// Gives a subscriber something that it missed while its session was nowhere.
@@ -466,25 +435,12 @@ impl Shard {
     }
 }
 
-/// Under which name a store keeps a session: only who knows its secret can say it.
-fn saved_under(session: SessionId, secret: u128) -> SessionId {
-    SessionId(session.0 ^ secret)
+fn silent() -> Refusal {
+    Refusal::new(RefusalKind::Unavailable, "the other node is silent")
 }
 
-/// Tells whether it is known exactly what the client has.
-fn is_exact(saved: &Saved, resume: &taiwa_core::Resume) -> bool {
-    if resume.positions.is_empty() {
-        let logged = saved.log.len() as u64;
-        return resume.read <= saved.top && saved.top - resume.read <= logged;
-    }
-    saved
-        .subscriptions
-        .iter()
-        .all(|it| resume.positions.iter().any(|(channel, _)| channel.as_str() == &*it.channel))
-}
-
-fn written((_, target, publication): &(Link, Target, Arc<Publication>)) -> Option<Logged> {
-    let Target::Channel(channel) = target else { return None };
-    let position = publication.position.map(|it| (it.epoch, it.offset));
-    Some((channel.as_str().into(), position, wire::write_publication(publication)?.to_vec()))
+/// Tells whether the log that was saved has all that the client has not.
+fn has_log(saved: &Saved, resume: &Resume) -> bool {
+    let logged = saved.log.len() as u64;
+    resume.read <= saved.top && saved.top - resume.read <= logged
 }

@@ -86,7 +86,7 @@ impl Shard {
             }
         };
         let mut keep = keep(&namespace);
-        if publish.transient {
+        if publish.transient || publish.volatile {
             keep.size = 0;
         }
         let window = namespace.idempotency;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use taiwa_core::{Command, Event, Link, Payload, RefusalKind, Reply};
 
 use super::house::{Heard, House, Who, friendly, open, text};
-use crate::{Done, Limits, Order, Settings, settings::Rule};
+use crate::{Done, Limits, Order, Settings, Which, settings::Rule};
 
 fn payload(text: &str) -> Payload {
     Payload::Text(text.to_owned().into())
@@ -82,7 +82,7 @@ fn calls_and_tells_have_rules() {
 
 fn order(house: &House, who: Who, deadline: Duration) -> Order {
     let (session, method) = (house.id(who), "ask".into());
-    Order::Call { session, method, payload: payload("?"), deadline }
+    Order::Call { session, which: Which::Usual, method, args: payload("?").into(), deadline }
 }
 
 fn called(house: &mut House, who: Who) -> taiwa_core::CallId {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taiwa_core::{Command, Link, Page, Position, RefusalKind, Reply, Subscribe};
+use taiwa_core::{Command, Link, Page, Payload, Position, Publish, RefusalKind, Reply, Subscribe};
 
 use super::house::{House, Who, behind, channel, hearing, open, recovered, text};
 use crate::{Limits, Order, settings::Recovery};
@@ -200,4 +200,34 @@ fn asking_who_is_there_makes_no_channel() {
     }
     assert_eq!(house.shards[0].info().channels, 0);
     house.empty();
+}
+
+#[test]
+fn what_is_volatile_is_no_last_value_and_is_not_recovered() {
+    for recovery in [Recovery::Last, Recovery::Stream] {
+        let settings = open(|it| (it.recovery, it.join_leave) = (recovery, false));
+        let mut house = House::new(2, settings, 8);
+        let (ada, bob) = (house.join(0, ""), house.join(1, ""));
+        let flash = |house: &mut House, text: &'static str| {
+            let volatile = Publish {
+                volatile: true,
+                ..Publish::new(channel("a"), Payload::Text(text.into()))
+            };
+            house.publish(ada, volatile).unwrap();
+        };
+        let since = house.subscribe(bob, hearing("a")).position;
+        flash(&mut house, "nothing");
+        house.say(ada, "a", "1");
+        flash(&mut house, "nothing");
+        assert_eq!(house.heard(bob), ["said a nothing", "said a@1 1", "said a nothing"]);
+        house.unsubscribe(bob, "a");
+        let told = house.subscribe(bob, Subscribe { since, last: true, ..hearing("a") });
+        assert_eq!(recovered(&told), "whole 1", "{recovery:?}");
+        assert_eq!(told.position.map(|it| it.offset), Some(1));
+        assert_eq!(
+            read(&mut house, ada, Page { limit: 9, ..Page::default() }),
+            Ok("1 of 1".into())
+        );
+        house.empty();
+    }
 }

@@ -10,8 +10,9 @@ use std::{
 
 use taiwa_core::{
     Admission, Answer, Authorization, CallId, Channel, Command, Connect, Delivery, Encoding, Event,
-    Link, Message, Payload, Position, Publication, Publish, Published, Question, Recovered,
-    Refusal, RefusalKind, Reply, ResumeKey, SessionId, Subscribe, Subscribed, Target, Token,
+    Link, Message, Messages, Payload, Position, Publication, Publish, Published, Question,
+    Recovered, Refusal, RefusalKind, Reply, ResumeKey, SessionId, Subscribe, Subscribed, Target,
+    Token,
 };
 
 use crate::{
@@ -65,7 +66,7 @@ struct Record {
     shard: usize,
     talks: Rc<RefCell<Vec<Talk>>>,
     by_seat: BTreeMap<Seat, Who>,
-    encoded: Vec<Message>,
+    encoded: Vec<Messages>,
     posted: Vec<(u16, Letter)>,
     moves: Vec<(Seat, u16, Token, Command)>,
     done: BTreeMap<OrderId, Vec<Result<Done, Refusal>>>,
@@ -75,8 +76,8 @@ struct Record {
     dice: Dice,
 }
 
-pub(super) static PLAIN: Encoding = Encoding { name: "plain", encode: |said| Some(written(said)) };
-pub(super) static OTHER: Encoding = Encoding { name: "other", encode: |said| Some(written(said)) };
+pub(super) static PLAIN: Encoding = Encoding { name: "plain", encode: |said| written(said).into() };
+pub(super) static OTHER: Encoding = Encoding { name: "other", encode: |said| written(said).into() };
 
 fn written(said: &taiwa_core::Said<'_>) -> Message {
     use taiwa_core::Said;
@@ -563,10 +564,11 @@ pub(super) fn words(heard: &Heard) -> String {
             let at = at.map_or(String::new(), |it| format!("@{}", it.offset));
             format!("missed {}{at} {count:?}", called(target))
         }
-        Event::Call(_, _, method, payload) => format!("call {method} {}", text(payload)),
-        Event::Told(_, payload) => format!("told {}", text(payload)),
+        Event::Call(_, _, method, with) => format!("call {method} {}", text(&with.payload)),
+        Event::Told(_, _, said) => format!("told {}", text(&said.payload)),
         Event::Refreshed(_, it) => format!("refreshed {:?}", it.expires),
         Event::Expiring(_) => "expiring".into(),
+        Event::Ended(_, why) => format!("ended {why:?}"),
         Event::Disconnect(why) => format!("disconnect {why:?}"),
         Event::Reply(_, Ok(it)) => format!("reply {}", kind(it)),
         Event::Reply(_, Err(it)) => format!("refused {:?}", it.kind),
@@ -622,16 +624,17 @@ impl Outlet for Record {
         talk.heard.push(Heard::Event(event));
     }
 
-    fn encoded(&mut self, message: Message) -> Encoded {
-        self.encoded.push(message);
+    fn encoded(&mut self, messages: Messages) -> Encoded {
+        self.encoded.push(messages);
         Encoded(self.encoded.len() as u32 - 1)
     }
 
     fn deliver(&mut self, seat: Seat, encoded: Encoded) {
         let who = self.by_seat.get(&seat).expect("somebody sits there");
-        let message = self.encoded[encoded.0 as usize].as_bytes();
-        let text = String::from_utf8_lossy(message).into_owned();
-        self.talks.borrow_mut()[who.0].heard.push(Heard::Sent(text));
+        for message in self.encoded[encoded.0 as usize].as_slice() {
+            let text = String::from_utf8_lossy(message.as_bytes()).into_owned();
+            self.talks.borrow_mut()[who.0].heard.push(Heard::Sent(text));
+        }
     }
 
     fn fan_out_ended(&mut self) {

@@ -3,7 +3,7 @@
 use taiwa_core::{Command, Link, Payload, RefusalKind, Resumed, Subscribe};
 
 use super::house::{House, Who, hearing, open, saying, words};
-use crate::{Limits, Order, Settings, Whom, settings::Slow};
+use crate::{Limits, Order, Settings, Which, Whom, settings::Slow};
 
 fn quiet() -> Settings {
     open(|it| it.join_leave = false)
@@ -72,7 +72,10 @@ fn whoever_is_not_the_same_or_came_too_late_begins_anew() {
             |house, _| {
                 let whom = Whom::User("bob".into());
                 house
-                    .order(2, Order::Disconnect { whom, why: taiwa_core::Disconnect::Done })
+                    .order(
+                        2,
+                        Order::Disconnect { whom, which: None, why: taiwa_core::Disconnect::Done },
+                    )
                     .unwrap();
             },
             "bob",
@@ -263,7 +266,9 @@ fn an_order_that_an_absent_client_could_not_learn_of_ends_its_session() {
     let (mut house, _, bob, key) = house(quiet(), 10);
     assert!(house.lose_line(bob));
     let (whom, channel) = (Whom::User("bob".into()), super::house::channel("a"));
-    house.order(0, Order::Tell { whom: whom.clone(), payload: Payload::null() }).unwrap();
+    let args = Payload::null().into();
+    let tell = Order::Tell { whom: whom.clone(), which: Which::Usual, event: None, args };
+    house.order(0, tell).unwrap();
     assert_eq!(house.kept(), 1, "what is told is for who is there");
     house.order(0, Order::Unsubscribe { whom, channel }).unwrap();
     assert_eq!(house.kept(), 0);
@@ -278,8 +283,9 @@ fn a_call_to_who_loses_its_line_is_answered_at_once() {
     let session = house.id(bob);
     let call = |deadline| Order::Call {
         session,
+        which: Which::Usual,
         method: "m".into(),
-        payload: Payload::null(),
+        args: Payload::null().into(),
         deadline: std::time::Duration::from_secs(deadline),
     };
     let id = house.begin_order(0, call(1000));

@@ -1,9 +1,9 @@
 //! Orders of the server's own API, on any shard.
 
-use taiwa_core::{Disconnect, Page, Payload, Publish, RefusalKind};
+use taiwa_core::{Arguments, Disconnect, Page, Payload, Publish, RefusalKind};
 
 use super::house::{House, channel, open, saying, show};
-use crate::{Done, Order, Whom};
+use crate::{Done, Order, Which, Whom};
 
 fn affected(done: Result<Done, taiwa_core::Refusal>) -> usize {
     match done {
@@ -76,7 +76,10 @@ fn channels_and_sessions_are_listed_within_the_limit() {
     }
     house.enter(0);
     for (user, limit, expected) in [(None, 99, 6), (None, 4, 4), (Some("ada"), 99, 3)] {
-        match house.order(2, Order::Sessions { user: user.map(Into::into), limit }) {
+        match house.order(
+            2,
+            Order::Sessions { whom: user.map_or(Whom::All, |it| Whom::User(it.into())), limit },
+        ) {
             Ok(Done::Sessions(list)) => assert_eq!(list.len(), expected, "{user:?} {limit}"),
             other => panic!("{other:?}"),
         }
@@ -90,12 +93,13 @@ fn whom_an_order_names_is_told_or_sent_away() {
     let all: Vec<_> = (0..4).map(|it| house.join(it % 3, ["ada", "bob"][it % 2])).collect();
     let payload = || Payload::Text("hi".into());
     let one = Whom::Session(house.id(all[1]));
-    let tell = |whom| Order::Tell { whom, payload: payload() };
+    let args = || payload().into();
+    let tell = |whom| Order::Tell { whom, which: Which::Usual, event: None, args: args() };
     assert_eq!(affected(house.order(0, tell(one.clone()))), 1);
     assert_eq!(affected(house.order(0, tell(Whom::User("ada".into())))), 2);
     assert_eq!(affected(house.order(0, tell(Whom::All))), 4);
     assert_eq!(house.heard(all[1]), ["told hi", "told hi"]);
-    let away = |whom| Order::Disconnect { whom, why: Disconnect::Revoked };
+    let away = |whom| Order::Disconnect { whom, which: None, why: Disconnect::Revoked };
     assert_eq!(affected(house.order(2, away(one.clone()))), 1);
     assert_eq!(house.heard(all[1]), ["disconnect Revoked"]);
     assert_eq!(affected(house.order(2, away(one))), 0, "it is going already");
@@ -108,7 +112,7 @@ fn an_order_for_all_is_done_in_pieces() {
     let mut house = House::new(1, open(|_| {}), 4);
     let all: Vec<_> = (0..2500).map(|_| house.join(0, "")).collect();
     let why = Disconnect::Shutdown(None);
-    let id = house.begin_order(0, Order::Disconnect { whom: Whom::All, why });
+    let id = house.begin_order(0, Order::Disconnect { whom: Whom::All, which: None, why });
     let gone = |house: &House| all.iter().filter(|it| house.saw_anything(**it)).count();
     assert_eq!(gone(&house), 1000);
     house.pass(std::time::Duration::from_millis(1));
@@ -128,18 +132,25 @@ fn what_makes_no_sense_is_refused() {
     let nowhere = taiwa_core::SessionId(u128::MAX);
     let call = Order::Call {
         session: nowhere,
+        which: Which::Usual,
         method: "m".into(),
-        payload: Payload::null(),
+        args: Payload::null().into(),
         deadline: std::time::Duration::from_secs(1),
     };
-    let tell = Order::Tell { whom: Whom::Session(nowhere), payload: Payload::null() };
+    let whom = Whom::Session(nowhere);
+    let args = Arguments { payload: Payload::Text("[1]".into()), is_list: true };
+    let tell = |args| {
+        let (whom, which) = (whom.clone(), Which::Usual);
+        Order::Tell { whom, which, event: None, args }
+    };
     let large = saying("a", &"z".repeat(2 << 20));
     for (order, kind) in [
         (Order::Publish(Box::new(saying("no:a", "x"))), RefusalKind::NotFound),
         (Order::Publish(Box::new(large)), RefusalKind::Limit),
         (Order::Presence(channel("no:a")), RefusalKind::NotFound),
         (call, RefusalKind::NotFound),
-        (tell, RefusalKind::NotFound),
+        (tell(Payload::null().into()), RefusalKind::NotFound),
+        (tell(args), RefusalKind::BadRequest),
     ] {
         let text = format!("{order:?}").chars().take(80).collect::<String>();
         assert_eq!(house.order(0, order).unwrap_err().kind, kind, "{text}");

@@ -51,6 +51,127 @@ fn echo_and_exceptions_leave_out_whom_they_name() {
 }
 
 #[test]
+fn who_subscribes_to_an_excepted_channel_hears_nothing_on_that_link() {
+    let mut house = House::new(3, open(|it| (it.join_leave, it.patterns) = (false, true)), 2);
+    let (ada, bob, cyd) = (house.join(0, "ada"), house.join(1, "bob"), house.join(2, "cyd"));
+    for who in [ada, bob, cyd] {
+        house.hear(who, "a");
+    }
+    house.hear(bob, "vip");
+    house.hear(cyd, "staff");
+    // A second link of cyd hears it all the same: it does not subscribe to what is excepted.
+    house.get(cyd, Command::Connect(Link(1), Box::default())).unwrap();
+    house.get(cyd, Command::Subscribe(Link(1), Box::new(hearing("a")))).unwrap();
+    let except = |names: &[&str]| names.iter().map(|it| channel(it)).collect::<Vec<_>>();
+    let but = |names: &[&str], text: &str| Publish {
+        except_channels: except(names),
+        receipt: true,
+        ..saying("a", text)
+    };
+    assert_eq!(house.publish(ada, but(&["vip", "nobody"], "1")).unwrap().delivered, Some(3));
+    assert_eq!(house.publish(ada, but(&["vip", "staff"], "2")).unwrap().delivered, Some(2));
+    house.unsubscribe(bob, "vip");
+    assert_eq!(house.publish(ada, but(&["vip"], "3")).unwrap().delivered, Some(4));
+    assert_eq!(house.heard(ada), ["said a@1 1", "said a@2 2", "said a@3 3"]);
+    assert_eq!(house.heard(bob), ["said a@3 3"]);
+    let of_cyd = ["said a@1 1", "said a@1 1", "said a@2 2", "said a@3 3", "said a@3 3"];
+    assert_eq!(house.heard(cyd), of_cyd);
+    // To patterns, too.
+    let pattern = taiwa_core::Pattern::parse("", taiwa_core::Syntax::Prefix).unwrap();
+    let pattern = taiwa_core::Target::Pattern(pattern);
+    house.subscribe(bob, Subscribe { target: pattern, ..hearing("a") });
+    house.unsubscribe(bob, "a");
+    house.hear(bob, "vip");
+    house.publish(ada, but(&["vip"], "4")).unwrap();
+    assert_eq!(house.heard(bob), [""; 0]);
+    let many: Vec<_> = (0..65).map(|it| format!("c{it}")).collect();
+    let many: Vec<_> = many.iter().map(|it| &**it).collect();
+    let refused = house.publish(ada, but(&many, "5")).unwrap_err();
+    assert_eq!(refused.kind, RefusalKind::Limit);
+    house.publish(ada, but(&many[..64], "5")).unwrap();
+    house.empty();
+}
+
+#[test]
+fn what_is_volatile_reaches_only_who_can_take_it_at_once() {
+    let mut house = House::new(2, open(|it| it.join_leave = false), 3);
+    let (ada, bob, cyd) = (house.join(0, "ada"), house.join(1, "bob"), house.join(0, "cyd"));
+    let key = house.keep(cyd, 60);
+    for who in [ada, bob, cyd] {
+        house.hear(who, "a");
+    }
+    let volatile = |text| Publish { volatile: true, receipt: true, ..saying("a", text) };
+    let told = house.publish(ada, volatile("1")).unwrap();
+    assert_eq!((told.delivered, told.position), (Some(3), None), "it is in no history");
+    house.queue(bob, 1);
+    assert!(house.lose_line(cyd));
+    assert_eq!(house.publish(ada, volatile("2")).unwrap().delivered, Some(1));
+    house.say(ada, "a", "3");
+    house.read_all(bob);
+    house.publish(ada, volatile("4")).unwrap();
+    assert_eq!(house.heard(ada), ["said a 1", "said a 2", "said a@1 3", "said a 4"]);
+    assert_eq!(house.heard(bob), ["said a 1", "said a@1 3", "said a 4"]);
+    // It takes no number of a session's log.
+    assert_eq!(house.heard(cyd), ["said a 1"]);
+    let (cyd, connected) = house.come_back(0, "cyd", key, 0);
+    assert_eq!(connected.resumed, Some(taiwa_core::Resumed::Whole));
+    assert_eq!(house.heard(cyd), ["said a@1 3 #1"]);
+    house.empty();
+}
+
+#[test]
+fn what_is_volatile_waits_for_nobody_who_lags_behind() {
+    use crate::settings::Slow;
+    for slow in [Slow::Disconnect, Slow::DropOldest(9), Slow::KeepLatest(9), Slow::Pause] {
+        let settings = open(|it| {
+            (it.slow, it.queue_bytes_max, it.join_leave, it.hold) =
+                (slow, 1000, false, std::time::Duration::ZERO);
+        });
+        let mut house = House::new(2, settings, 4);
+        let (ada, bob) = (house.join(0, "ada"), house.join(1, "bob"));
+        house.hear(bob, "a");
+        house.queue(bob, 2000);
+        house.publish(ada, Publish { volatile: true, ..saying("a", "1") }).unwrap();
+        assert_eq!(house.heard(bob), [""; 0], "{slow:?}: it is not sent away for it, either");
+        if slow != Slow::Disconnect {
+            house.say(ada, "a", "2");
+            house.publish(ada, Publish { volatile: true, ..saying("a", "3") }).unwrap();
+            house.read_all(bob);
+            house.run();
+            assert_eq!(house.heard(bob), ["said a@1 2"], "{slow:?}");
+        }
+        house.empty();
+    }
+}
+
+#[test]
+fn a_list_of_arguments_is_a_json_array() {
+    let mut house = House::new(2, open(|_| {}), 5);
+    let ada = house.join(0, "ada");
+    let mixed = |first: &'static str| {
+        let pieces = [first.into(), "]".into()];
+        let (pieces, attachments) = (pieces.into(), Box::from(["x".into()]));
+        Payload::Mixed(std::sync::Arc::new(taiwa_core::Mixed { pieces, attachments }))
+    };
+    for (payload, is_list) in [
+        (Payload::Json("[1,2]".into()), true),
+        (Payload::Json(" \n[]".into()), true),
+        (mixed("[1,"), true),
+        (Payload::Json(r#"{"a":[]}"#.into()), false),
+        (Payload::Json("1".into()), false),
+        (Payload::Text("[1]".into()), false),
+        (Payload::Binary("[1]".into()), false),
+        (mixed(r#"{"a":["#), false),
+    ] {
+        let publish = Publish { is_list: true, ..Publish::new(channel("a"), payload.clone()) };
+        let answer = house.publish(ada, publish).map_err(|it| it.kind);
+        let expected = if is_list { None } else { Some(RefusalKind::BadRequest) };
+        assert_eq!(answer.err(), expected, "{payload:?}");
+    }
+    house.empty();
+}
+
+#[test]
 fn a_receipt_counts_the_subscribers_of_all_shards() {
     let mut house = House::new(4, open(|it| it.patterns = true), 3);
     let all: Vec<_> = (0..7).map(|it| house.join(it % 4, "")).collect();

@@ -30,6 +30,51 @@ fn no(text: &str) -> Refusal {
     Refusal::new(RefusalKind::App, text)
 }
 
+#[test]
+fn links_of_a_scope_have_closures_of_their_own() {
+    let named = |name: &'static str| {
+        move |_, _| Ok(Admission { user: Some(User::from(name)), ..Admission::default() })
+    };
+    let chat = Closures::new()
+        .on_connect(named("chatter"))
+        .on_call("where", |_, _| Ok(Payload::Text("chat".into())));
+    let shut = Closures::new().otherwise(Closures::new().on_connect(|_, _| Err(no("shut"))));
+    let app = Closures::new()
+        .on_connect(named("anyone"))
+        .on_call("where", |_, _| Ok(Payload::Text("outside".into())))
+        .on_call("echo", |_, payload| Ok(payload))
+        .of("/chat", chat)
+        .of("/shut", shut);
+    let who = |scope: &str| {
+        let scope = (!scope.is_empty()).then(|| scope.into());
+        let about = taiwa_core::About::in_scope(None, scope);
+        Arc::new(Client { about, ..Client::clone(&example_client()) })
+    };
+    for (scope, user) in [("", "anyone"), ("/chat", "chatter"), ("/other", "anyone")] {
+        let question = Question::Connect { who: who(scope), connect: Box::default() };
+        let Ok(Answer::Admission(it)) = at_once(&app, question) else { panic!("{scope}") };
+        assert_eq!(it.user, Some(User::from(user)), "{scope}");
+    }
+    let question = Question::Connect { who: who("/shut"), connect: Box::default() };
+    assert_eq!(&*at_once(&app, question).unwrap_err().text, "shut");
+    let call = |scope: &str, method: &str| {
+        let payload = Payload::null();
+        Question::Call { who: who(scope), method: method.into(), payload }
+    };
+    for (scope, method, expected) in
+        [("", "where", "outside"), ("/chat", "where", "chat"), ("/chat", "echo", "null")]
+    {
+        let Ok(Answer::Payload(Payload::Text(it) | Payload::Json(it))) =
+            at_once(&app, call(scope, method))
+        else {
+            panic!("{scope} {method}")
+        };
+        assert_eq!(it, expected, "{scope} {method}");
+    }
+    // Its own otherwise is asked, not the outer closures.
+    assert!(at_once(&app, call("/shut", "echo")).is_err());
+}
+
 #[tokio::test]
 async fn each_question_finds_its_closure_at_once_or_later() {
     let user = |name: &str| Admission { user: Some(User::from(name)), ..Admission::default() };

@@ -115,6 +115,7 @@ fn changed(mut publish: Publish, fields: PublishFields<'_>) -> Result<Publish, N
     }
     publish.event = fields.event.map(Arc::from).or(publish.event);
     publish.key = fields.key.map(Arc::from).or(publish.key);
+    publish.is_list = fields.is_list.unwrap_or(publish.is_list) && publish.payload.is_list();
     if let Some(tags) = fields.tags {
         publish.tags = Tags::new(tags);
     }

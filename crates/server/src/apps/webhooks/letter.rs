@@ -5,11 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use taiwa_core::{Channel, Client, Disconnect, Payload, Question};
+use taiwa_core::{Certificate, Channel, Client, Disconnect, Payload, Question};
 
 use super::{
     Kind,
-    wire::{Agent, ClientFields, CloudEvent, Fields, MixedFields, PayloadFields, Why},
+    wire::{
+        Agent, CertificateFields, ClientFields, CloudEvent, Fields, MixedFields, PayloadFields, Why,
+    },
 };
 
 /// The media type of one CloudEvent in JSON (CloudEvents JSON format §3).
@@ -88,6 +90,7 @@ fn fields(question: &Question) -> Fields<'_> {
         Question::Connect { who, connect } => Fields {
             client: Some(client(who)),
             agent: connect.client.as_ref().map(|(name, version)| Agent { name, version }),
+            certificate: connect.certificate.as_deref().map(certificate),
             token: connect.token.as_deref(),
             payload: connect.data.as_ref().map(payload),
             ..nothing
@@ -109,6 +112,7 @@ fn fields(question: &Question) -> Fields<'_> {
             key: publish.key.as_deref(),
             tags: publish.tags.iter().collect(),
             payload: Some(payload(&publish.payload)),
+            is_list: publish.is_list,
             ..nothing
         },
         Question::Call { who, method, payload: with } => Fields {
@@ -140,6 +144,16 @@ fn client(client: &Client) -> ClientFields<'_> {
         meta: client.meta().map(|it| &**it).and_then(json),
         address: client.address,
         dialect: client.dialect,
+        scope: client.scope(),
+    }
+}
+
+fn certificate(it: &Certificate) -> CertificateFields<'_> {
+    CertificateFields {
+        sha256: it.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        subject: &it.subject,
+        names: &it.names,
+        der: BASE64.encode(&it.der),
     }
 }
 

@@ -185,6 +185,22 @@ fn requests_are_those_of_the_documentation() {
 }
 
 #[test]
+fn a_link_with_a_name_and_a_list_of_arguments_are_told() {
+    let Question::Publish { who, mut publish } = question(Kind::Publish) else { unreachable!() };
+    let about = About::in_scope(who.about.clone(), Some("/chat".into()));
+    let who = Arc::new(Client { about, ..Client::clone(&who) });
+    (publish.is_list, publish.payload) = (true, Payload::Json("[1]".into()));
+    let question = Question::Publish { who, publish };
+    let (kind, id, at) = (Kind::Publish, "1".to_owned(), SystemTime::UNIX_EPOCH);
+    let body = Letter { kind, id, at, question }.write("taiwa");
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        (&body["data"]["client"]["scope"], &body["data"]["is_list"]),
+        (&"/chat".into(), &true.into())
+    );
+}
+
+#[test]
 fn no_time_of_a_clock_breaks_a_letter() {
     for (at, expected) in [
         (SystemTime::UNIX_EPOCH - Duration::from_secs(1), "1970-01-01T00:00:00.000Z"),

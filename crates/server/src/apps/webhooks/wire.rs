@@ -26,6 +26,8 @@ pub(super) struct Fields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) agent: Option<Agent<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) certificate: Option<CertificateFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) channel: Option<&'a str>,
@@ -39,6 +41,8 @@ pub(super) struct Fields<'a> {
     pub(super) tags: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) payload: Option<PayloadFields<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_list: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) why: Option<Why<'a>>,
 }
@@ -56,6 +60,8 @@ pub(super) struct ClientFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) address: Option<IpAddr>,
     pub(super) dialect: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scope: Option<&'a str>,
 }
 
 /// The name and version that a client gives itself.
@@ -63,6 +69,17 @@ pub(super) struct ClientFields<'a> {
 pub(super) struct Agent<'a> {
     pub(super) name: &'a str,
     pub(super) version: &'a str,
+}
+
+/// What a client has shown over TLS.
+#[derive(Serialize)]
+pub(super) struct CertificateFields<'a> {
+    /// In hexadecimal digits.
+    pub(super) sha256: String,
+    pub(super) subject: &'a str,
+    pub(super) names: &'a [Box<str>],
+    /// In base64.
+    pub(super) der: String,
 }
 
 /// Why a session ended.
@@ -180,6 +197,7 @@ pub(super) struct PublishFields<'a> {
     pub(super) event: Option<String>,
     pub(super) key: Option<String>,
     pub(super) tags: Option<BTreeMap<String, String>>,
+    pub(super) is_list: Option<bool>,
 }
 
 /// The result of `call`.

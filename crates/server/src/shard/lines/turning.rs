@@ -20,16 +20,19 @@ use crate::shard::{
 
 /// What the engine does with its lines.
 impl Lines {
-    /// Takes in a line and reads it in this turn: bytes behind its handshake, and what came before it was registered.
+    /// Takes in a line. Bytes behind its handshake are read in this turn; of those that the kernel has it tells by itself, once
+    /// it is asked to tell of the socket.
     pub(in crate::shard) fn join(
         &mut self,
-        conn: Connection,
+        mut conn: Connection,
         mut transport: Transport,
         leftover: BytesMut,
         seat: RawSeat,
     ) -> io::Result<Key> {
-        let registry = &self.registry;
+        let (registry, is_plain) = (&self.registry, transport.is_plain());
         let mut registered = Ok(());
+        // It may come from another shard, where nobody read it.
+        conn.resume(self.now);
         let key = self.slab.insert_with(|key| {
             registered = transport.register(registry, token(key));
             Line::new(conn, transport, seat)
@@ -39,8 +42,10 @@ impl Lines {
             self.slab.remove(key);
             return Err(error);
         }
-        self.keep_leftover(key, &leftover);
-        self.make_ready(key);
+        if !leftover.is_empty() || !is_plain {
+            self.keep_leftover(key, &leftover);
+            self.make_ready(key);
+        }
         self.touch(key);
         Ok(key)
     }
@@ -159,6 +164,10 @@ impl Lines {
     }
 
     pub(in crate::shard) fn take_leftover(&mut self, key: Key) -> Option<BytesMut> {
+        // Mostly there is none at all: looking for it would be most of what a small message costs.
+        if self.leftovers.is_empty() {
+            return None;
+        }
         let leftover = self.leftovers.remove(&key);
         if self.leftovers.is_empty() && LEFTOVERS_KEPT < self.leftovers.capacity() {
             self.leftovers = HashMap::new();

@@ -94,6 +94,25 @@ fn a_publication_is_changed_as_the_documentation_says() {
 }
 
 #[test]
+fn a_list_of_arguments_stays_one_as_long_as_the_payload_is_a_list() {
+    let Question::Publish { who, publish } = question(Kind::Publish) else { unreachable!() };
+    let publish = Publish { is_list: true, payload: Payload::Json("[1]".into()), ..*publish };
+    let asked = Question::Publish { who, publish: Box::new(publish) };
+    for (result, is_list) in [
+        ("{}", true),
+        (r#"{"is_list":false}"#, false),
+        (r#"{"payload":{"json":[2,3]}}"#, true),
+        (r#"{"payload":{"json":{}}}"#, false),
+        (r#"{"payload":{"text":"[1]"},"is_list":true}"#, false),
+    ] {
+        let body = format!(r#"{{"result":{result}}}"#);
+        let answer = read(body.as_bytes(), &asked);
+        let Ok(Ok(Answer::Publish(publish))) = answer else { panic!("a publication") };
+        assert_eq!(publish.is_list, is_list, "{result}");
+    }
+}
+
+#[test]
 fn a_call_is_answered_with_each_kind_of_payload() {
     assert_eq!(called(&example("call")), Payload::Json("3".into()));
     assert_eq!(called(r#"{"result":{}}"#), Payload::null());
