@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use taiwa_core::{
     self as core, Action, Actions, Channel, Conversation, Event, Exchange, Input, Knock, Line,
-    Link, Refusal, RefusalKind, Request as HttpRequest, Target, Unsubscribed,
+    Link, Refusal, RefusalKind, Request as HttpRequest, Target, Transport, Unsubscribed,
 };
 
 use crate::{
@@ -46,8 +46,10 @@ pub(crate) struct Client {
     chance: u8,
     line: Line,
     settings: Arc<Settings>,
-    /// What later requests find this conversation by; a WebSocket needs none.
+    /// What later requests find this conversation by, if they have to.
     address: Option<Box<str>>,
+    /// It is told why it has to leave, since it sees no close code: published clients look at a WebSocket's alone.
+    hears_why: bool,
     state: State,
     /// Channels to which the server subscribed this client. In other channels it can subscribe again by itself.
     served: Vec<Channel>,
@@ -92,6 +94,7 @@ impl Client {
             chance: knock.random as u8,
             line: Line(0),
             address: frame.is_some().then(|| knock.address.into()),
+            hears_why: knock.transport != Transport::WebSocket,
             state: State::Silent { until: now + settings.connect_within, frame },
             served: vec![],
             strict: vec![],
@@ -184,13 +187,13 @@ impl Client {
         self.say(&Reply::Done { id, outcome }, out);
     }
 
-    /// Sends the client away. A WebSocket hears why by its close code; a stream has none, so it is told before.
+    /// Sends the client away. A WebSocket hears why by its close code; others are told before.
     fn end(&mut self, ending: Ending, out: &mut Actions) {
         if matches!(self.state, State::Ended) {
             return;
         }
         self.state = State::Ended;
-        if self.address.is_some() {
+        if self.hears_why {
             let (code, reconnect) = (ending.code.into(), ending.returns());
             self.push("", Push::Disconnect { code, reason: &ending.reason, reconnect }, out);
         }
@@ -266,7 +269,7 @@ impl Conversation for Client {
                 let refusal = Refusal::new(RefusalKind::NotAvailable, &text);
                 out.push(Action::Answer(id, Err(refusal)));
             }
-            Event::Told(_, payload) => self.push("", Push::Message(&payload), out),
+            Event::Told(_, _, said) => self.push("", Push::Message(&said.payload), out),
             Event::Refreshed(_, connected) => {
                 let ttl = connected.expires.map(words::seconds);
                 self.push("", Push::Refresh { ttl }, out);

@@ -1,6 +1,6 @@
 //! Publications, written once for all, and everything else that goes to one client.
 
-use taiwa_core::{Encoding, Message, Payload, Said};
+use taiwa_core::{Encoding, Message, Messages, Payload, Said};
 
 use crate::wire::{Format, Push, Reply, Shape};
 
@@ -9,11 +9,11 @@ use crate::wire::{Format, Push, Reply, Shape};
 pub(crate) enum Outlet {
     /// A text message of a WebSocket for each.
     Json,
-    /// A line of a body for each.
+    /// A line for each, of a body or of a session's stream.
     Lines,
     /// A server-sent event for each.
     Events,
-    /// A message of Protocol Buffers behind its length, in a binary message of a WebSocket or as a piece of a body.
+    /// A message of Protocol Buffers behind its length, in a binary message of a WebSocket or as a piece of a body or stream.
     Protobuf,
 }
 
@@ -87,7 +87,7 @@ impl Outlet {
     }
 }
 
-fn encode(outlet: Outlet, shape: Shape, said: &Said<'_>) -> Option<Message> {
+fn encode(outlet: Outlet, shape: Shape, said: &Said<'_>) -> Messages {
     let (channel, push) = match *said {
         Said::Publication(it) => (&it.channel, Push::Publication(it, shape)),
         Said::Delta(it) => match it.delta.as_ref().filter(|_| shape == Shape::Delta) {
@@ -98,9 +98,9 @@ fn encode(outlet: Outlet, shape: Shape, said: &Said<'_>) -> Option<Message> {
         },
         Said::Joined(it) => (&it.channel, Push::Join(&it.member)),
         Said::Left(it) => (&it.channel, Push::Leave(&it.member)),
-        _ => return None,
+        _ => return Messages::None,
     };
-    Some(outlet.message(&Reply::Push { channel: channel.as_str(), push }))
+    outlet.message(&Reply::Push { channel: channel.as_str(), push }).into()
 }
 
 /// Tells whether this client can apply a delta. In JSON it holds the text that a payload became, which for JSON alone is

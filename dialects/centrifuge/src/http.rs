@@ -1,4 +1,5 @@
-//! Clients that can only listen on their connection: HTTP streaming and server-sent events, with requests beside them.
+//! How clients come in. Some can only listen on their connection: HTTP streaming and server-sent events, with requests beside
+//! them.
 
 use bytes::Bytes;
 
@@ -9,6 +10,8 @@ use crate::{
     wire::{Fault, Format},
 };
 
+/// Where a session of WebTransport begins.
+pub(crate) const SESSION: &str = "/connection/webtransport";
 /// Where a `POST` of the connect command is answered by a body that goes on.
 pub(crate) const STREAM: &str = "/connection/http_stream";
 /// Where a `GET` with the connect command in its query is answered by server-sent events.
@@ -41,13 +44,13 @@ pub(crate) fn addressee(request: &Request) -> Addressee {
 /// A refusal if it has to bring one and does not.
 pub(crate) fn opening(knock: &Knock<'_>) -> Result<(Outlet, Option<Bytes>), Refusal> {
     let request = knock.request;
-    let asks = |name| knock.query(name).is_some_and(|it| it == "protobuf");
     match (knock.transport, &*request.path) {
         (Transport::WebSocket, _) => Ok(match knock.subprotocol {
             Some("centrifuge-protobuf") => (Outlet::Protobuf, None),
-            None if asks("cf_protocol") || asks("format") => (Outlet::Protobuf, None),
+            None if wants_protobuf(request) => (Outlet::Protobuf, None),
             _ => (Outlet::Json, None),
         }),
+        (Transport::WebTransport, _) => Ok((session(request), None)),
         (Transport::Http, STREAM) => match format(request) {
             Format::Json => Ok((Outlet::Lines, Some(request.body.clone()))),
             Format::Protobuf => Ok((Outlet::Protobuf, Some(request.body.clone()))),
@@ -61,6 +64,16 @@ pub(crate) fn opening(knock: &Knock<'_>) -> Result<(Outlet, Option<Bytes>), Refu
         },
         _ => Err(Refusal::new(RefusalKind::NotFound, "no conversation begins here")),
     }
+}
+
+/// Tells how a client with a session of WebTransport wants to be written to: on its stream a reply has to end.
+pub(crate) fn session(request: &Request) -> Outlet {
+    if wants_protobuf(request) { Outlet::Protobuf } else { Outlet::Lines }
+}
+
+fn wants_protobuf(request: &Request) -> bool {
+    let asks = |name| request.queries(name).next().is_some_and(|it| it == "protobuf");
+    asks("cf_protocol") || asks("format")
 }
 
 /// Tells in which format the body of a request is.

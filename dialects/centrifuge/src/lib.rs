@@ -1,5 +1,5 @@
-//! The protocol of Centrifugo's published clients, in JSON and in Protocol Buffers, over WebSocket, HTTP streaming and
-//! server-sent events.
+//! The protocol of Centrifugo's published clients, in JSON and in Protocol Buffers, over WebSocket, WebTransport, HTTP
+//! streaming and server-sent events.
 //!
 //! What is spoken, what is not, and how it meets the hub stands in the `README.md` of this room.
 
@@ -8,10 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use taiwa_core::{Addressee, Conversation, Dialect, Door, Knock, Refusal, Request, Transport};
+use taiwa_core::{
+    Addressee, Conversation, Dialect, Door, Framing, Knock, Refusal, Request, Transport,
+};
 
 mod conversation;
 mod encode;
+mod framing;
 mod http;
 mod wire;
 
@@ -54,6 +57,9 @@ pub struct Settings {
     pub filter_nodes_max: usize,
     /// How many bytes of commands may wait while a client is being let in, 1 MiB by default; more close with 3013.
     pub waiting_bytes_max: usize,
+    /// Whether clients are let in by WebTransport; so by default. Otherwise they find nothing there, and go on to their next
+    /// transport.
+    pub webtransport: bool,
 }
 
 impl Default for Settings {
@@ -66,6 +72,7 @@ impl Default for Settings {
             positions_max: 1024,
             filter_nodes_max: 64,
             waiting_bytes_max: 1 << 20,
+            webtransport: true,
         }
     }
 }
@@ -85,6 +92,7 @@ const DOORS: &[Door] = &[
         transports: &[Transport::WebSocket],
     },
     Door { path: "/connection/websocket", subprotocols: &[], transports: &[Transport::WebSocket] },
+    Door { path: http::SESSION, subprotocols: &[], transports: &[Transport::WebTransport] },
     Door { path: http::STREAM, subprotocols: &[], transports: &[Transport::Http] },
     Door { path: http::EVENTS, subprotocols: &[], transports: &[Transport::Http] },
     Door { path: http::EMULATION, subprotocols: &[], transports: &[Transport::Http] },
@@ -106,5 +114,9 @@ impl Dialect for Centrifuge {
     fn open(&self, knock: &Knock<'_>, now: Instant) -> Result<Box<dyn Conversation>, Refusal> {
         let (outlet, frame) = http::opening(knock)?;
         Ok(Box::new(Client::new(knock, outlet, frame, self.settings.clone(), now)))
+    }
+
+    fn framing(&self, request: &Request) -> Option<Box<dyn Framing>> {
+        self.settings.webtransport.then(|| Box::new(http::session(request).format()) as _)
     }
 }

@@ -4,16 +4,20 @@ use std::{mem, time::Instant};
 
 use bytes::Bytes;
 use taiwa_core::{
-    Action, Actions, Channel, Command, Connect, Connected, Conversation, Delivery, Event, Input,
-    Line, Link, Message, Payload, Publish, Refusal, RefusalKind, Reply, Response, Subscribe,
+    Action, Actions, Channel, Command, Connect, Connected, Conversation, Delivery, Encoding, Event,
+    Input, Line, Link, Message, Payload, Publish, Refusal, RefusalKind, Reply, Response, Subscribe,
     Target, Token,
 };
 
 use crate::{
     Settings,
-    encode::{ENCODING, message, missed},
-    wire::{Ending, Wish, disconnected, is_json, refused, unsubscribed},
+    encode::{ENCODING, MARKED, message, missed},
+    framing::{mark, unmark},
+    wire::{Ending, Wish, disconnected, is_json, is_loss, refused, unsubscribed},
 };
+
+/// The token of all questions to say something volatile; others are below.
+const VOLATILE: Token = 1 << 32;
 
 /// A client from its arrival to its end.
 ///
@@ -26,8 +30,8 @@ pub(crate) struct Talk(State);
 
 enum State {
     Arriving(Box<Arrival>),
-    Open { channel: Channel, json: bool, next: u32 },
-    Echo,
+    Open { channel: Channel, json: bool, has_marks: bool, next: u32 },
+    Echo { has_marks: bool },
     Over,
 }
 
@@ -35,6 +39,8 @@ enum State {
 struct Arrival {
     wish: Wish,
     json: bool,
+    /// Its messages have marks: it came by WebTransport.
+    has_marks: bool,
     /// How many subscriptions are not answered yet.
     unanswered: usize,
     /// What the client sent before it was in.
@@ -46,21 +52,47 @@ struct Arrival {
 }
 
 impl Talk {
-    pub(crate) fn new(wish: Wish, settings: &Settings) -> Self {
+    pub(crate) fn new(wish: Wish, has_marks: bool, settings: &Settings) -> Self {
         let json = wish.channels.first().is_some_and(|it| {
             let namespace = it.namespace().unwrap_or("");
             settings.json.iter().any(|it| **it == *namespace)
         });
         let (early, room) = (vec![], settings.early_bytes_max);
-        let arrival = Arrival { unanswered: wish.channels.len(), wish, json, early, room, next: 0 };
+        let unanswered = wish.channels.len();
+        let arrival = Arrival { wish, json, has_marks, unanswered, early, room, next: 0 };
         Self(State::Arriving(Box::new(arrival)))
+    }
+
+    fn has_marks(&self) -> bool {
+        match &self.0 {
+            State::Arriving(arrival) => arrival.has_marks,
+            State::Open { has_marks, .. } | State::Echo { has_marks } => *has_marks,
+            State::Over => false,
+        }
+    }
+
+    fn delivery(&self) -> Delivery {
+        let encoding: &'static Encoding = if self.has_marks() { &MARKED } else { &ENCODING };
+        Delivery::Shared(encoding)
+    }
+
+    fn tell_missed(&self, subscribed: &taiwa_core::Subscribed, out: &mut Actions) {
+        for it in missed(&subscribed.recovered) {
+            self.say(&it.payload, false, out);
+        }
+    }
+
+    fn say(&self, payload: &Payload, is_volatile: bool, out: &mut Actions) {
+        let said = message(payload);
+        let said = if self.has_marks() { mark(said, is_volatile) } else { said };
+        out.push(Action::Send(Line(0), said));
     }
 
     fn ask(&mut self, command: Command, out: &mut Actions) {
         let next = match &mut self.0 {
             State::Arriving(arrival) => &mut arrival.next,
             State::Open { next, .. } => next,
-            State::Echo | State::Over => return,
+            State::Echo { .. } | State::Over => return,
         };
         // It looks at no token of an answer: they only have to differ from those that are on their way.
         out.push(Action::Ask(Token::from(*next), command));
@@ -78,19 +110,29 @@ impl Talk {
                 let size = said.as_bytes().len() + size_of::<Message>();
                 // A client that opens and says one thing is right, however long that is.
                 if size > arrival.room && !arrival.early.is_empty() {
+                    if arrival.has_marks && unmark(said).1 {
+                        return;
+                    }
                     return self.end((4429, "too much before it was let in".into()), out);
                 }
                 arrival.room = arrival.room.saturating_sub(size);
                 arrival.early.push(said);
             }
-            State::Open { channel, json, .. } => match payload(said, *json) {
-                Some(payload) => {
-                    let publish = Publish::new(channel.clone(), payload);
-                    self.ask(Command::Publish(Link(0), Box::new(publish)), out);
+            State::Open { channel, json, has_marks, .. } => {
+                let (said, volatile) = if *has_marks { unmark(said) } else { (said, false) };
+                let Some(payload) = payload(said, *json) else {
+                    return self.end((4400, "this channel takes JSON alone".into()), out);
+                };
+                let publish = Publish { volatile, ..Publish::new(channel.clone(), payload) };
+                let publish = Command::Publish(Link(0), Box::new(publish));
+                if volatile {
+                    out.push(Action::Ask(VOLATILE, publish));
+                } else {
+                    self.ask(publish, out);
                 }
-                None => self.end((4400, "this channel takes JSON alone".into()), out),
-            },
-            State::Echo => out.push(Action::Send(line, said)),
+            }
+            // With its mark, if it has one.
+            State::Echo { .. } => out.push(Action::Send(line, said)),
             State::Over => {}
         }
     }
@@ -101,11 +143,12 @@ impl Talk {
         let Wish { echo, last, .. } = arrival.wish;
         let channels = arrival.wish.channels.clone();
         for (_, subscribed) in &connected.subscribed {
-            tell_missed(subscribed, out);
+            self.tell_missed(subscribed, out);
         }
+        let delivery = self.delivery();
         for channel in channels {
             let target = Target::Channel(channel);
-            let wish = Subscribe::new(target, Delivery::Shared(&ENCODING));
+            let wish = Subscribe::new(target, delivery);
             let wish = Subscribe { echo, last, ..wish };
             self.ask(Command::Subscribe(Link(0), Box::new(wish)), out);
         }
@@ -126,21 +169,22 @@ impl Talk {
             return;
         }
         let early = mem::take(&mut arrival.early);
-        let next = arrival.next;
+        let Arrival { json, has_marks, next, .. } = **arrival;
         self.0 = match arrival.wish.channels.first() {
-            Some(channel) => State::Open { channel: channel.clone(), json: arrival.json, next },
-            None => State::Echo,
+            Some(channel) => State::Open { channel: channel.clone(), json, has_marks, next },
+            None => State::Echo { has_marks },
         };
         for said in early {
             self.said(Line(0), said, out);
         }
     }
 
-    fn replied(&mut self, reply: Result<Reply, Refusal>, out: &mut Actions) {
+    fn replied(&mut self, token: Token, reply: Result<Reply, Refusal>, out: &mut Actions) {
         match reply {
+            Err(refusal) if token == VOLATILE && is_loss(&refusal) => {}
             Ok(Reply::Connected(connected)) => self.let_in(&connected, out),
             Ok(Reply::Subscribed(subscribed)) => {
-                tell_missed(&subscribed, out);
+                self.tell_missed(&subscribed, out);
                 self.subscribed(out);
             }
             // The server has subscribed it before it could ask.
@@ -157,7 +201,7 @@ impl Conversation for Talk {
             (_, State::Over) => {}
             (Input::Joined(_), State::Arriving(arrival)) => {
                 let token = arrival.wish.token.take();
-                let delivery = Some(Delivery::Shared(&ENCODING));
+                let delivery = Some(self.delivery());
                 let connect = Connect { token, delivery, ..Connect::default() };
                 self.ask(Command::Connect(Link(0), Box::new(connect)), out);
             }
@@ -176,10 +220,10 @@ impl Conversation for Talk {
             return;
         }
         match event {
-            Event::Reply(_, reply) => self.replied(reply, out),
-            Event::Said(_, _, it, _) => out.push(Action::Send(Line(0), message(&it.payload))),
-            Event::Told(_, payload) => out.push(Action::Send(Line(0), message(&payload))),
-            Event::Subscribed(_, _, subscribed) => tell_missed(&subscribed, out),
+            Event::Reply(token, reply) => self.replied(token, reply, out),
+            Event::Said(_, _, it, _) => self.say(&it.payload, it.volatile, out),
+            Event::Told(_, _, said) => self.say(&said.payload, false, out),
+            Event::Subscribed(_, _, subscribed) => self.tell_missed(&subscribed, out),
             Event::Unsubscribed(_, _, why) => self.end(unsubscribed(&why), out),
             Event::Call(id, ..) => {
                 let text = "a plain client answers no calls";
@@ -200,12 +244,6 @@ impl Conversation for Talk {
 
     fn deadline(&self) -> Option<Instant> {
         None
-    }
-}
-
-fn tell_missed(subscribed: &taiwa_core::Subscribed, out: &mut Actions) {
-    for it in missed(&subscribed.recovered) {
-        out.push(Action::Send(Line(0), message(&it.payload)));
     }
 }
 

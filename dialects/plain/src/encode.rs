@@ -4,14 +4,25 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use taiwa_core::{Encoding, Message, Mixed, Payload, Publication, Recovered, Said};
+use taiwa_core::{Encoding, Message, Messages, Mixed, Payload, Publication, Recovered, Said};
+
+use crate::framing::mark;
 
 /// The payload and nothing else.
 pub(crate) static ENCODING: Encoding = Encoding {
     name: "plain",
     encode: |said| match said {
-        Said::Publication(it) => Some(message(&it.payload)),
-        _ => None,
+        Said::Publication(it) => message(&it.payload).into(),
+        _ => Messages::None,
+    },
+};
+
+/// The same with the marks that a session of WebTransport takes: it tells volatile ones from others.
+pub(crate) static MARKED: Encoding = Encoding {
+    name: "plain-marked",
+    encode: |said| match said {
+        Said::Publication(it) => mark(message(&it.payload), it.volatile).into(),
+        _ => Messages::None,
     },
 };
 

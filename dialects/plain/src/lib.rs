@@ -5,10 +5,13 @@
 mod wire;
 mod conversation;
 mod encode;
+mod framing;
 
 use std::time::Instant;
 
-use taiwa_core::{Conversation, Dialect, Door, Knock, Refusal, RefusalKind, Transport};
+use taiwa_core::{
+    Conversation, Dialect, Door, Framing, Knock, Refusal, RefusalKind, Request, Transport,
+};
 
 /// Paths that begin so are the server's own.
 const RESERVED: &str = "/.taiwa/";
@@ -18,7 +21,11 @@ const SUBPROTOCOL: &str = "plain";
 
 const DOORS: &[Door] = &[
     Door { path: "*", subprotocols: &[SUBPROTOCOL], transports: &[Transport::WebSocket] },
-    Door { path: "*", subprotocols: &[], transports: &[Transport::WebSocket] },
+    Door {
+        path: "*",
+        subprotocols: &[],
+        transports: &[Transport::WebSocket, Transport::WebTransport],
+    },
 ];
 
 /// The dialect of clients that know nothing but WebSocket.
@@ -69,6 +76,12 @@ impl Dialect for Plain {
             return Err(Refusal::new(RefusalKind::NotFound, "there is nothing here"));
         }
         let wish = wire::wish(knock, &self.settings)?;
-        Ok(Box::new(conversation::Talk::new(wish, &self.settings)))
+        let has_marks = knock.transport == Transport::WebTransport;
+        Ok(Box::new(conversation::Talk::new(wish, has_marks, &self.settings)))
+    }
+
+    fn framing(&self, request: &Request) -> Option<Box<dyn Framing>> {
+        // What can't be read is refused when it is opened.
+        Some(Box::new(wire::datagrams(request).unwrap_or_default()))
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
-use taiwa_core::{Channel, Disconnect, Knock, Refusal, RefusalKind, Secret, Unsubscribed};
+use taiwa_core::{
+    Channel, Disconnect, Knock, Refusal, RefusalKind, Request, Secret, Transport, Unsubscribed,
+};
 
-use crate::Settings;
+use crate::{Settings, framing::Datagrams};
 
 /// What a client wants, all of which its request says.
 #[derive(Debug, Default)]
@@ -21,6 +23,9 @@ pub(crate) struct Wish {
 
 /// Reads a request.
 pub(crate) fn wish(knock: &Knock<'_>, settings: &Settings) -> Result<Wish, Refusal> {
+    if knock.transport == Transport::WebTransport {
+        datagrams(knock.request)?;
+    }
     let wish = Wish {
         echo: truth(knock, "echo")?,
         last: truth(knock, "last")?,
@@ -56,6 +61,16 @@ fn truth(knock: &Knock<'_>, name: &str) -> Result<bool, Refusal> {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(_) => Err(bad(&format!("{name} is true or false"))),
+    }
+}
+
+/// Reads what the client of a session hears by datagrams.
+pub(crate) fn datagrams(request: &Request) -> Result<Datagrams, Refusal> {
+    match request.queries("datagrams").next().as_deref() {
+        None | Some("volatile") => Ok(Datagrams::Volatile),
+        Some("none") => Ok(Datagrams::None),
+        Some("all") => Ok(Datagrams::All),
+        Some(_) => Err(bad("datagrams is none, volatile or all")),
     }
 }
 
@@ -112,6 +127,12 @@ pub(crate) fn refused(refusal: &Refusal) -> Ending {
         _ => 4403,
     };
     (code, reason(&refusal.text))
+}
+
+/// Tells whether a datagram that is refused so is lost, as any may be, and nothing else comes of it.
+pub(crate) fn is_loss(refusal: &Refusal) -> bool {
+    use RefusalKind::{Deadline, Limit, Rate, Unavailable};
+    matches!(refusal.kind, Rate(_) | Limit | Deadline | Unavailable)
 }
 
 /// Sends a client away.

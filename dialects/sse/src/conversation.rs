@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use taiwa_core::{
     Action, Actions, Channel, Command, Connect, Connected, Conversation, Delivery, Disconnect,
     Event, Exchange, Input, Line, Link, Message, Payload, Position, Publication, Recovered,
@@ -16,7 +17,7 @@ use crate::{
     Settings,
     cursor::Cursor,
     encode::{Shape, notice, place, publication, quoted, told},
-    wire::{Wish, not_allowed, reason, refused, turned_away, unsubscribed},
+    wire::{Wish, delay, not_allowed, reason, refused, turned_away, unsubscribed},
 };
 
 /// The token of the first question; those of the subscriptions follow in the order of the channels.
@@ -108,11 +109,7 @@ impl Talk {
             && refusal.is_temporary()
         {
             // WHATWG HTML §9.2.2: any status but 200 fails the connection, for good. This one may succeed later.
-            let (shape, after) = (arrival.wish.shape, arrival.wish.retry);
-            let after = match refusal.kind {
-                RefusalKind::Rate(rate) => rate.max(after),
-                _ => after,
-            };
+            let (shape, after) = (arrival.wish.shape, delay(refusal, arrival.wish.retry));
             out.push(Action::Respond(exchange, stream(shape)));
             let message = place(shape, Some(after), None);
             out.extend(message.map(|it| Action::Send(exchange.line(), it)));
@@ -125,10 +122,10 @@ impl Talk {
 
     fn disconnect(&mut self, why: &Disconnect, out: &mut Actions) {
         let State::Listening(it) = &self.state else {
-            if let Disconnect::Shutdown(_) = why {
-                return self.refuse(&Refusal::new(RefusalKind::Unavailable, reason(why)), out);
-            }
-            return self.answer(turned_away(why), out);
+            return match turned_away(why) {
+                Ok(response) => self.answer(response, out),
+                Err(refusal) => self.refuse(&refusal, out),
+            };
         };
         let mut object = format!("{{\"reason\":{},", quoted(reason(why)));
         if let Disconnect::App { code, .. } = why {
@@ -208,8 +205,7 @@ impl Talk {
         let (0, Some(exchange)) = (arrival.unanswered, arrival.exchange) else { return };
         let (line, shape) = (exchange.line(), arrival.wish.shape);
         let response = if arrival.wish.poll {
-            let headers = vec![("content-type", shape.content_type().to_owned())];
-            Response::Poll { headers, separator: b"" }
+            Response::Poll { headers: vec![], head: Bytes::new(), write: shape.poll() }
         } else {
             stream(shape)
         };
@@ -308,7 +304,7 @@ impl Conversation for Talk {
             _ if matches!(self.state, State::Over) => {}
             Event::Reply(token, reply) => self.replied(token, reply, now, out),
             Event::Said(_, _, it, _) => self.happened(Note::Said(it), out),
-            Event::Told(_, payload) => self.happened(Note::Told(payload), out),
+            Event::Told(_, _, said) => self.happened(Note::Told(said.payload), out),
             Event::Missed(_, Target::Channel(channel), count, _) => {
                 self.happened(Note::Gap(channel, count), out);
             }

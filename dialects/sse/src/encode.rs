@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use taiwa_core::{Channel, Encoding, Message, Mixed, Payload, Publication, Said};
+use taiwa_core::{Channel, Encoding, Message, Messages, Mixed, Payload, Polled, Publication, Said};
 
 use crate::cursor;
 
@@ -49,6 +49,14 @@ impl Shape {
         }
     }
 
+    /// Returns how a poll is answered: its messages stand one behind the other.
+    pub(crate) fn poll(self) -> fn(&[Message]) -> Polled {
+        match self {
+            Self::Raw | Self::Object => |said| polled(Self::Raw, said),
+            Self::Line => |said| polled(Self::Line, said),
+        }
+    }
+
     pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Raw | Self::Object => "text/event-stream",
@@ -62,14 +70,19 @@ impl Shape {
     }
 }
 
-fn numbered(said: &Said<'_>, shape: Shape) -> Option<Message> {
-    let Said::Publication(it) = said else { return None };
-    Some(publication(shape, it.position.map(cursor::id).as_deref(), it))
+fn numbered(said: &Said<'_>, shape: Shape) -> Messages {
+    let Said::Publication(it) = said else { return Messages::None };
+    publication(shape, it.position.map(cursor::id).as_deref(), it).into()
 }
 
-fn alone(said: &Said<'_>, shape: Shape) -> Option<Message> {
-    let Said::Publication(it) = said else { return None };
-    Some(publication(shape, None, it))
+fn alone(said: &Said<'_>, shape: Shape) -> Messages {
+    let Said::Publication(it) = said else { return Messages::None };
+    publication(shape, None, it).into()
+}
+
+fn polled(shape: Shape, said: &[Message]) -> Polled {
+    let body = said.iter().map(|it| &it.as_bytes()[..]).collect::<Vec<_>>().concat().into();
+    Polled { content_type: shape.content_type(), body }
 }
 
 /// Writes a publication with the identifier that the client has once it has read it.

@@ -9,7 +9,7 @@ mod encode;
 
 use std::time::{Duration, Instant};
 
-use taiwa_core::{Conversation, Dialect, Door, Knock, Refusal, Transport};
+use taiwa_core::{Conversation, Dialect, Door, Knock, Refusal, Request, Response, Transport};
 
 const DOORS: &[Door] = &[
     Door { path: "/sse", subprotocols: &[], transports: &[Transport::Http] },
@@ -73,5 +73,45 @@ impl Dialect for Sse {
     fn open(&self, knock: &Knock<'_>, _: Instant) -> Result<Box<dyn Conversation>, Refusal> {
         let wish = wire::wish(knock, &self.settings)?;
         Ok(Box::new(conversation::Talk::new(wish, &self.settings)))
+    }
+
+    fn turn_away(&self, request: &Request, why: &Refusal) -> Option<Response> {
+        wire::come_again(request, why, self.settings.retry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taiwa_core::RefusalKind;
+
+    use super::*;
+
+    /// What is said to who accepts this and is refused at the door.
+    fn answer(accept: &'static str, kind: RefusalKind) -> Option<String> {
+        let request = Request {
+            method: "GET".into(),
+            path: "/sse/a".into(),
+            query: "".into(),
+            headers: [("accept".into(), accept.into())].into(),
+            body: "".into(),
+        };
+        let dialect = Sse::new(Settings::default());
+        let Response::Whole { status, headers, body } =
+            dialect.turn_away(&request, &Refusal::new(kind, "no"))?
+        else {
+            panic!("nothing follows")
+        };
+        assert_eq!((status, &*headers[0].1), (200, "text/event-stream"));
+        Some(String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn an_event_source_that_may_come_later_is_told_when() {
+        let source = "text/event-stream";
+        assert_eq!(answer(source, RefusalKind::Limit).unwrap(), "retry: 2000\n\n");
+        let rate = RefusalKind::Rate(Duration::from_secs(9));
+        assert_eq!(answer(source, rate).unwrap(), "retry: 9000\n\n");
+        assert_eq!(answer(source, RefusalKind::Forbidden), None);
+        assert_eq!(answer("*/*", RefusalKind::Limit), None);
     }
 }

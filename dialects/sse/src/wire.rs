@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use taiwa_core::{
-    Channel, Disconnect, Knock, Refusal, RefusalKind, Response, Secret, Unsubscribed,
+    Channel, Disconnect, Knock, Refusal, RefusalKind, Request, Response, Secret, Unsubscribed,
 };
 
 use crate::{Settings, cursor::Cursor, encode::Shape};
@@ -19,7 +19,7 @@ pub(crate) struct Wish {
     pub(crate) shape: Shape,
     /// Whether it is answered once.
     pub(crate) poll: bool,
-    /// Whether it is an `EventSource` that comes back, and would not again after a status other than 200.
+    /// Whether it is an `EventSource`, which comes back by itself, but never after a status other than 200.
     pub(crate) returns: bool,
     /// After which time it comes back.
     pub(crate) retry: Duration,
@@ -45,7 +45,7 @@ pub(crate) fn wish(knock: &Knock<'_>, settings: &Settings) -> Result<Wish, Refus
     let poll = truth(knock, "poll")?;
     let shape = shape(knock, poll)?;
     let header = knock.request.header("last-event-id").map(str::to_owned);
-    let returns = header.is_some() && shape != Shape::Line;
+    let returns = shape != Shape::Line && (header.is_some() || is_event_source(knock.request));
     // WHATWG HTML §9.2.3: the header is set if the last event ID "is not the empty string".
     let id = header.or_else(|| knock.query("lastEventId")).filter(|it| !it.is_empty());
     let half = settings.retry.as_millis() / 2 + 1;
@@ -59,6 +59,33 @@ pub(crate) fn wish(knock: &Knock<'_>, settings: &Settings) -> Result<Wish, Refus
         returns,
         retry: settings.retry + more,
     })
+}
+
+/// Tells whether who asks is an `EventSource`. WHATWG HTML §9.2.2: "Set `Accept`/`text/event-stream` in request's header list."
+fn is_event_source(request: &Request) -> bool {
+    request.header("accept").is_some_and(|it| it.starts_with("text/event-stream"))
+}
+
+/// Has an `EventSource` that asked in vain ask again: any status but 200 would be its end, and its program could not see
+/// why (WHATWG HTML §9.2.3).
+pub(crate) fn come_again(request: &Request, why: &Refusal, retry: Duration) -> Option<Response> {
+    if !why.is_temporary() || !is_event_source(request) {
+        return None;
+    }
+    let headers = vec![
+        ("content-type", "text/event-stream".to_owned()),
+        ("cache-control", "no-store".to_owned()),
+    ];
+    let body = format!("retry: {}\n\n", delay(why, retry).as_millis()).into();
+    Some(Response::Whole { status: 200, headers, body })
+}
+
+/// After which time a client that asked in vain may ask again.
+pub(crate) fn delay(why: &Refusal, retry: Duration) -> Duration {
+    match why.kind {
+        RefusalKind::Rate(rate) => rate.max(retry),
+        _ => retry,
+    }
 }
 
 fn shape(knock: &Knock<'_>, poll: bool) -> Result<Shape, Refusal> {
@@ -153,12 +180,15 @@ pub(crate) fn not_allowed() -> Response {
 }
 
 /// Says a disconnect before anything else was said: nothing at all, and not to come back, if all was said.
-pub(crate) fn turned_away(why: &Disconnect) -> Response {
+///
+/// # Errors
+/// It is refused.
+pub(crate) fn turned_away(why: &Disconnect) -> Result<Response, Refusal> {
     let kind = match why {
         Disconnect::Done | Disconnect::Replaced => {
             // WHATWG HTML §9.2.3: "Clients will reconnect if the connection is closed; a client can be told to stop
             // reconnecting using the HTTP 204 No Content response code."
-            return Response::Whole { status: 204, headers: vec![], body: "".into() };
+            return Ok(Response::Whole { status: 204, headers: vec![], body: "".into() });
         }
         Disconnect::BadRequest => RefusalKind::BadRequest,
         Disconnect::Unauthorized | Disconnect::Expired => RefusalKind::Unauthorized,
@@ -166,7 +196,7 @@ pub(crate) fn turned_away(why: &Disconnect) -> Response {
         it if it.may_return() => RefusalKind::Unavailable,
         _ => RefusalKind::Forbidden,
     };
-    refused(&Refusal::new(kind, reason(why)))
+    Err(Refusal::new(kind, reason(why)))
 }
 
 /// Says in words why a client must go.

@@ -173,6 +173,8 @@ impl Sample {
             tags: Tags::new(tags),
             publisher: Some(member.clone()),
             at: 1_700_000_000_000,
+            volatile: false,
+            is_list: false,
         };
         Self { member, publications: vec![Arc::new(publication)], one: json("1") }
     }
