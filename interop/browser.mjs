@@ -14,7 +14,7 @@ const CHECK_MS = 20_000;
 const STEP_MS = 8_000;
 
 const logOf = () => document.querySelector('#log').innerText;
-const stateOf = () => document.querySelector('#state').innerText;
+export const stateOf = () => document.querySelector('#state').innerText;
 const whoOf = () =>
   Array.from(document.querySelectorAll('#connections tbody tr'), (row) => row.innerText);
 
@@ -29,17 +29,17 @@ async function until(what, probe) {
   assert.fail(`${what}: not after ${STEP_MS} ms (${JSON.stringify(seen)?.slice(0, 200)})`);
 }
 
-const shows = (tab, text) =>
+export const shows = (tab, text) =>
   until(`"${text}" in the log`, async () => (await tab.evaluate(logOf)).includes(text) || false);
 
-async function say(tab, text) {
+export async function say(tab, text) {
   await tab.click('#say');
   await tab.type('#say', text);
   await tab.click('#send');
 }
 
 /** Runs in the page: opens a socket, sends, collects what comes back, closes. */
-async function talk({ url, messages, code, reason }) {
+export async function talk({ url, messages, code, reason }) {
   const socket = new WebSocket(url);
   socket.binaryType = 'arraybuffer';
   const received = [];
@@ -63,7 +63,7 @@ async function talk({ url, messages, code, reason }) {
 }
 
 /** Runs in the page: an echo through WebSocketStream, with reading and writing as streams. */
-async function stream({ url }) {
+export async function stream({ url }) {
   const socket = new WebSocketStream(url);
   const { readable, writable, extensions } = await socket.opened;
   const reader = readable.getReader();

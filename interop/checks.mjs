@@ -179,9 +179,16 @@ const CHECKS = {
     assert.equal(code, 1009);
   },
   async chat({ open }) {
-    const a = await open('/chat');
-    const b = await open('/chat');
+    // A WebSocket opens before it is in its channel; what it has said is published once it is.
     const both = await open('/chat?echo=true');
+    both.send('both');
+    same(await both.next(), 'both');
+    const a = await open('/chat');
+    a.send('a');
+    same(await both.next(), 'a');
+    const b = await open('/chat');
+    b.send('b');
+    for (const listener of [a, both]) same(await listener.next(), 'b');
     a.send('こんにちは');
     a.send(noise(300));
     for (const listener of [b, both]) {

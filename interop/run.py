@@ -2,7 +2,7 @@
 
     python3 interop/run.py [--taiwa BINARY] [--library BINARY] [--python VENV_PYTHON] [--only NAME]... [--list] [--control]
 
-Without --taiwa, cargo builds `taiwa`, the `game` of examples/ and the example `interop_client`. Each check prints `ok NAME`, `FAIL NAME: why`
+Without --taiwa, cargo builds `taiwa`, the `game` of examples/ and two examples of the library. Each check prints `ok NAME`, `FAIL NAME: why`
 or `skip NAME: why`; the exit code is 1 if anything failed, 2 for wrong arguments. --only takes a name or the beginning
 of one (`bun`, `bun/client`). --control runs the peers' clients against npm ws instead of taiwa: what fails there is
 the peer's or the check's fault.
@@ -64,11 +64,18 @@ class Peer:
     deflates: str = ""
     # The code with which the peer's server answers 4001: the same one, but for npm websocket, which always says 1000.
     close_answer: int = 4001
+    # The server speaks HTTP/2 and nothing else.
+    http2: bool = False
+    # The server can ping, and learns of the answer.
+    pings: bool = True
 
 
 def peers(python: str, built: Path) -> list[Peer]:
     node = shutil.which("node") or "node"
     bun = str(HERE / "node_modules/.bin/bun")
+    # It trusts by flags for the whole program alone.
+    flags = "-A --no-config --unstable-net --unsafely-ignore-certificate-errors=127.0.0.1".split()
+    deno = (str(HERE / "node_modules/.bin/deno"), "run", *flags)
     npm = ("node_modules",)
     return [
         Peer("ws", npm, (node, "ws/client.mjs"), (node, "ws/server.mjs"), deflates="no-takeover,takeover,window"),
@@ -77,6 +84,9 @@ def peers(python: str, built: Path) -> list[Peer]:
             "websocket", npm, (node, "websocket/client.mjs"), (node, "websocket/server.mjs"), close_answer=1000,
         ),
         Peer("bun", npm, (bun, "bun/client.mjs"), (bun, "bun/server.mjs"), deflates="no-takeover,takeover,window"),
+        # Its WebSockets have no permessage-deflate and no ping.
+        Peer("deno", npm, (*deno, "deno/client.mjs"), (*deno, "deno/server.mjs"), pings=False),
+        Peer("deno-stream", npm, (*deno, "deno/stream.mjs")),
         Peer(
             "websockets", ("py:websockets",), (python, "websockets/client.py"), (python, "websockets/server.py"),
             deflates="no-takeover,takeover,window",
@@ -85,6 +95,10 @@ def peers(python: str, built: Path) -> list[Peer]:
         Peer(
             "gorilla", ("go", "/usr/share/gocode/src/github.com/gorilla/websocket"),
             (str(built / "gorilla-client"),), (str(built / "gorilla-server"),), deflates="no-takeover,takeover,window",
+        ),
+        Peer(
+            "http2", npm, (node, "http/client.mjs"), (node, "http/peer.mjs"), deflates="no-takeover,takeover,window",
+            http2=True,
         ),
         Peer("chromium", npm + ("/usr/bin/chromium",), page=(node, "chromium/test.mjs")),
         Peer("firefox", npm + ("/usr/bin/firefox-esr",), page=(node, "firefox/test.mjs")),
@@ -228,6 +242,8 @@ class Run:
     def __init__(self, options, scratch: Path):
         self.options = options
         self.scratch = scratch
+        # Of `taiwa connect`, for the server of this peer.
+        self.flags = ()
         self.counts = {"ok": 0, "FAIL": 0, "skip": 0}
         self.authority = str(scratch / "authority.pem")
         self.certificate = self.certify()
@@ -316,11 +332,14 @@ class Run:
         prefix = f"{peer.name}/server/"
         with Listening(peer.server) as server, Listening(peer.server, self.certificate) as secure:
             library = (self.options.library, server.origin, peer.deflates, str(peer.close_answer), secure.origin)
-            self.script(prefix, LIBRARY_CHECKS, library + (self.authority,), 120)
+            library += (self.authority,) + ("http2",) * peer.http2 + ("no-pings",) * (not peer.pings)
+            self.flags = ("--http2",) if peer.http2 else ()
+            self.script(prefix, LIBRARY_CHECKS, library, 120)
             self.check(prefix + "close-seen", lambda: self.seen(server, "/echo 4001 またね"))
             self.check(prefix + "oversize-seen", lambda: self.seen(server, "/big 1009"))
             self.check(prefix + "cli-lines", lambda: self.lines(server))
-            self.check(prefix + "cli-ping", lambda: self.answers_ping(server))
+            ping = self.answers_ping if peer.pings else lambda _: "the server has no ping"
+            self.check(prefix + "cli-ping", lambda: ping(server))
             self.check(prefix + "cli-server-close", lambda: self.server_closes(server))
             self.check(prefix + "cli-killed", lambda: self.killed(server))
             self.check(prefix + "cli-tls", lambda: self.trusted(secure))
@@ -331,7 +350,7 @@ class Run:
         server.find("^closed " + re.escape(end), 3)
 
     def connect(self, server: Listening, path: str, *flags: str) -> Process:
-        return Process((self.options.taiwa, "connect", *flags, server.origin + path))
+        return Process((self.options.taiwa, "connect", *self.flags, *flags, server.origin + path))
 
     def lines(self, server: Listening):
         """All lines of a pipe come back, in order, before the program ends with 0."""
@@ -449,10 +468,10 @@ class Run:
 
 
 def build() -> tuple[str, str]:
-    """Builds the program, the game beside it, and the library's example; returns the paths of the first and the last."""
+    """Builds the program, the game beside it, and the library's examples; returns the paths of the program and of interop_client."""
     command = (
         "cargo build --locked --message-format=json -p taiwa-cli --bin taiwa -p taiwa-examples --bin game "
-        "-p taiwa --example interop_client"
+        "-p taiwa --example interop_client --example interop_session"
     )
     done = subprocess.run(command.split(), cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:

@@ -11,6 +11,11 @@ pub const KEY: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
 pub struct Sender(pub Role);
 
 impl Sender {
+    /// One who masks.
+    pub const CLIENT: Self = Self(Role::Client);
+    /// One who does not.
+    pub const SERVER: Self = Self(Role::Server);
+
     /// One frame; `first` is FIN, the reserved bits and the opcode.
     pub fn frame(self, first: u8, payload: &[u8]) -> Vec<u8> {
         let len = payload.len();

@@ -1,27 +1,33 @@
 //! A whole house without a socket or a clock: rooms, one shard of the hub, and an app, in one thread.
 
+mod person;
+mod street;
+
 use std::{
-    collections::VecDeque,
     mem,
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use taiwa_core::{
-    Action, Addressee, Admission, Answer, Command, Conversation, Dialect, Disconnect, Door, Event,
-    Exchange, Input, Knock, Line, Message, Question, Refusal, RefusalKind, Request, Response,
-    Token, Transport,
+    Action, Addressee, Dialect, Disconnect, Door, Event, Exchange, Input, Knock, Line, Message,
+    Refusal, RefusalKind, Request, Response, Transport,
 };
-use taiwa_hub::{
-    Arrival, Done, Encoded, Letter, Now, Order, OrderId, Outlet, Seat, Settings, Shard, Ticket,
-};
+use taiwa_hub::{Arrival, Done, Now, Order, Outlet, Settings, Shard};
+
+use person::{Person, State, Way};
+use street::{Street, Told};
 
 /// What the tokens of the app's own clients begin with; what follows is the user. Other tokens are refused.
 pub const TOKEN: &str = "user-";
 
 /// The token of a client that the app sends away, and the method by which any client asks for that.
 pub const BANNED: &str = "banned";
+
+/// The method whose answer is what it was called with; the app knows no other one.
+pub const ECHO: &str = "echo";
 
 /// The house.
 pub struct House {
@@ -30,53 +36,23 @@ pub struct House {
     rooms: Vec<Box<dyn Dialect>>,
     people: Vec<Person>,
     now: Instant,
+    orders: u64,
 }
 
-/// One client, by its place in the house.
+/// One line or request of a client, by its place in the house.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Who(usize);
+pub struct Who {
+    person: usize,
+    line: Line,
+}
 
-/// How a conversation ended.
+/// How a line ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct End {
     /// The close code.
     pub code: u16,
     /// The reason.
     pub reason: String,
-}
-
-struct Person {
-    seat: Seat,
-    conversation: Option<Box<dyn Conversation>>,
-    line: LineState,
-    flows: bool,
-    waiting: Vec<Message>,
-    heard: Vec<Message>,
-    status: Option<u16>,
-    end: Option<End>,
-}
-
-/// Each client has one line.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LineState {
-    Unanswered,
-    Open,
-    Poll,
-    Gone,
-}
-
-/// What the shard wants done.
-#[derive(Default)]
-struct Street {
-    told: VecDeque<(Seat, Told)>,
-    encoded: Vec<Message>,
-    orders: Vec<(OrderId, Result<Done, Refusal>)>,
-    drawn: u128,
-}
-
-enum Told {
-    Event(Event),
-    Message(Message),
 }
 
 impl House {
@@ -88,10 +64,11 @@ impl House {
             rooms,
             people: vec![],
             now: Instant::now(),
+            orders: 0,
         }
     }
 
-    /// Lets a client come in by a WebSocket.
+    /// Lets a client come in by a WebSocket, or join the conversation that it names.
     ///
     /// # Errors
     ///
@@ -105,15 +82,33 @@ impl House {
         self.come(Transport::WebSocket, request)
     }
 
-    /// Lets a client come in by a request.
+    /// Lets a client come in by a request, or ask the conversation that it names.
     ///
     /// # Errors
     ///
-    /// The refusal of the dialect.
+    /// The refusal of the dialect, if it has no words of its own for it.
     pub fn get(&mut self, target: &str, headers: &[(&str, &str)]) -> Result<Who, Refusal> {
         let mut request = Request::get(target);
         let owned = |(name, value): &(&str, &str)| ((*name).into(), (*value).to_owned().into());
         request.headers = headers.iter().map(owned).collect();
+        self.come(Transport::Http, request)
+    }
+
+    /// As [`House::get`], with a body.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn post(
+        &mut self,
+        target: &str,
+        kind: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Who, Refusal> {
+        let mut request = Request::get(target);
+        request.method = "POST".into();
+        request.headers = Box::new([("content-type".into(), kind.to_owned().into())]);
+        request.body = body.into();
         self.come(Transport::Http, request)
     }
 
@@ -129,57 +124,130 @@ impl House {
             let speaks = it.subprotocols.is_empty() || agreed(it).is_some();
             path && speaks && it.transports.contains(&transport)
         };
-        let doors =
-            self.rooms.iter().flat_map(|room| room.doors().iter().map(move |it| (room, it)));
+        let doors = self
+            .rooms
+            .iter()
+            .enumerate()
+            .flat_map(|(n, room)| room.doors().iter().map(move |it| (n, *it)));
         let best = doors
-            .filter(|(_, door)| fits(door))
+            .filter(|(_, door)| fits(&door))
             .max_by_key(|(_, door)| (door.path.len(), !door.subprotocols.is_empty()));
         let no_door = || Refusal::new(RefusalKind::NotFound, "no door");
         let (room, door) = best.ok_or_else(no_door)?;
-        assert_eq!(room.addressee(&request), Addressee::New);
-        let (subprotocol, random) = (agreed(door), self.street.random());
-        let knock = Knock { transport, request: &request, subprotocol, address: "a", random };
-        let conversation = room.open(&knock, self.now)?;
-        let address = Some(IpAddr::from([127, 0, 0, 1]));
-        let arrival = Arrival { dialect: room.name(), address };
-        let (seat, _) = self.shard.enter(arrival, &mut self.street).expect("there are seats left");
-        let (line, input) = match transport {
-            Transport::WebSocket => (LineState::Open, Input::Joined(Line(0))),
-            _ => (LineState::Unanswered, Input::Request(Exchange(0), request)),
+        let known = |people: &[Person], address: &str| {
+            people.iter().position(|it| it.conversation.is_some() && it.address == address)
         };
-        self.people.push(Person {
-            seat,
-            conversation: Some(conversation),
-            line,
-            flows: true,
-            waiting: vec![],
-            heard: vec![],
-            status: None,
-            end: None,
-        });
-        let who = Who(self.people.len() - 1);
+        let there = match self.rooms[room].addressee(&request) {
+            Addressee::New => None,
+            Addressee::KnownOrNew(address) => known(&self.people, &address),
+            Addressee::Known(address) => match known(&self.people, &address) {
+                Some(it) => Some(it),
+                None => {
+                    let why = Refusal::new(RefusalKind::NotFound, "there is no such conversation");
+                    return self.turn_away(room, &request, why);
+                }
+            },
+            Addressee::Nobody(_, why) => {
+                let why = Refusal::new(RefusalKind::BadRequest, why);
+                return self.turn_away(room, &request, why);
+            }
+        };
+        let person = match there {
+            Some(it) => it,
+            None => match self.open(room, transport, &request, agreed(&door)) {
+                Ok(it) => it,
+                Err(why) => return self.turn_away(room, &request, why),
+            },
+        };
+        let line = Line(self.people[person].lines.len() as u32);
+        let (state, input) = match transport {
+            Transport::WebSocket => (State::Open, Input::Joined(line)),
+            _ => (State::Unanswered, Input::Request(Exchange(line.0), request)),
+        };
+        self.people[person].lines.insert(line, Way::new(state));
+        let who = Who { person, line };
         self.input(who, input);
         Ok(who)
     }
 
+    /// Begins a conversation.
+    fn open(
+        &mut self,
+        room: usize,
+        transport: Transport,
+        request: &Request,
+        subprotocol: Option<&str>,
+    ) -> Result<usize, Refusal> {
+        let room = &self.rooms[room];
+        let named = format!("address-{}", self.people.len());
+        let address = if transport == Transport::WebSocket { "" } else { &named };
+        let random = self.street.random();
+        let knock = Knock { transport, request, subprotocol, address, random };
+        let conversation = room.open(&knock, self.now)?;
+        let mut person = Person::new(address.to_owned(), Some(conversation));
+        if transport != Transport::WebSocket {
+            person.flow(None);
+        }
+        let address = Some(IpAddr::from([127, 0, 0, 1]));
+        let arrival = Arrival { dialect: room.name(), address };
+        let (seat, _) = self.shard.enter(arrival, &mut self.street).expect("there are seats left");
+        person.seat = Some(seat);
+        self.people.push(person);
+        Ok(self.people.len() - 1)
+    }
+
+    /// Gives a request that reaches no conversation the answer of the room, if it has one.
+    fn turn_away(&mut self, room: usize, request: &Request, why: Refusal) -> Result<Who, Refusal> {
+        let Some(Response::Whole { status, body, .. }) = self.rooms[room].turn_away(request, &why)
+        else {
+            return Err(why);
+        };
+        let mut person = Person::new(String::new(), None);
+        let mut way = Way::new(State::Gone);
+        way.heard.push(Message::Text(body));
+        way.status = Some(status);
+        person.lines.insert(Line::default(), way);
+        self.people.push(person);
+        Ok(Who { person: self.people.len() - 1, line: Line::default() })
+    }
+
     /// Lets a client say something.
     pub fn say(&mut self, who: Who, message: Message) {
-        self.input(who, Input::Message(Line(0), message));
+        self.input(who, Input::Message(who.line, message));
     }
 
     /// Lets a client's line end.
     pub fn leave(&mut self, who: Who) {
-        self.people[who.0].line = LineState::Gone;
-        self.input(who, Input::Left(Line(0)));
+        self.way_mut(who).state = State::Gone;
+        self.left(who);
+        self.settle();
+    }
+
+    /// Has a client read no more: from now on much waits for it.
+    pub fn stall(&mut self, who: Who) {
+        self.street.stalled.extend(self.people[who.person].seat);
     }
 
     /// Lets the server's own API do something.
-    pub fn order(&mut self, order: Order) {
+    pub fn order(&mut self, order: Order) -> Done {
+        let id = self.start(order);
+        let done = self.done(id).expect("one shard answers at once");
+        done.expect("the order is one that can be done")
+    }
+
+    /// As [`House::order`], for what a client has to answer first: [`House::done`] tells what became of it.
+    pub fn start(&mut self, order: Order) -> u64 {
+        self.orders += 1;
         let now = self.time();
-        self.shard.order(1, order, now, &mut self.street);
+        self.shard.order(self.orders, order, now, &mut self.street);
         self.settle();
-        let (_, outcome) = self.street.orders.pop().expect("one shard answers at once");
-        outcome.expect("the order is one that can be done");
+        self.orders
+    }
+
+    /// Takes what became of an order.
+    pub fn done(&mut self, order: u64) -> Option<Result<Done, Refusal>> {
+        let at = self.street.orders.iter().position(|(it, _)| *it == order)?;
+        Some(self.street.orders.swap_remove(at).1)
     }
 
     /// Lets time pass.
@@ -193,7 +261,7 @@ impl House {
             if conversation.deadline().is_some_and(|it| it <= now) {
                 let mut out = vec![];
                 conversation.timeout(now, &mut out);
-                self.act(Who(i), out);
+                self.act(i, out);
             }
         }
         self.settle();
@@ -201,7 +269,7 @@ impl House {
 
     /// Takes what a client has heard.
     pub fn heard(&mut self, who: Who) -> Vec<Message> {
-        mem::take(&mut self.people[who.0].heard)
+        mem::take(&mut self.way_mut(who).heard)
     }
 
     /// Takes what a client has heard, as one text.
@@ -210,14 +278,19 @@ impl House {
         heard.iter().map(|it| String::from_utf8_lossy(it.as_bytes())).collect()
     }
 
-    /// Tells how a conversation ended, if it did.
+    /// Tells how a line ended, if it was not the client who ended it.
     pub fn end(&self, who: Who) -> Option<&End> {
-        self.people[who.0].end.as_ref()
+        self.way(who).end.as_ref()
+    }
+
+    /// Tells whether a line is over, or a request answered.
+    pub fn is_over(&self, who: Who) -> bool {
+        matches!(self.way(who).state, State::Gone)
     }
 
     /// Tells with which status a request was answered, if it was.
     pub fn status(&self, who: Who) -> Option<u16> {
-        self.people[who.0].status
+        self.way(who).status
     }
 
     /// Tells how many sessions and subscriptions there are.
@@ -226,172 +299,129 @@ impl House {
         (info.sessions, info.subscriptions)
     }
 
+    fn way(&self, who: Who) -> &Way {
+        &self.people[who.person].lines[&who.line]
+    }
+
+    fn way_mut(&mut self, who: Who) -> &mut Way {
+        self.people[who.person].lines.get_mut(&who.line).expect("there is such a line")
+    }
+
     fn time(&self) -> Now {
         Now { at: self.now, unix_ms: 1_800_000_000_000 }
     }
 
     fn input(&mut self, who: Who, input: Input) {
         let mut out = vec![];
-        let conversation = self.people[who.0].conversation.as_mut();
+        let conversation = self.people[who.person].conversation.as_mut();
         conversation.expect("it has not ended").receive(input, self.now, &mut out);
-        self.act(who, out);
+        self.act(who.person, out);
         self.settle();
+    }
+
+    /// Tells a conversation that a line is gone.
+    fn left(&mut self, who: Who) {
+        let person = &mut self.people[who.person];
+        person.unflow(who.line);
+        self.feed(who.person, Input::Left(who.line));
+    }
+
+    fn feed(&mut self, at: usize, input: Input) {
+        let Some(conversation) = &mut self.people[at].conversation else { return };
+        let mut out = vec![];
+        conversation.receive(input, self.now, &mut out);
+        self.act(at, out);
     }
 
     /// Brings everything to those whom it is for, until all is quiet.
     fn settle(&mut self) {
         loop {
             while let Some((seat, told)) = self.street.told.pop_front() {
-                let Some(at) = self.people.iter().rposition(|it| it.seat == seat) else { continue };
-                let person = &mut self.people[at];
-                let Some(conversation) = &mut person.conversation else { continue };
+                let Some(at) = self.people.iter().rposition(|it| it.seat == Some(seat)) else {
+                    continue;
+                };
                 match told {
-                    Told::Message(message) if person.flows => person.hear(message),
-                    Told::Message(message) => person.waiting.push(message),
-                    Told::Event(event) => {
-                        let mut out = vec![];
-                        conversation.deliver(event, self.now, &mut out);
-                        self.act(Who(at), out);
+                    Told::Message(message) => self.people[at].hear_with_all(message),
+                    Told::Event(event) => self.tell(at, event),
+                    Told::Reseat(taken) => {
+                        if let Some(old) = self.people.iter().position(|it| it.seat == Some(taken))
+                        {
+                            // Its session is another's now: it ends without taking the session along.
+                            self.people[old].seat = None;
+                            self.tell(old, Event::Disconnect(Disconnect::Replaced));
+                        }
+                        self.people[at].seat = Some(taken);
                     }
                 }
             }
-            let used = self
-                .people
-                .iter()
-                .position(|it| it.line == LineState::Poll && !it.heard.is_empty());
-            match used {
-                Some(at) if self.people[at].conversation.is_some() => self.leave(Who(at)),
-                _ => return,
+            let answered = (0..self.people.len()).find_map(|person| {
+                let line = self.people[person].finish_poll()?;
+                Some(Who { person, line })
+            });
+            match answered {
+                Some(who) => {
+                    self.feed(who.person, Input::Answered(who.line));
+                    self.left(who);
+                }
+                None => return,
             }
         }
     }
 
-    fn act(&mut self, who: Who, actions: Vec<Action>) {
+    fn tell(&mut self, at: usize, event: Event) {
+        let Some(conversation) = &mut self.people[at].conversation else { return };
+        let mut out = vec![];
+        conversation.deliver(event, self.now, &mut out);
+        self.act(at, out);
+    }
+
+    fn act(&mut self, at: usize, actions: Vec<Action>) {
         for action in actions {
             let now = self.time();
-            let person = &mut self.people[who.0];
+            let person = &mut self.people[at];
             let seat = person.seat;
-            match action {
-                Action::Send(Line(0), message) => person.hear(message),
-                Action::Flow(line) => {
-                    person.flows = line.is_some();
-                    if person.flows {
-                        mem::take(&mut person.waiting).into_iter().for_each(|it| person.hear(it));
-                    }
+            match (action, seat) {
+                (Action::Send(line, message), _) => person.hear(line, message),
+                (Action::Say(message), _) => person.hear_with_all(message),
+                (Action::Flow(line), _) => person.flow(line),
+                (Action::Respond(exchange, response), _) => {
+                    person.respond(exchange.line(), response)
                 }
-                Action::Respond(Exchange(0), response) => {
-                    (person.line, person.status) = match response {
-                        Response::Whole { status, body, .. } => {
-                            person.heard.push(Message::Text(body));
-                            (LineState::Gone, Some(status))
-                        }
-                        Response::Stream { .. } => (LineState::Open, Some(200)),
-                        Response::Poll { .. } => (LineState::Poll, Some(200)),
-                        other => panic!("{other:?} is not known here"),
-                    };
-                }
-                Action::Ask(token, command) => {
+                (Action::Ask(token, command), Some(seat)) => {
                     self.shard.command(seat, token, command, now, &mut self.street);
                 }
-                Action::Answer(id, answer) => {
+                (Action::Answer(id, answer), Some(seat)) => {
                     self.shard.answer_call(seat, id, answer, now, &mut self.street);
                 }
-                Action::End(code, reason) => {
-                    person.conversation = None;
-                    person.line = LineState::Gone;
-                    person.end = Some(End { code, reason: (*reason).to_owned() });
-                    self.shard.depart(seat, None, now, &mut self.street);
+                (Action::Close(line, code, reason), _) => {
+                    if person.close(line, End { code, reason: (*reason).to_owned() }) {
+                        self.left(Who { person: at, line });
+                    }
                 }
-                other => panic!("{other:?} needs more than one line"),
+                (Action::End(code, reason), _) => self.end_conversation(at, code, &reason),
+                (Action::Ask(..) | Action::Answer(..), None) => {}
+                (other, _) => panic!("{other:?} is not known here"),
             }
         }
     }
-}
 
-impl Person {
-    fn hear(&mut self, message: Message) {
-        match self.line {
-            LineState::Unanswered => panic!("nothing is said before the answer: {message:?}"),
-            LineState::Open | LineState::Poll => self.heard.push(message),
-            LineState::Gone => {}
+    fn end_conversation(&mut self, at: usize, code: u16, reason: &str) {
+        let now = self.time();
+        let person = &mut self.people[at];
+        let had_line = person.has_line();
+        person.conversation = None;
+        for line in person.lines.keys().copied().collect::<Vec<_>>() {
+            let end = End { code, reason: reason.to_owned() };
+            person.close(line, end.clone());
+            let way = person.lines.get_mut(&line).expect("it was there before");
+            way.end.get_or_insert(end);
         }
-    }
-}
-
-fn banned() -> Answer {
-    let reason = "banned for good".into();
-    Answer::Disconnect(Disconnect::App { code: 4007, reason, may_return: false })
-}
-
-impl Outlet for Street {
-    fn event(&mut self, seat: Seat, event: Event) {
-        self.told.push_back((seat, Told::Event(event)));
-    }
-
-    fn encoded(&mut self, message: Message) -> Encoded {
-        self.encoded.push(message);
-        Encoded(self.encoded.len() as u32 - 1)
-    }
-
-    fn deliver(&mut self, seat: Seat, encoded: Encoded) {
-        let message = self.encoded[encoded.0 as usize].clone();
-        self.told.push_back((seat, Told::Message(message)));
-    }
-
-    fn fan_out_ended(&mut self) {
-        self.encoded.clear();
-    }
-
-    fn queued(&self, _: Seat) -> usize {
-        0
-    }
-
-    fn tell_drained(&mut self, _: Seat, _: usize) {}
-
-    // Without sockets nobody is behind with reading.
-    fn hold(&mut self, _: Seat, _: Instant) {}
-
-    fn post(&mut self, shard: u16, _: Letter) {
-        panic!("there is no shard {shard}");
-    }
-
-    /// The app: it knows its own tokens and lets those without one stay anonymous.
-    fn ask(&mut self, _: Ticket, question: Question) -> Option<Result<Answer, Refusal>> {
-        Some(match question {
-            Question::Connect { connect, .. } => match connect.token.as_deref() {
-                None => Ok(Answer::Admission(Box::default())),
-                Some(token) => match token.strip_prefix(TOKEN) {
-                    Some(user) => {
-                        let user = Some(user.into());
-                        Ok(Answer::Admission(Box::new(Admission { user, ..Admission::default() })))
-                    }
-                    None if token == BANNED => Ok(banned()),
-                    None => Err(Refusal::new(RefusalKind::Unauthorized, "not one of our tokens")),
-                },
-            },
-            Question::Call { method, .. } if *method == *BANNED => Ok(banned()),
-            _ => Ok(Answer::Noted),
-        })
-    }
-
-    fn done(&mut self, order: OrderId, result: Result<Done, Refusal>) {
-        self.orders.push((order, result));
-    }
-
-    fn reseat(&mut self, _: Seat, _: Seat) {
-        panic!("no session is kept here");
-    }
-
-    fn migrate(&mut self, _: Seat, _: u16, _: Token, _: Command) {
-        panic!("there is one shard");
-    }
-
-    /// The same in each run, as far apart as random ones.
-    fn random(&mut self) -> u128 {
-        self.drawn = self
-            .drawn
-            .wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645)
-            .wrapping_add(0x5851_f42d_4c95_7f2d);
-        self.drawn
+        let Some(seat) = person.seat.take() else { return };
+        if had_line {
+            self.shard.depart(seat, None, now, &mut self.street);
+        } else {
+            // A session that is to be kept is.
+            self.shard.detach(seat, now, &mut self.street);
+        }
     }
 }

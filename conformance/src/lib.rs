@@ -3,7 +3,9 @@
 
 pub mod ends;
 pub mod frames;
+pub mod h2;
 pub mod house;
+pub mod http3;
 pub mod process;
 pub mod raw;
 pub mod violations;

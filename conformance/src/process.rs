@@ -48,8 +48,8 @@ impl Process {
         let line = said.recv_timeout(Duration::from_secs(20)).expect("a line in time");
         process.addr = line
             .trim()
-            .strip_prefix("http://")
-            .and_then(|it| it.trim_end_matches('/').parse().ok())
+            .split_once("://")
+            .and_then(|(_, it)| it.trim_end_matches('/').parse().ok())
             .unwrap_or_else(|| panic!("no URL: {line:?}"));
         process
     }

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use taiwa_conformance::house::{BANNED, End, House, Who};
-use taiwa_core::{Channel, Dialect, Message, Mixed, Payload, Publish, RefusalKind};
-use taiwa_hub::{Namespace, Order, Settings};
+use taiwa_core::{Channel, Dialect, Message, Mixed, Page, Payload, Publish, RefusalKind};
+use taiwa_hub::{Done, Namespace, Order, Settings};
 
 fn rooms() -> Vec<Box<dyn Dialect>> {
     let json = vec!["json".into()];
@@ -12,6 +12,8 @@ fn rooms() -> Vec<Box<dyn Dialect>> {
         Box::new(taiwa_plain::Plain::new(taiwa_plain::Settings { json, ..Default::default() })),
         Box::new(taiwa_sse::Sse::default()),
         Box::new(taiwa_centrifuge::Centrifuge::new(Default::default())),
+        Box::new(taiwa_phoenix::Phoenix::new(Default::default())),
+        Box::new(taiwa_socketio::SocketIo::default()),
     ]
 }
 
@@ -42,6 +44,8 @@ struct Guests {
     several: Who,
     json: Who,
     protobuf: Who,
+    phoenix: Who,
+    phoenix_old: Who,
 }
 
 impl Guests {
@@ -55,12 +59,17 @@ impl Guests {
             several: house.get("/sse/chat?channel=other", &[]).unwrap(),
             json: house.websocket("/connection/websocket", "").unwrap(),
             protobuf: house.websocket("/connection/websocket", "centrifuge-protobuf").unwrap(),
+            phoenix: house.websocket("/socket/websocket?vsn=2.0.0", "").unwrap(),
+            phoenix_old: house.websocket("/socket/websocket", "").unwrap(),
         };
         let commands = "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"chat\"}}";
         house.say(guests.json, text(commands));
         // Connect and subscribe, each behind its length: id 1, connect {}; id 2, subscribe { channel: "chat" }.
         let commands = b"\x04\x08\x01\x22\x00\x0a\x08\x02\x2a\x06\x0a\x04chat";
         house.say(guests.protobuf, binary(commands));
+        house.say(guests.phoenix, text(r#"["1","1","chat","phx_join",{}]"#));
+        let join = r#"{"topic":"chat","event":"phx_join","payload":{},"ref":"1"}"#;
+        house.say(guests.phoenix_old, text(join));
         for who in guests.all() {
             house.heard(who);
             assert_eq!(house.end(who), None);
@@ -68,9 +77,10 @@ impl Guests {
         guests
     }
 
-    fn all(&self) -> [Who; 8] {
-        let Self { plain, echo, events, objects, lines, several, json, protobuf } = *self;
-        [plain, echo, events, objects, lines, several, json, protobuf]
+    fn all(&self) -> [Who; 10] {
+        let Self { plain, echo, events, objects, lines, several, json, protobuf, .. } = *self;
+        let Self { phoenix, phoenix_old, .. } = *self;
+        [plain, echo, events, objects, lines, several, json, protobuf, phoenix, phoenix_old]
     }
 }
 
@@ -96,7 +106,7 @@ fn each_kind_of_payload_arrives_in_each_dialect_as_the_tables_say() {
         pieces: Box::new(["{\"img\":".into(), "}".into()]),
         attachments: Box::new([vec![0, 0xff, 0x10].into()]),
     };
-    for (payload, plain, data, object, json, protobuf) in [
+    for (payload, plain, data, object, json, protobuf, phoenix, phoenix_old) in [
         (
             Payload::Json("{\"a\":\n1}".into()),
             text("{\"a\":\n1}"),
@@ -104,6 +114,8 @@ fn each_kind_of_payload_arrives_in_each_dialect_as_the_tables_say() {
             "\"data\":{\"a\": 1}}",
             "\"data\":{\"a\": 1}",
             &b"{\"a\":\n1}"[..],
+            &b"\"chat\",\"message\",{\"a\":\n1}]"[..],
+            "{\"a\":\n1}",
         ),
         (
             Payload::Text("two\n\"lines\"".into()),
@@ -112,6 +124,8 @@ fn each_kind_of_payload_arrives_in_each_dialect_as_the_tables_say() {
             "\"data\":\"two\\n\\\"lines\\\"\"}",
             "\"data\":\"two\\n\\\"lines\\\"\"",
             b"two\n\"lines\"",
+            br#""message","two\n\"lines\""]"#,
+            r#":"two\n\"lines\"""#,
         ),
         (
             Payload::Binary(vec![0, 0xff, 0x10].into()),
@@ -120,6 +134,8 @@ fn each_kind_of_payload_arrives_in_each_dialect_as_the_tables_say() {
             "\"data_base64\":\"AP8Q\"}",
             "\"data\":{\"base64\":\"AP8Q\"}",
             b"\x22\x03\x00\xff\x10",
+            b"\x02\x04\x07chatmessage\x00\xff\x10",
+            "{\"base64\":\"AP8Q\"}",
         ),
         (
             Payload::Mixed(Arc::new(mixed)),
@@ -128,6 +144,8 @@ fn each_kind_of_payload_arrives_in_each_dialect_as_the_tables_say() {
             "\"data\":{\"img\":\"AP8Q\"}}",
             "\"data\":{\"img\":{\"base64\":\"AP8Q\"}}",
             b"{\"img\":",
+            b"\"message\",{\"img\":{\"base64\":\"AP8Q\"}}]",
+            "{\"img\":{\"base64\":\"AP8Q\"}}",
         ),
     ] {
         publish(&mut house, "chat", payload);
@@ -139,6 +157,8 @@ fn each_kind_of_payload_arrives_in_each_dialect_as_the_tables_say() {
         has(&mut house, it.lines, object.as_bytes());
         has(&mut house, it.json, json.as_bytes());
         has(&mut house, it.protobuf, protobuf);
+        has(&mut house, it.phoenix, phoenix);
+        has(&mut house, it.phoenix_old, phoenix_old.as_bytes());
     }
 }
 
@@ -159,13 +179,20 @@ fn what_one_says_all_others_hear_and_it_alone_if_it_wants() {
     hears(&mut house, it.plain, text("{\"from\": \"json\"}"));
     let heard = house.text(it.lines);
     assert!(heard.ends_with("\"data\":{\"from\": \"json\"}}\n"), "{heard}");
+    for who in it.all() {
+        house.heard(who);
+    }
+    house.say(it.phoenix, text(r#"["1","2","chat","said",{"from": "phoenix"}]"#));
+    hears(&mut house, it.plain, text("{\"from\": \"phoenix\"}"));
+    house.say(it.phoenix, binary(b"\x00\x01\x01\x04\x0413chatsaid\x00\xff"));
+    hears(&mut house, it.plain, binary(&[0, 0xff]));
 }
 
 #[test]
 fn who_leaves_is_forgotten() {
     let mut house = house();
     let it = Guests::invite(&mut house);
-    assert_eq!(house.counts(), (8, 9), "one of them hears two channels");
+    assert_eq!(house.counts(), (10, 11), "one of them hears two channels");
     for who in it.all() {
         house.leave(who);
     }
@@ -310,4 +337,98 @@ fn what_is_no_json_is_refused_where_json_alone_is_spoken() {
     house.say(speaks, text("hello"));
     assert_eq!(house.end(speaks).map(|it| it.code), Some(4400));
     assert_eq!(house.text(listens), "");
+}
+
+/// Lets a client of Socket.IO come, which hears the channel `chat`.
+fn socketio(house: &mut House) -> Who {
+    let who = house.websocket("/socket.io/?EIO=4&transport=websocket&channel=chat", "").unwrap();
+    house.say(who, text("40"));
+    let heard = house.text(who);
+    assert!(heard.contains("40{\"sid\":"), "{heard}");
+    who
+}
+
+#[test]
+fn clients_of_socketio_hear_bytes_beside_the_event_and_others_hear_them_in_their_way() {
+    let mut house = house();
+    let it = Guests::invite(&mut house);
+    let (one, other) = (socketio(&mut house), socketio(&mut house));
+    let file = Mixed {
+        pieces: Box::new(["{\"img\":".into(), "}".into()]),
+        attachments: Box::new([vec![0, 0xff, 0x10].into()]),
+    };
+    let placeholder = "{\"_placeholder\":true,\"num\":0}";
+    for (payload, json) in [
+        (Payload::Json("{\"a\":\n1}".into()), "42[\"message\",{\"a\":\n1}]".to_owned()),
+        (Payload::Text("a \"b\"".into()), "42[\"message\",\"a \\\"b\\\"\"]".to_owned()),
+        (Payload::Binary(vec![0, 0xff, 0x10].into()), format!("451-[\"message\",{placeholder}]")),
+        (Payload::Mixed(Arc::new(file)), format!("451-[\"message\",{{\"img\":{placeholder}}}]")),
+    ] {
+        let mut due = vec![text(&json)];
+        if json.starts_with("451-") {
+            due.push(binary(&[0, 0xff, 0x10]));
+        }
+        publish(&mut house, "chat", payload);
+        assert_eq!(house.heard(one), due);
+        assert_eq!(house.heard(other), due);
+    }
+    for who in it.all() {
+        house.heard(who);
+    }
+    house.say(one, text("420[\"taiwa:publish\",\"chat\",\"said\",1,\"two\"]"));
+    hears(&mut house, other, text("42[\"said\",1,\"two\"]"));
+    hears(&mut house, it.plain, text("[1,\"two\"]"));
+    has(&mut house, it.phoenix, b"\"chat\",\"said\",[1,\"two\"]]");
+    has(&mut house, it.events, b"event: said\ndata: [1,\"two\"]\n\n");
+    house.say(one, text(&format!("451-1[\"taiwa:publish\",\"chat\",\"said\",{placeholder}]")));
+    house.say(one, binary(&[7, 8]));
+    hears(&mut house, it.plain, binary(&[7, 8]));
+    assert_eq!(
+        house.heard(other),
+        [text(&format!("451-[\"said\",{placeholder}]")), binary(&[7, 8])]
+    );
+}
+
+#[test]
+fn all_who_ask_are_told_the_same_of_presence_and_history() {
+    let mut house = house();
+    let it = Guests::invite(&mut house);
+    let one = socketio(&mut house);
+    house.say(it.plain, text("first"));
+    house.say(it.phoenix, text("[\"1\",\"2\",\"chat\",\"said\",[\"second\"]]"));
+    house.say(one, text("420[\"taiwa:publish\",\"chat\",\"said\",\"third\"]"));
+    for who in it.all() {
+        house.heard(who);
+    }
+    house.heard(one);
+
+    let channel = Channel::parse("chat").unwrap();
+    let Done::Presence(members) = house.order(Order::Presence(channel.clone())) else { panic!() };
+    assert_eq!(members.len(), 11);
+    house.say(one, text("421[\"taiwa:presence\",\"chat\"]"));
+    house.say(it.json, text("{\"id\":8,\"presence\":{\"channel\":\"chat\"}}"));
+    house.say(
+        it.phoenix_old,
+        text("{\"topic\":\"chat\",\"event\":\"phx_join\",\"payload\":{},\"ref\":\"9\"}"),
+    );
+    for who in [one, it.json, it.phoenix_old] {
+        let told = house.text(who);
+        for member in members.iter() {
+            let session = member.client.session.to_string();
+            assert!(told.contains(&session), "{session} is not in {told}");
+        }
+    }
+
+    let page = Page { limit: 10, ..Page::default() };
+    let Done::History(history) = house.order(Order::History(channel, page)) else { panic!() };
+    assert_eq!(history.publications.len(), 3);
+    house.say(one, text("422[\"taiwa:history\",\"chat\"]"));
+    house.say(it.json, text("{\"id\":9,\"history\":{\"channel\":\"chat\",\"limit\":10}}"));
+    for who in [one, it.json] {
+        let told = house.text(who);
+        let places: Vec<_> =
+            ["first", "second", "third"].iter().map(|it| told.find(it).unwrap()).collect();
+        assert!(places.is_sorted(), "{told}");
+        assert!(told.contains(&format!("\"offset\":{}", history.position.offset)), "{told}");
+    }
 }

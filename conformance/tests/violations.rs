@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use taiwa::{Error, Message, Server, WebSocket};
+use http::{HeaderValue, header::SEC_WEBSOCKET_EXTENSIONS};
+use taiwa::{Error, Http3, Message, Server, WebSocket};
 use taiwa_conformance::{
     Ends, Sender,
     ends::KEEPS_WINDOWS,
     frames::frames,
+    h2::{Http2, flag::END_STREAM, frame, kind},
+    http3,
     raw::{RawClient, RawServer},
     violations::{MESSAGE_BYTES_MAX, Violation, config, table},
 };
@@ -126,6 +129,93 @@ async fn the_server_answers_each_violation_on_the_wire_and_tells_it() {
             "{what}"
         );
     }
+    serving.abort();
+}
+
+/// The same on streams of one connection (RFC 8441): a violation ends its own stream alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_answers_each_violation_on_a_stream_and_the_connection_goes_on() {
+    let server = Server::bind("127.0.0.1:0").await.unwrap().config(config());
+    let addr = server.local_addr().unwrap();
+    let (send, mut seen) = mpsc::channel(1);
+    let serving = server.serve(move |upgrade| {
+        let send = send.clone();
+        async move {
+            let mut socket = upgrade.accept().await?;
+            let received = receive(&mut socket).await;
+            send.send((received, socket.closed().cloned())).await.unwrap();
+            Ok::<(), Error>(())
+        }
+    });
+    let serving = tokio::spawn(serving.into_future());
+    let mut peer = Http2::connect(addr);
+    let mut stream = 1;
+    for row in table().iter().filter(|it| roles(it).any(|it| it == Role::Server)) {
+        let what = format!("{} ({})", row.what, row.clause);
+        peer.open_with(stream, row.deflate);
+        let sender = Sender(Role::Client);
+        for part in [wire(row, sender), after(sender)].concat().chunks(16 << 10) {
+            peer.write(&frame(kind::DATA, 0, stream, part));
+        }
+        let mut written = Vec::new();
+        while let more @ [_, ..] = &peer.data(stream)[..] {
+            written.extend_from_slice(more);
+        }
+        ends_with_close(Role::Server, &written, row.code, &what);
+        peer.write(&frame(kind::DATA, END_STREAM, stream, b""));
+        let (received, closed) = timeout(seen.recv()).await.expect("the closure tells");
+        delivered(&what, row, received);
+        let closed = closed.expect("it is over");
+        assert_eq!((closed.code.get(), closed.by), (row.code, Side::Us), "{what}");
+        stream += 2;
+    }
+    assert!(peer.is_alive());
+    serving.abort();
+}
+
+/// The same over HTTP/3 (RFC 9220).
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_does_on_streams_of_http_3() {
+    let certificate = http3::Certificate::default();
+    let (chain, key) = certificate.pem();
+    let server = Server::bind("127.0.0.1:0").await.unwrap().config(config());
+    let addr = server.local_addr().unwrap();
+    let server = server.tls(chain.as_bytes(), key.as_bytes()).unwrap().http3(Http3::default());
+    let (send, mut seen) = mpsc::channel(1);
+    let serving = server.serve(move |upgrade| {
+        let send = send.clone();
+        async move {
+            let mut socket = upgrade.accept().await?;
+            let received = receive(&mut socket).await;
+            send.send((received, socket.closed().cloned())).await.unwrap();
+            Ok::<(), Error>(())
+        }
+    });
+    let serving = tokio::spawn(serving.into_future());
+    let client = http3::RawQuic::connect(addr, &certificate).await;
+    for row in table().iter().filter(|it| roles(it).any(|it| it == Role::Server)) {
+        let what = format!("{} ({})", row.what, row.clause);
+        let mut request = http3::websocket("/");
+        if row.deflate {
+            let offer = HeaderValue::from_static("permessage-deflate");
+            request.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, offer);
+        }
+        let mut stream = client.bidi(&http3::head(&request)).await;
+        let sender = Sender(Role::Client);
+        for part in [wire(row, sender), after(sender)].concat().chunks(1 << 10) {
+            stream.send.write_all(&http3::frame(0, part)).await.expect("open");
+        }
+        assert_eq!(stream.outcome().await, http3::Outcome::Answers(200), "{what}");
+        let written = stream.content().await.unwrap_or_else(|it| panic!("{what}: {it:?}"));
+        ends_with_close(Role::Server, &written, row.code, &what);
+        // The server may have stopped it by now.
+        let _ = stream.send.finish();
+        let (received, closed) = timeout(seen.recv()).await.expect("the closure tells");
+        delivered(&what, row, received);
+        let closed = closed.expect("it is over");
+        assert_eq!((closed.code.get(), closed.by), (row.code, Side::Us), "{what}");
+    }
+    assert_eq!(client.quic.close_reason(), None);
     serving.abort();
 }
 

@@ -14,6 +14,12 @@ export const KINDS = {
   'protobuf-stream': { package: 'protobuf', transport: 'http_stream' },
 };
 
+/** Those that Node does not have. */
+export const KINDS_OF_BROWSERS = {
+  'json-webtransport': { package: 'json', transport: 'webtransport' },
+  'protobuf-webtransport': { package: 'protobuf', transport: 'webtransport' },
+};
+
 /** What a client and its subscriptions were told, in order. */
 export class Story extends Array {
   listen(emitter, names, tell) {
@@ -36,7 +42,7 @@ export class Clients {
 
   /** `packages` has `json` and `protobuf`; `environment` has what a client is to use instead of globals. */
   constructor(kind, packages, environment) {
-    this.kind = KINDS[kind];
+    this.kind = KINDS[kind] ?? KINDS_OF_BROWSERS[kind];
     this.name = kind;
     this.isBinary = this.kind.package === 'protobuf';
     this.packages = packages;

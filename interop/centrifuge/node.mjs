@@ -15,8 +15,8 @@ import { openAll, printUnder } from './site.mjs';
 const packages = { json, protobuf };
 const environment = { websocket: WebSocket, eventsource: EventSource, fetch, readableStream: ReadableStream };
 
-async function run({ kind, site, proxy, control }) {
-  const given = { kind, packages, environment, near: proxy.http, far: site.http, control };
+async function run({ kind, site, near, far, control }) {
+  const given = { kind, packages, environment, near, far, control };
   await runAll({ ...(await checksOf(given)), 'ends-well': () => site.finish() }, printUnder(kind));
 }
 

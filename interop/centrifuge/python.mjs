@@ -11,9 +11,9 @@ import { openAll, printUnder } from './site.mjs';
 
 const [taiwa, interpreter] = process.argv.slice(2);
 
-async function run({ kind: form, site, proxy, control }) {
+async function run({ kind: form, site, near, far, control }) {
   const print = printUnder(form);
-  const program = spawn(interpreter, ['centrifuge/python.py', proxy.ws, site.ws, form], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const program = spawn(interpreter, ['centrifuge/python.py', ...[near, far].map((it) => it.replace('http', 'ws')), form], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => program.once('close', resolve));
   createInterface(program.stdout).on('line', async (line) => {
     if (!line.startsWith('do ')) return print(line);

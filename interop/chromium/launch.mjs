@@ -5,7 +5,8 @@ import { join } from 'node:path';
 
 import { chromium } from 'playwright-core';
 
-export function launch() {
+/** Starts it with more flags than those that every check needs. */
+export function launch(flags = []) {
   const profile = mkdtempSync(join(tmpdir(), 'taiwa-chromium-'));
   process.on('exit', () => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
   return chromium.launchPersistentContext(profile, {
@@ -21,6 +22,7 @@ export function launch() {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...flags,
     ],
   });
 }

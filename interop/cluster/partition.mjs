@@ -99,6 +99,11 @@ async function member(node) {
 
 const toldOf = ({ subscription }, { id }) =>
   Array.from(subscription.story).filter((it) => ['join', 'leave'].includes(it.name) && it.info.client === id).map((it) => it.name);
+/** What it is told behind the word of its coming, which may have been under way when the one began to listen. */
+const toldSince = (one, other) => {
+  const told = toldOf(one, other);
+  return told[0] === 'join' ? told.slice(1) : told;
+};
 const noneWasLost = (crowd) => same(crowd.filter((it) => it.lost > 0).length, 0, 'connections that were lost');
 
 let networks;
@@ -164,6 +169,7 @@ const checks = {
   },
   async 'its-members-are-gone'() {
     await becomes(() => present(whole, 'long:there'), [far.id], 'who is there', cutAt + 2 * SILENCE_S * 1000 - Date.now());
+    await becomes(async () => toldSince(far, near), ['leave'], 'what is told of its member');
   },
   async 'its-clients-stay'() {
     await Promise.all([talk.more(50), short.more(3 * SHORT), sleep(cutAt + CUT_MS - Date.now())]);
@@ -189,6 +195,7 @@ const checks = {
     await sleep(healedAt + LATE_MS - Date.now());
     for (const it of [cut, whole]) same(await present(it, 'long:there'), [near.id, far.id].sort(), 'who is there');
     same(toldOf(near, far).filter((it) => it === 'leave'), [], 'who was said to leave, at the cut node');
+    same(toldSince(far, near), ['leave', 'join'], 'what is told of its member, at the other node');
     same([near.client.state, far.client.state], ['connected', 'connected']);
   },
   async 'both-at-once'() {

@@ -2,6 +2,7 @@
 import * as json from 'centrifuge';
 import * as protobuf from 'centrifuge/build/protobuf';
 import { EventSource } from 'eventsource';
+import { io } from 'socket.io-client';
 import { WebSocket } from 'ws';
 
 import { Clients } from '../centrifuge/clients.mjs';
@@ -21,6 +22,8 @@ export class Listener {
   returns = 0;
   /** How often its connection was lost. */
   lost = 0;
+  /** How often an event stream was opened. */
+  opened = 0;
   joined = false;
 
   static async centrifuge(kind, http, channel, timeout = WAIT_MS) {
@@ -51,13 +54,39 @@ export class Listener {
       hadGap = true;
     });
     source.addEventListener('message', ({ data }) => it.story.push(Number(data)));
-    source.addEventListener('error', () => (it.lost += 1));
+    let ended;
+    source.addEventListener('error', ({ code, message }) => {
+      it.lost += 1;
+      if (source.readyState === 2) ended = `${code ?? ''} ${message ?? ''}`;
+    });
     source.addEventListener('open', () => {
+      it.opened += 1;
       if (it.joined) it.returns += 1;
     });
     source.addEventListener('taiwa:here', () => (it.joined = true));
     it.close = () => source.close();
-    await until('an event stream', () => it.joined, WAIT_MS);
+    await until('an event stream', () => it.joined || ended, WAIT_MS).catch((error) => {
+      throw new Error(`${error.message}: state ${source.readyState}, opened ${it.opened}, lost ${it.lost}`);
+    });
+    holds(it.joined, `an event stream ended for good: ${ended}`);
+    return it;
+  }
+
+  /** By Socket.IO, whose session has a log of its own: what it missed comes out of that, at whatever node. */
+  static async socket(transport, http, channel, timeout = WAIT_MS) {
+    const it = new Listener();
+    // What a poll brought that was cut off may be unknown to the session: then it begins anew, and says so.
+    it.polls = transport === 'polling';
+    const socket = io(http, { transports: [transport], query: { channel }, forceNew: true, reconnectionDelay: 20, reconnectionDelayMax: 500, timeout });
+    socket.on('connect', () => {
+      if (it.joined) it.came(socket.recovered);
+      it.joined = true;
+    });
+    socket.on('disconnect', () => (it.lost += 1));
+    socket.on('taiwa:gap', () => it.story.push('gap'));
+    socket.onAny((event, data) => event.startsWith('taiwa:') || it.story.push(data));
+    it.close = () => socket.disconnect();
+    await until('a socket', () => it.joined, WAIT_MS);
     return it;
   }
 
@@ -70,8 +99,19 @@ export class Listener {
     return this.story.findLast((it) => typeof it === 'number') ?? 0;
   }
 
-  /** Says what is wrong with its story: a hole without a word, a word without a hole, or something twice. */
-  complaint(lastDue) {
+  /** Whether it was told that it lost something. */
+  get hadGap() {
+    return this.story.includes('gap');
+  }
+
+  /** Its kind and what it was told about its first gap. */
+  get aroundGap() {
+    const at = this.story.indexOf('gap');
+    return `${this.kind}, lost ${this.lost}: ${this.story.slice(Math.max(0, at - 4), at + 3).join(' ')}`;
+  }
+
+  /** Says what is wrong with its story: a hole without a word, a word without a hole unless it may doubt, or something twice. */
+  complaint(lastDue, mayDoubt = false) {
     let before;
     let wasTold = false;
     for (const it of this.story) {
@@ -81,25 +121,35 @@ export class Listener {
       }
       if (before !== undefined && it <= before) return `${it} behind ${before}`;
       if (before !== undefined && it > before + 1 && !wasTold) return `${it} behind ${before}, and no word of a gap`;
-      if (before !== undefined && it === before + 1 && wasTold) return `a gap where there is none, before ${it}`;
+      if (before !== undefined && it === before + 1 && wasTold && !mayDoubt) return `a gap where there is none, before ${it}`;
       [before, wasTold] = [it, false];
     }
     return before === lastDue ? undefined : `${before} is the last where ${lastDue} was due`;
   }
 }
 
+/** One listener of a kind. */
+async function listener(kind, http, channel, timeout) {
+  const [dialect, transport] = kind.split('-');
+  const make = () => {
+    if (kind === 'events') return Listener.events(http, channel);
+    if (dialect === 'socket') return Listener.socket(transport, http, channel, timeout);
+    return Listener.centrifuge(kind, http, channel, timeout);
+  };
+  return Object.assign(await make(), { kind });
+}
+
 /** Makes so many listeners of each kind, or a share of them, and waits until all hear the channel. Each waits `timeout` for an answer. */
 export async function gather(kinds, http, channel, share = 1, timeout = WAIT_MS) {
   const all = Object.entries(kinds).flatMap(([kind, count]) =>
-    Array.from({ length: Math.ceil(count * share) }, () =>
-      kind === 'events' ? Listener.events(http, channel) : Listener.centrifuge(kind, http, channel, timeout),
-    ),
+    Array.from({ length: Math.ceil(count * share) }, () => listener(kind, http, channel, timeout)),
   );
   return Promise.all(all);
 }
 
-/** Complains if something is wrong with one of the stories, or `last` is not the last in each. */
-export function judge(crowd, last) {
-  const complaints = crowd.map((it) => it.complaint(last)).filter(Boolean);
+/** Complains if something is wrong with one of the stories, or `last` is not the last in each. Who `mayDoubt` may be told of a gap where there is none. */
+export function judge(crowd, last, mayDoubt = () => false) {
+  const complaint = (it) => it.complaint(last, mayDoubt(it));
+  const complaints = crowd.filter(complaint).map((it) => `${it.kind}: ${complaint(it)}`);
   holds(complaints.length === 0, `${complaints.length} of ${crowd.length}: ${complaints.slice(0, 3).join('; ')}`);
 }

@@ -1,12 +1,14 @@
 // Starts Debian's Firefox ESR, driven by puppeteer-core over WebDriver BiDi.
 import puppeteer from 'puppeteer-core';
 
-export function launch() {
+/** Starts it with more options than those that every check needs. */
+export function launch(options = {}) {
   return puppeteer.launch({
     browser: 'firefox',
     executablePath: '/usr/bin/firefox-esr',
     headless: true,
     timeout: 30_000,
+    ...options,
     extraPrefsFirefox: {
       'app.normandy.enabled': false,
       'app.update.enabled': false,

@@ -1,4 +1,4 @@
-// Members that are programs of their own: curl, which only hears, and PyPI `centrifuge-python`.
+// Members that are programs of their own: curl, which only hears, PyPI `centrifuge-python` and `python-socketio`.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
@@ -6,6 +6,7 @@ import { within } from '../words.mjs';
 import { said } from './members.mjs';
 
 const START_MS = 20_000;
+const PROGRAMS = { socketio: 'together/member_socketio.py' };
 
 /** curl on an event stream or on lines; resolves once it has heard where it stands. */
 export async function curl(url, accept, read) {
@@ -45,9 +46,9 @@ export function readLines(text) {
   return lines.map((it) => JSON.parse(it)).filter((it) => it.channel !== undefined).map(said);
 }
 
-/** PyPI `centrifuge-python`; it prints what it hears, one object of JSON a line. */
+/** PyPI `centrifuge-python`, or `python-socketio`; it prints what it hears, one object of JSON a line. */
 export async function python(interpreter, origin, channel, format) {
-  const program = spawn(interpreter, ['together/member.py', origin, channel, format]);
+  const program = spawn(interpreter, [PROGRAMS[format] ?? 'together/member.py', origin, channel, format]);
   const heard = [];
   const waiting = [];
   let errors = '';
@@ -65,8 +66,9 @@ export async function python(interpreter, origin, channel, format) {
   };
   await done('a subscription of python');
   const say = async (payload) => {
-    const { bytes, value } = payload;
-    program.stdin.write(`${JSON.stringify(format === 'protobuf' ? { bytes } : { value })}\n`);
+    const { event, bytes, value } = payload;
+    const told = format === 'protobuf' || value === undefined ? { event, bytes } : { event, value };
+    program.stdin.write(`${JSON.stringify(told)}\n`);
     await done('a publication of python');
   };
   return { heard: () => heard, say, end: () => program.kill('SIGKILL') };

@@ -7,6 +7,10 @@
 import * as json from 'centrifuge';
 import * as protobuf from 'centrifuge/build/protobuf';
 import { EventSource } from 'eventsource';
+import * as phoenixPackage from 'phoenix';
+import { io } from 'socket.io-client';
+import old from 'socket.io-client-2';
+import msgpack from 'socket.io-msgpack-parser';
 import { WebSocket as UndiciWebSocket } from 'undici';
 import { WebSocket } from 'ws';
 
@@ -27,6 +31,8 @@ const text = (it) => ({ kind: 'Text', text: it, bytes: bytesOf(it) });
 const binary = (...bytes) => ({ kind: 'Binary', bytes });
 const jsonText = (it) => ({ kind: 'Json', text: it, bytes: bytesOf(it), value: JSON.parse(it) });
 const jsonOf = (value) => jsonText(JSON.stringify(value));
+/** Said under a name, by those whose events have one. */
+const named = (event, it) => ({ ...it, event });
 
 /** What is said, and by whom. */
 const SAID = [
@@ -44,12 +50,28 @@ const SAID = [
   ['node-protobuf-websocket', binary(1, 2, 3, 254)],
   ['node-protobuf-stream', binary(...bytesOf('no JSON'))],
   ['node-protobuf-stream', jsonText('[true]')],
+  ['node-phoenix-websocket', named('greeting', jsonOf({ topic: ['鳥', 1.5] }))],
+  ['node-phoenix-websocket', named('greeting', binary(0, 7, 255))],
+  ['node-phoenix-longpoll', named('message', jsonOf('by requests'))],
+  ['node-phoenix-longpoll', named('greeting', binary(3, 2, 1))],
+  ['node-socketio-websocket', named('greeting', jsonOf({ 対話: [null, 'x'.repeat(70_000)] }))],
+  ['node-socketio-websocket', named('greeting', binary(0, 8, 255))],
+  ['node-socketio-polling', named('message', jsonOf('a text'))],
+  ['node-socketio-polling', named('greeting', binary(4, 3))],
+  ['node-socketio-msgpack', named('greeting', jsonOf([1.5, { 'a"b': null }]))],
+  ['node-socketio-msgpack', named('greeting', binary(5))],
+  ['node-socketio-old', named('greeting', jsonOf({ old: 2 }))],
+  ['node-socketio-old', named('greeting', binary(2, 0))],
   ['chromium-plain', text('ページから')],
   ['chromium-plain', binary(200, 201)],
   ['chromium-json-websocket', jsonOf({ page: 1 })],
   ['chromium-protobuf-stream', binary(9, 0, 9)],
   ['chromium-json-sse', jsonOf([1, 'sse'])],
+  ['chromium-phoenix-websocket', named('greeting', jsonOf({ page: 'of Phoenix' }))],
+  ['chromium-socketio-websocket', named('greeting', binary(1, 4))],
   ['firefox-plain', text('火狐')],
+  ['firefox-phoenix-websocket', named('greeting', binary(6, 6))],
+  ['firefox-socketio-websocket', named('greeting', jsonOf({ page: 3 }))],
   ['firefox-plain', binary(42)],
   ['firefox-json-stream', jsonOf({ page: 2 })],
   ['firefox-protobuf-websocket', jsonText(' 7 ')],
@@ -57,6 +79,8 @@ const SAID = [
   ['python-json', jsonText('{"python": "\\u5bfe\\u8a71"}')],
   ['python-protobuf', jsonText('{"python": "bytes"}')],
   ['python-protobuf', binary(0, 1, 0)],
+  ['python-socketio', named('greeting', jsonText('{"python":"events"}'))],
+  ['python-socketio', named('greeting', binary(1, 0, 1))],
   ['api', text('テキスト "a"\n')],
   ['api', jsonText('{ "as": ["it", 1.50] }')],
   ['api', binary(254, 0)],
@@ -68,13 +92,17 @@ function row(name) {
   if (name.endsWith('-plain')) return 'plain';
   if (name.endsWith('-events')) return 'sse, raw';
   if (/-(objects|lines)$/.test(name)) return 'sse, objects and lines';
+  if (name.endsWith('-phoenix-websocket')) return 'phoenix, second serializer by WebSocket';
+  if (name.endsWith('-phoenix-longpoll')) return 'phoenix, first serializer, or long poll';
+  if (name.includes('socketio')) return name.endsWith('-msgpack') ? 'socketio, MessagePack' : 'socketio, text';
   return name.includes('-json') ? 'centrifuge, JSON' : 'centrifuge, Protocol Buffers';
 }
 
 async function joinInNode(site) {
   const environment = { websocket: WebSocket, eventsource: EventSource, fetch, readableStream: ReadableStream };
   const packages = { json, protobuf };
-  const here = { EventSource, WebSocket: UndiciWebSocket, packages, environment, http: site.http, channel: CHANNEL };
+  const phoenix = { ...phoenixPackage, WebSocket };
+  const here = { EventSource, WebSocket: UndiciWebSocket, packages, environment, phoenix, io: Object.assign(io, { old, msgpack }), http: site.http, channel: CHANNEL };
   return prefixed('node', await join(here));
 }
 
@@ -102,6 +130,7 @@ async function joinAsPrograms(site) {
     'curl-lines': await curl(at, 'application/x-ndjson', readLines),
     'python-json': await python(interpreter, site.ws, CHANNEL, 'json'),
     'python-protobuf': await python(interpreter, site.ws, CHANNEL, 'protobuf'),
+    'python-socketio': await python(interpreter, site.http, CHANNEL, 'socketio'),
   };
 }
 

@@ -8,10 +8,11 @@ use std::{
 };
 
 use taiwa_core::{
-    Admission, Answer, Cluster, Command, Event, Message, Publication, Question, Refusal, Token,
+    Admission, Answer, CallId, Cluster, Command, Event, Messages, Payload, Publication, Question,
+    Refusal, Token,
 };
 use taiwa_hub::{
-    Arrival, Done, Encoded, Letter, Now, OrderId, Outlet, Seat, Settings, Shard, Ticket,
+    Arrival, Done, Encoded, Letter, Now, Order, OrderId, Outlet, Seat, Settings, Shard, Ticket,
     far::{Wish, shard_of},
 };
 
@@ -69,6 +70,7 @@ struct Hall {
     reseats: Vec<(Seat, Seat)>,
     moves: Vec<(Seat, u16, Token, Command)>,
     wishes: Vec<(Option<Ticket>, Wish)>,
+    done: Vec<(OrderId, Result<Done, Refusal>)>,
     drawn: u128,
     /// Calls of the shard, and what it wanted done in them.
     steps: u64,
@@ -140,6 +142,29 @@ impl Crowd {
             self.on(shard, |it, out| it.command(seat, token, command, now, out));
         }
         token
+    }
+
+    /// Gives the first shard an order.
+    pub fn order(&mut self, order: Order) -> OrderId {
+        self.tokens += 1;
+        let (id, now) = (self.tokens, self.now);
+        self.on(0, |it, out| it.order(id, order, now, out));
+        id
+    }
+
+    /// Takes what came of an order.
+    pub fn done(&mut self, order: OrderId) -> Option<Result<Done, Refusal>> {
+        let done = &mut self.halls[0].done;
+        let at = done.iter().position(|(it, _)| *it == order)?;
+        Some(done.swap_remove(at).1)
+    }
+
+    /// Lets a client answer a call.
+    pub fn answer(&mut self, who: Who, id: CallId, answer: Result<Payload, Refusal>) {
+        let now = self.now;
+        if let Client { shard, seat: Some(seat), .. } = self.clients[who.0] {
+            self.on(shard, |it, out| it.answer_call(seat, id, answer, now, out));
+        }
     }
 
     /// Lets a client go. Its session ends, or is kept, when its turn comes.
@@ -225,7 +250,7 @@ impl Crowd {
                     let shard = usize::from(shard.expect("it is of this version"));
                     self.on(shard, |it, out| it.far_letter(from, &letter, now, out));
                 }
-                News::Come(node) => self.shards.iter_mut().for_each(|it| it.node_come(node)),
+                News::Come(node) => self.on_all(|it, out| it.node_come(node, now, out)),
                 News::Gone(node) => self.on_all(|it, out| it.node_gone(node, now, out)),
                 News::State(state) => self.on_all(|it, out| it.cluster_state(state, now, out)),
             }
@@ -343,8 +368,8 @@ impl Outlet for Hall {
         self.said.push((seat, event));
     }
 
-    fn encoded(&mut self, message: Message) -> Encoded {
-        self.encoded.push(message.as_bytes().len());
+    fn encoded(&mut self, messages: Messages) -> Encoded {
+        self.encoded.push(messages.len());
         Encoded(self.encoded.len() as u32 - 1)
     }
 
@@ -387,7 +412,9 @@ impl Outlet for Hall {
         self.wishes.push((ticket, wish));
     }
 
-    fn done(&mut self, _: OrderId, _: Result<Done, Refusal>) {}
+    fn done(&mut self, order: OrderId, result: Result<Done, Refusal>) {
+        self.done.push((order, result));
+    }
 
     fn reseat(&mut self, fresh: Seat, taken: Seat) {
         self.reseats.push((fresh, taken));

@@ -17,12 +17,16 @@ mod world;
 mod crowd;
 mod node;
 mod fleet;
+mod pair;
+mod seeds;
 pub mod scale;
 
 pub use crowd::{Crowd, Who};
 pub use dice::Dice;
 pub use fleet::{Fleet, Guest, Load};
 pub use network::{Network, Pipe};
+pub use pair::Pair;
 pub use party::Party;
 pub use plan::{Disaster, Plan, Wish};
+pub use seeds::{Counts, run_seeds};
 pub use world::World;

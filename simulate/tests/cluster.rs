@@ -13,7 +13,7 @@ use taiwa_core::{
 };
 use taiwa_hub::{Limits, Namespace, Settings};
 use taiwa_memory::World;
-use taiwa_simulate::{Crowd, Dice, Who};
+use taiwa_simulate::{Counts, Crowd, Dice, Who, run_seeds};
 
 const CHANNELS: usize = 3;
 
@@ -63,7 +63,7 @@ struct Fleet {
     history_size: usize,
     shards: u16,
     start: Instant,
-    counts: BTreeMap<&'static str, u64>,
+    counts: Counts,
 }
 
 impl Fleet {
@@ -358,7 +358,7 @@ fn text(payload: &Payload) -> Vec<u8> {
     }
 }
 
-fn run(seed: u64) -> BTreeMap<&'static str, u64> {
+fn run(seed: u64) -> Counts {
     let mut dice = Dice::new(seed);
     let mut fleet = Fleet::new(&mut dice);
     for _ in 0..400 {
@@ -368,23 +368,10 @@ fn run(seed: u64) -> BTreeMap<&'static str, u64> {
     fleet.counts
 }
 
-/// How many seeds: `TAIWA_SIMULATE_SEEDS=20000 cargo test --release -p taiwa-simulate --test cluster`.
-fn seeds() -> u64 {
-    let seeds = std::env::var("TAIWA_SIMULATE_SEEDS").ok();
-    seeds.map_or(300, |it| it.parse().expect("TAIWA_SIMULATE_SEEDS is a number"))
-}
-
 #[test]
 fn whatever_happens_order_holds_and_nothing_is_lost_without_a_word() {
-    let mut counts = BTreeMap::new();
-    for seed in 0..seeds() {
-        let ran = std::panic::catch_unwind(|| run(seed));
-        let ran = ran.unwrap_or_else(|_| panic!("seed {seed}"));
-        for (what, count) in ran {
-            *counts.entry(what).or_insert(0) += count;
-        }
-    }
-    println!("{counts:?}");
+    // More of them: `TAIWA_SIMULATE_SEEDS=20000 cargo test --release -p taiwa-simulate --test cluster`.
+    let counts = run_seeds(run);
     // A run in which nothing happens proves nothing.
     for what in ["heard", "published", "refused", "recovered", "not recovered", "missed"] {
         assert!(counts.get(what).is_some_and(|it| *it > 20), "{what}: {counts:?}");

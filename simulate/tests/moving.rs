@@ -1,17 +1,12 @@
 //! Sessions that go on at another node, with their log, and presence that is the same wherever one asks.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use taiwa_core::{
-    Channel, Cluster, Command, Connect, Delivery, Event, Link, NodeId, Payload, Position, Publish,
+    Channel, Command, Connect, Delivery, Event, Link, Payload, Position, Publish, RefusalKind,
     Reply, Resume, ResumeKey, Resumed, Subscribe, Target, Token,
 };
-use taiwa_hub::Settings;
-use taiwa_memory::World;
-use taiwa_simulate::{Crowd, Who};
+use taiwa_simulate::{Pair, Who};
 
 const LINK: Link = Link(0);
 
@@ -19,57 +14,23 @@ fn channel(name: &str) -> Channel {
     Channel::parse(name).unwrap()
 }
 
-struct Pair {
-    world: Arc<World>,
-    ids: [NodeId; 2],
-    nodes: [Crowd; 2],
-}
+struct Two(Pair);
 
 /// A client that has a session which is kept.
 struct Guest {
     who: Who,
+    /// What it was told when it came back.
+    links: Vec<(Link, Option<Arc<str>>)>,
     key: ResumeKey,
     heard: Vec<(u64, String)>,
-    positions: Vec<(Channel, Position)>,
+    positions: Vec<Position>,
 }
 
-impl Pair {
-    fn new() -> Self {
-        let (world, start) = (World::new(7), Instant::now());
-        let ids = [NodeId(1 << 48 | 5), NodeId(2 << 48 | 6)];
-        let nodes = ids.map(|id| {
-            Crowd::new(2, Settings::open(), start).in_cluster(Cluster::of(&world.join(id)))
-        });
-        let mut it = Self { world, ids, nodes };
-        it.settle();
-        it
-    }
-
-    fn settle(&mut self) {
-        for _ in 0..1000 {
-            let mut is_busy = false;
-            for node in &mut self.nodes {
-                is_busy |= node.turn();
-            }
-            if !is_busy && self.nodes.iter().all(|it| !it.is_busy()) {
-                return;
-            }
-        }
-        panic!("the nodes find no rest");
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.world.advance(time);
-        for node in &mut self.nodes {
-            node.pass(time);
-        }
-        self.settle();
-    }
-
+impl Two {
     fn ask(&mut self, node: usize, who: Who, command: Command) -> (Token, Vec<Event>) {
-        let token = self.nodes[node].ask(who, command);
-        self.settle();
-        (token, self.nodes[node].heard(who))
+        let token = self.0.nodes[node].ask(who, command);
+        self.0.settle();
+        (token, self.0.nodes[node].heard(who))
     }
 
     fn reply(&mut self, node: usize, who: Who, command: Command) -> Reply {
@@ -82,7 +43,7 @@ impl Pair {
     }
 
     fn come(&mut self, node: usize, user: &str) -> Who {
-        let who = self.nodes[node].enter(0);
+        let who = self.0.nodes[node].enter(0);
         let connect = Connect { token: Some(user.into()), ..Connect::default() };
         self.reply(node, who, Command::Connect(LINK, Box::new(connect)));
         who
@@ -97,8 +58,8 @@ impl Pair {
         let who = self.come(node, "speaker");
         let publish = Publish::new(channel(name), Payload::Text(text.to_owned().into()));
         self.reply(node, who, Command::Publish(LINK, Box::new(publish)));
-        self.nodes[node].leave(who, false);
-        self.pass(Duration::from_millis(10));
+        self.0.nodes[node].leave(who, false);
+        self.0.pass(Duration::from_millis(10));
     }
 
     /// A guest of the first node that hears `a` and `b`.
@@ -110,33 +71,38 @@ impl Pair {
         for name in ["a", "b"] {
             self.subscribe(0, who, name);
         }
-        Guest { who, key, heard: vec![], positions: vec![] }
+        Guest { who, key, links: vec![], heard: vec![], positions: vec![] }
     }
 
     fn listen(&mut self, node: usize, guest: &mut Guest) {
-        for event in self.nodes[node].heard(guest.who) {
+        for event in self.0.nodes[node].heard(guest.who) {
             guest.take(event);
         }
     }
 
     /// Takes the session up at the second node.
     fn resume(&mut self, guest: &mut Guest, positions: bool, read: u64) -> Resumed {
+        self.resume_by(LINK, guest, positions, read)
+    }
+
+    fn resume_by(&mut self, link: Link, guest: &mut Guest, positions: bool, read: u64) -> Resumed {
         let positions = if positions { guest.positions.clone() } else { vec![] };
         let resume = Some(Resume { key: guest.key, read, positions });
         let connect = Connect { token: Some("ada".into()), resume, ..Connect::default() };
-        guest.who = self.nodes[1].enter(1);
-        let command = Command::Connect(LINK, Box::new(connect));
+        guest.who = self.0.nodes[1].enter(1);
+        let command = Command::Connect(link, Box::new(connect));
         let (token, mut events) = self.ask(1, guest.who, command);
         if events.is_empty() {
             // The node that had it says nothing; the store is asked then.
-            self.pass(Duration::from_secs(3));
-            events = self.nodes[1].heard(guest.who);
+            self.0.pass(Duration::from_secs(3));
+            events = self.0.nodes[1].heard(guest.who);
         }
         let mut resumed = None;
         for event in events {
             match event {
                 Event::Reply(it, Ok(Reply::Connected(connected))) if it == token => {
                     resumed = connected.resumed;
+                    guest.links = connected.links;
                 }
                 event => {
                     assert!(resumed.is_some(), "it is told first that it goes on");
@@ -150,11 +116,12 @@ impl Pair {
 
 impl Guest {
     fn take(&mut self, event: Event) {
-        let Event::Said(_, Target::Channel(name), publication, number) = event else { return };
+        let Event::Said(_, Target::Channel(_), publication, number) = event else { return };
         let Payload::Text(text) = &publication.payload else { panic!() };
         self.heard.push((number, String::from_utf8(text.to_vec()).unwrap()));
-        self.positions.retain(|(it, _)| *it != name);
-        self.positions.push((name, publication.position.unwrap()));
+        let at = publication.position.unwrap();
+        self.positions.retain(|it| it.epoch != at.epoch);
+        self.positions.push(at);
     }
 
     fn texts(&self) -> Vec<&str> {
@@ -164,15 +131,15 @@ impl Guest {
 
 #[test]
 fn a_session_goes_on_at_another_node_while_its_own_is_alive() {
-    let mut pair = Pair::new();
+    let mut pair = Two(Pair::default());
     let mut guest = pair.guest();
     pair.say(1, "a", "a1");
     pair.say(0, "b", "b1");
     pair.listen(0, &mut guest);
     assert_eq!(guest.texts(), ["a1", "b1"]);
     let read = guest.heard.last().unwrap().0;
-    pair.nodes[0].leave(guest.who, true);
-    pair.settle();
+    pair.0.nodes[0].leave(guest.who, true);
+    pair.0.settle();
     pair.say(0, "a", "a2");
     pair.say(1, "b", "b2");
     assert_eq!(pair.resume(&mut guest, false, read), Resumed::Whole);
@@ -181,19 +148,19 @@ fn a_session_goes_on_at_another_node_while_its_own_is_alive() {
     assert_eq!(guest.texts(), ["a1", "b1", "a2", "b2", "a3"]);
     let numbers: Vec<_> = guest.heard.iter().map(|it| it.0).collect();
     assert_eq!(numbers, (read - 1..read + 4).collect::<Vec<_>>(), "one log, without a hole");
-    assert_eq!(pair.nodes[0].counts(), (0, 0, 0), "nothing of it is left behind");
+    assert_eq!(pair.0.nodes[0].counts(), (0, 0, 0), "nothing of it is left behind");
 }
 
 #[test]
 fn a_session_goes_on_when_its_node_died_while_it_was_away() {
-    let mut pair = Pair::new();
+    let mut pair = Two(Pair::default());
     let mut guest = pair.guest();
     pair.say(0, "a", "a1");
     pair.listen(0, &mut guest);
     let read = guest.heard.last().unwrap().0;
-    pair.nodes[0].leave(guest.who, true);
-    pair.settle();
-    pair.world.kill(pair.ids[0]);
+    pair.0.nodes[0].leave(guest.who, true);
+    pair.0.settle();
+    pair.0.world.kill(pair.0.ids[0]);
     pair.say(1, "a", "a2");
     pair.say(1, "b", "b1");
     assert_eq!(pair.resume(&mut guest, false, read), Resumed::Whole);
@@ -205,7 +172,7 @@ fn a_session_goes_on_when_its_node_died_while_it_was_away() {
 #[test]
 fn a_session_goes_on_when_its_node_died_under_it_if_its_client_knows_where_it_stands() {
     for knows in [true, false] {
-        let mut pair = Pair::new();
+        let mut pair = Two(Pair::default());
         let mut guest = pair.guest();
         for (name, text) in [("a", "a1"), ("b", "b1"), ("a", "a2")] {
             pair.say(1, name, text);
@@ -213,7 +180,7 @@ fn a_session_goes_on_when_its_node_died_under_it_if_its_client_knows_where_it_st
         pair.listen(0, &mut guest);
         // Of what was said last it has heard nothing.
         pair.say(1, "b", "b2");
-        pair.world.kill(pair.ids[0]);
+        pair.0.world.kill(pair.0.ids[0]);
         pair.say(1, "a", "a3");
         let read = guest.heard.last().unwrap().0;
         let resumed = pair.resume(&mut guest, knows, read);
@@ -234,15 +201,55 @@ fn a_session_goes_on_when_its_node_died_under_it_if_its_client_knows_where_it_st
 }
 
 #[test]
+fn while_the_node_of_a_session_is_silent_its_client_is_asked_to_come_again() {
+    let mut pair = Two(Pair::default());
+    let mut guest = pair.guest();
+    pair.say(1, "a", "a1");
+    pair.listen(0, &mut guest);
+    let read = guest.heard.last().unwrap().0;
+    pair.0.world.hold(pair.0.ids[0]);
+    let resume = Some(Resume { key: guest.key, read, positions: vec![] });
+    let connect = Connect { token: Some("ada".into()), resume, ..Connect::default() };
+    let who = pair.0.nodes[1].enter(1);
+    let (token, events) = pair.ask(1, who, Command::Connect(LINK, Box::new(connect)));
+    assert!(events.is_empty(), "{events:?}");
+    pair.0.pass(Duration::from_secs(3));
+    let answer = pair.0.nodes[1].heard(who).pop();
+    let Some(Event::Reply(it, Err(why))) = answer else { panic!("{answer:?}") };
+    assert_eq!((it, why.kind), (token, RefusalKind::Unavailable));
+
+    // What it answers when it hears of it reaches nobody who waits; the store has it then.
+    pair.0.world.release(pair.0.ids[0]);
+    pair.0.settle();
+    pair.say(0, "a", "a2");
+    assert_eq!(pair.resume(&mut guest, false, read), Resumed::Whole);
+    assert_eq!(guest.texts(), ["a1", "a2"]);
+}
+
+#[test]
+fn a_session_goes_on_once_more_if_its_client_did_not_hear_that_it_does() {
+    let mut pair = Two(Pair::default());
+    let mut guest = pair.guest();
+    pair.say(1, "a", "a1");
+    pair.listen(0, &mut guest);
+    let read = guest.heard.last().unwrap().0;
+    assert_eq!(pair.resume(&mut guest, false, read), Resumed::Whole);
+    pair.say(0, "a", "a2");
+    guest.heard.clear();
+    assert_eq!(pair.resume(&mut guest, false, read), Resumed::Whole);
+    assert_eq!(guest.texts(), ["a2"]);
+}
+
+#[test]
 fn who_does_not_know_the_secret_gets_no_session() {
-    let mut pair = Pair::new();
+    let mut pair = Two(Pair::default());
     let mut guest = pair.guest();
     let key = guest.key;
     guest.key.secret ^= 1;
     let owner = guest.who;
     assert_eq!(pair.resume(&mut guest, false, 0), Resumed::Anew);
     pair.say(0, "a", "a1");
-    let heard = pair.nodes[0].heard(owner);
+    let heard = pair.0.nodes[0].heard(owner);
     assert!(heard.iter().any(|it| matches!(it, Event::Said(..))), "its owner still has it");
     let Reply::Kept(still) = pair.reply(0, owner, Command::Keep(Duration::from_secs(60))) else {
         panic!()
@@ -252,14 +259,14 @@ fn who_does_not_know_the_secret_gets_no_session() {
 
 #[test]
 fn presence_is_the_same_at_all_nodes_and_knows_first_and_last_of_a_user() {
-    let mut pair = Pair::new();
+    let mut pair = Two(Pair::default());
     let watcher = pair.come(1, "watcher");
     let mut wish = Subscribe::new(Target::Channel(channel("a")), Delivery::Personal);
     wish.join_leave = true;
     pair.reply(1, watcher, Command::Subscribe(LINK, Box::new(wish)));
-    pair.nodes[1].heard(watcher);
-    let changes = |pair: &mut Pair| -> Vec<String> {
-        let heard = pair.nodes[1].heard(watcher).into_iter();
+    pair.0.nodes[1].heard(watcher);
+    let changes = |pair: &mut Two| -> Vec<String> {
+        let heard = pair.0.nodes[1].heard(watcher).into_iter();
         let told = heard.filter_map(|it| match it {
             Event::Joined(_, it) => Some(('+', it)),
             Event::Left(_, it) => Some(('-', it)),
@@ -288,15 +295,161 @@ fn presence_is_the_same_at_all_nodes_and_knows_first_and_last_of_a_user() {
         assert!(matches!(counts, Reply::Counts { sessions: 3, users: 2 }), "{counts:?}");
     }
     changes(&mut pair);
-    pair.nodes[1].leave(two, false);
-    pair.settle();
+    pair.0.nodes[1].leave(two, false);
+    pair.0.settle();
     assert_eq!(changes(&mut pair), ["-bob"]);
     // Its node dies: the others say that it went.
-    pair.world.kill(pair.ids[0]);
-    pair.settle();
+    pair.0.world.kill(pair.0.ids[0]);
+    pair.0.settle();
+    assert_eq!(changes(&mut pair), ["-bob!"]);
     let Reply::Presence(members) = pair.reply(1, watcher, Command::Presence(LINK, channel("a")))
     else {
         panic!()
     };
     assert_eq!(members.len(), 1, "{members:?}");
+}
+
+#[test]
+fn whom_a_publication_excepts_and_what_is_volatile_hold_on_all_nodes() {
+    let mut pair = Two(Pair::default());
+    let mut guests = vec![];
+    for node in [0, 1] {
+        let (plain, vip) = (pair.come(node, "ada"), pair.come(node, "bob"));
+        for who in [plain, vip] {
+            pair.subscribe(node, who, "a");
+        }
+        pair.subscribe(node, vip, "vip");
+        let wish = Subscribe::new(
+            Target::Pattern(taiwa_core::Pattern::parse("a", taiwa_core::Syntax::Prefix).unwrap()),
+            Delivery::Personal,
+        );
+        let both = pair.come(node, "cyd");
+        pair.subscribe(node, both, "vip");
+        pair.reply(node, both, Command::Subscribe(LINK, Box::new(wish)));
+        guests.extend([(node, plain), (node, vip), (node, both)]);
+    }
+    let speaker = pair.come(0, "speaker");
+    let texts = |pair: &mut Two, (node, who): (usize, Who)| -> Vec<String> {
+        pair.0.nodes[node].read(who, usize::MAX);
+        let said = pair.0.nodes[node].heard(who).into_iter().filter_map(|it| match it {
+            Event::Said(_, _, it, _) => Some(it),
+            _ => None,
+        });
+        said.map(|it| match (&it.payload, it.volatile, it.is_list) {
+            (Payload::Json(json), volatile, true) => {
+                let mark = if volatile { " volatile" } else { "" };
+                format!("{}{mark}", String::from_utf8_lossy(json))
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect()
+    };
+    let all = guests.len();
+    for (text, volatile, except, expected) in [
+        ("[1]", false, vec![], [Some("[1]"); 3]),
+        ("[2]", false, vec![channel("vip")], [Some("[2]"), None, None]),
+        ("[3]", true, vec![], [Some("[3] volatile"); 3]),
+    ] {
+        let mut publish = Publish::new(channel("a"), Payload::Json(text.into()));
+        (publish.volatile, publish.is_list, publish.except_channels) = (volatile, true, except);
+        pair.reply(0, speaker, Command::Publish(LINK, Box::new(publish)));
+        for (at, guest) in guests.iter().enumerate() {
+            let expected: Vec<_> = expected[at % 3].into_iter().collect();
+            assert_eq!(texts(&mut pair, *guest), expected, "guest {at} of {all}");
+        }
+    }
+}
+
+impl Two {
+    /// Gives a guest a second link, which hears `/chat` and `/chat:r`.
+    fn with_link(&mut self, guest: &Guest) {
+        let (token, scope) = (Some("ada".into()), Some("/chat".into()));
+        let connect = Connect { token, scope, ..Connect::default() };
+        self.reply(0, guest.who, Command::Connect(Link(1), Box::new(connect)));
+        for name in ["/chat", "/chat:r"] {
+            let wish = Subscribe::new(Target::Channel(channel(name)), Delivery::Personal);
+            self.reply(0, guest.who, Command::Subscribe(Link(1), Box::new(wish)));
+        }
+    }
+}
+
+#[test]
+fn all_links_of_a_session_go_on_at_another_node() {
+    for link in [LINK, Link(1)] {
+        for is_alive in [true, false] {
+            let mut pair = Two(Pair::default());
+            let mut guest = pair.guest();
+            pair.with_link(&guest);
+            pair.say(0, "/chat:r", "r1");
+            pair.say(1, "a", "a1");
+            pair.listen(0, &mut guest);
+            let read = guest.heard.last().unwrap().0;
+            pair.0.nodes[0].leave(guest.who, true);
+            pair.0.settle();
+            pair.say(1, "a", "a2");
+            pair.say(1, "/chat:r", "r2");
+            if !is_alive {
+                pair.0.world.kill(pair.0.ids[0]);
+                pair.say(1, "/chat", "c1");
+            }
+            assert_eq!(pair.resume_by(link, &mut guest, false, read), Resumed::Whole);
+            let other = if link == LINK { Link(1) } else { LINK };
+            let scope = (other != LINK).then(|| "/chat".into());
+            assert_eq!(guest.links, [(other, scope)], "{link:?} {is_alive}");
+            pair.say(1, "/chat", "c2");
+            pair.say(1, "b", "b1");
+            pair.listen(1, &mut guest);
+            let mut texts = guest.texts();
+            // Between channels the order is that of clocks.
+            texts.sort_unstable();
+            let expected: &[&str] = match is_alive {
+                true => &["a1", "a2", "b1", "c2", "r1", "r2"],
+                false => &["a1", "a2", "b1", "c1", "c2", "r1", "r2"],
+            };
+            assert_eq!(texts, expected, "{link:?} {is_alive}");
+            // They may do what they might.
+            for link in [LINK, Link(1)] {
+                let publish = Publish::new(channel("b"), Payload::Text("b2".into()));
+                let publish = Command::Publish(link, Box::new(publish));
+                assert!(matches!(pair.reply(1, guest.who, publish), Reply::Published(_)));
+            }
+        }
+    }
+}
+
+#[test]
+fn with_positions_that_name_no_channels_a_session_goes_on_when_its_node_died_under_it() {
+    // Once it has heard something of each channel, once of a part of them.
+    for names in [&["a", "b", "/chat", "/chat:r"][..], &["a"]] {
+        let mut pair = Two(Pair::default());
+        let mut guest = pair.guest();
+        pair.with_link(&guest);
+        for name in names {
+            pair.say(1, name, &format!("{name}1"));
+        }
+        pair.listen(0, &mut guest);
+        assert_eq!(guest.positions.len(), names.len());
+        let read = guest.heard.last().unwrap().0;
+        pair.say(1, "/chat:r", "never heard at the node that dies");
+        pair.0.nodes[0].heard(guest.who);
+        pair.0.world.kill(pair.0.ids[0]);
+        pair.say(1, "/chat:r", "after");
+        assert_eq!(pair.resume(&mut guest, true, read), Resumed::Whole, "{names:?}");
+        let told = guest.texts()[names.len()..].to_vec();
+        assert_eq!(told, ["never heard at the node that dies", "after"], "{names:?}");
+    }
+}
+
+#[test]
+fn where_some_positions_are_missing_nothing_is_guessed() {
+    let mut pair = Two(Pair::default());
+    let mut guest = pair.guest();
+    pair.say(1, "a", "a1");
+    pair.say(1, "b", "b1");
+    pair.listen(0, &mut guest);
+    // Saved again, with what was said: nobody can tell whether the client has that.
+    pair.0.pass(Duration::from_secs(61));
+    guest.positions.truncate(1);
+    pair.0.world.kill(pair.0.ids[0]);
+    assert_eq!(pair.resume(&mut guest, true, 1), Resumed::Anew);
 }

@@ -8,14 +8,19 @@ mod publish;
 mod subscribe;
 mod history;
 mod presence;
+mod house;
+mod listeners;
 mod sessions;
 mod registry;
 mod lost;
 mod memory;
 mod nats;
 mod nats_alone;
+mod nats_keys;
 mod redis;
 mod redis_alone;
+mod redis_cluster;
+mod redis_cluster_alone;
 
 /// Plays all scenes on one broker.
 macro_rules! scenes {
@@ -46,6 +51,9 @@ macro_rules! scenes {
             presence::an_entry_is_replaced,
             presence::the_entries_of_a_dead_node_go,
             presence::who_leaves_takes_its_entries_along,
+            listeners::who_was_on_a_dead_node_is_told_to_leave,
+            listeners::who_went_while_the_broker_was_away_is_told_to_leave,
+            listeners::a_broker_that_lost_everything_leaves_all_there,
             sessions::a_session_is_taken_once,
             sessions::a_session_is_kept_for_its_time,
             sessions::a_session_is_replaced_and_dropped,
@@ -76,4 +84,5 @@ mod on {
     scenes!(memory);
     scenes!(nats);
     scenes!(redis);
+    scenes!(redis_cluster);
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Read},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, PoisonError},
@@ -13,7 +13,10 @@ use std::{
 use taiwa_core::Cluster;
 use taiwa_nats::{Nats, Settings, connect};
 
-use crate::fixture::{Fixture, Kept, Later};
+use crate::{
+    fixture::{Fixture, Kept, Later},
+    redis::free_port,
+};
 
 /// So long a server may take until it answers.
 const READY: Duration = Duration::from_secs(20);
@@ -43,7 +46,7 @@ impl Server {
             println!("skipped: there is no nats-server; `cargo xtask setup` installs it");
             return None;
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         // The name is free on this machine: the port was.
         let folder = std::env::temp_dir().join(format!("taiwa-nats-{}-{port}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();

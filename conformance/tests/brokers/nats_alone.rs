@@ -23,7 +23,7 @@ async fn server() -> Option<Server> {
     Server::begin(|_| JETSTREAM.into()).await
 }
 
-async fn node(settings: Settings) -> Node {
+pub(crate) async fn node(settings: Settings) -> Node {
     let cluster = Cluster::of(&connect(settings).await.unwrap());
     let diary = Arc::<Diary>::default();
     cluster.registry.begin(diary.clone());
@@ -275,7 +275,7 @@ async fn more_than_may_wait_is_refused_at_once() {
 }
 
 /// All that a node does, in short.
-async fn everything_works(settings: Settings) {
+pub(crate) async fn everything_works(settings: Settings) {
     let (a, b) = (node(settings.clone()).await, node(settings).await);
     a.knows(&[a.id, b.id]).await;
     b.knows(&[a.id, b.id]).await;
@@ -359,6 +359,61 @@ async fn the_connection_is_encrypted_if_it_is_asked_for() {
     assert!(connect(settings.clone()).await.is_err(), "nobody vouches for its certificate");
     settings.ca_file = ca;
     everything_works(settings).await;
+}
+
+/// A node that hears what it is asked and does not answer, as one does that was cut off a moment ago.
+#[tokio::test]
+async fn members_of_all_others_are_told_while_a_node_is_silent() {
+    let Some(server) = server().await else { return };
+    let a = node(Settings { deadline: Duration::from_secs(2), ..server.settings() }).await;
+    let (chat, ada) = (channel("chat"), entry(1, 0, Some("ada"), ""));
+    a.come(&chat, &ada).await;
+    let mut raw = Raw::to(&server);
+    let silent = NodeId(0x0700_0000_0000_0001);
+    raw.send(format!("SUB taiwa.n.{silent} 2\r\nPUB taiwa.beat 9\r\n").as_bytes());
+    raw.send(&[&[1][..], &silent.0.to_be_bytes(), b"\r\n"].concat());
+    let mut both = [a.id, silent];
+    both.sort();
+    a.knows(&both).await;
+    let begun = std::time::Instant::now();
+    let present = ask(|then| a.cluster.presence.present(&chat, 9, then)).await.unwrap();
+    assert_eq!((present.members, present.silent), (vec![(a.id, ada)], vec![silent]));
+    assert_eq!(a.counts(&chat).await, (1, 1));
+    assert!(ask(|then| a.cluster.presence.who(&chat, 9, then)).await.is_err(), "not all");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // It is the server itself that is silent: nothing is known then.
+    server.freeze().await;
+    assert!(ask(|then| a.cluster.presence.present(&chat, 9, then)).await.is_err());
+    server.thaw().await;
+}
+
+/// A call that waits behind another one in its channel has no more time than one that does not.
+#[tokio::test]
+async fn a_call_takes_no_longer_than_its_deadline_also_behind_others() {
+    let Some(server) = server().await else { return };
+    let deadline = Duration::from_secs(1);
+    let a = node(Settings { deadline, ..server.settings() }).await;
+    let chat = channel("chat");
+    a.say(&chat, "1").await;
+    server.freeze().await;
+    let forget = || asked(|then| a.cluster.broker.forget(&chat, KEEP, then));
+    let took = async |it| {
+        let begun = std::time::Instant::now();
+        assert!(answer::<()>(it).await.is_err());
+        begun.elapsed()
+    };
+    let first = forget();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let (first, second, third) = tokio::join!(took(first), took(forget()), took(forget()));
+    for it in [first, second, third] {
+        assert!(it < deadline + Duration::from_millis(500), "{first:?} {second:?} {third:?}");
+    }
+    let said = asked(|then| a.cluster.broker.publish(statement(&chat, KEEP, "2"), then));
+    assert!(
+        took(asked(|then| a.cluster.broker.forget(&chat, KEEP, then))).await < deadline * 3 / 2
+    );
+    assert!(answer(said).await.is_err());
+    server.thaw().await;
 }
 
 #[tokio::test]

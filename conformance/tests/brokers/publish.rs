@@ -55,17 +55,23 @@ pub(crate) async fn four_publishers_on_two_nodes_are_heard_alike_by_all(fixture:
     for node in [&a, &b, &c] {
         node.subscribe(&chat, KEEP, 0).await;
     }
+    let (answers, given) = std::sync::mpsc::channel();
     std::thread::scope(|threads| {
         for (name, node) in [("p", &a), ("q", &a), ("r", &b), ("s", &b)] {
-            let chat = &chat;
+            let (chat, answers) = (&chat, answers.clone());
             threads.spawn(move || {
                 for number in 0..EACH {
                     let said = statement(chat, KEEP, &format!("{name}{number}"));
-                    node.cluster.broker.publish(said, Box::new(|it| assert!(it.is_ok())));
+                    let asked = asked(|then| node.cluster.broker.publish(said, then));
+                    answers.send(asked).expect("somebody collects them");
                 }
             });
         }
     });
+    drop(answers);
+    for asked in given {
+        answer(asked).await.expect("all are accepted");
+    }
     let mut logs = vec![];
     for node in [&a, &b, &c] {
         node.diary.until("all", |it| heard_in(it) >= 4 * EACH).await;

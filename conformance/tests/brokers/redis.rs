@@ -22,6 +22,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     pub(crate) folder: PathBuf,
     more: Vec<String>,
+    /// Which of its databases is talked about; one of several servers has but one.
+    database: u32,
     child: Mutex<Option<Child>>,
 }
 
@@ -33,6 +35,13 @@ pub(crate) async fn fixture() -> Option<Box<dyn Fixture>> {
 impl Server {
     /// Starts one with more settings, in which `{folder}` is its folder; or says why there is none.
     pub(crate) async fn begin(more: &[&str]) -> Option<Self> {
+        let server = Self::prepare(more, 1)?;
+        server.run().await;
+        Some(server)
+    }
+
+    /// Makes room for one that does not run yet.
+    pub(crate) fn prepare(more: &[&str], database: u32) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let version = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
         if version.is_err() {
@@ -43,32 +52,29 @@ impl Server {
         let name = format!("taiwa-redis-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let port =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let path = folder.display().to_string();
         let more = more.iter().map(|it| it.replace("{folder}", &path)).collect();
-        let server = Self { port, folder, more, child: Mutex::default() };
-        server.run().await;
-        Some(server)
+        Some(Self { port: free_port(), folder, more, database, child: Mutex::default() })
     }
 
     /// Tells the server something, as its own program for that does.
     pub(crate) fn tell(&self, command: &[&str]) -> String {
-        let port = self.port.to_string();
+        let (port, database) = (self.port.to_string(), self.database.to_string());
         let output =
-            Command::new("redis-cli").args(["-p", &port, "-n", "1"]).args(command).output();
+            Command::new("redis-cli").args(["-p", &port, "-n", &database]).args(command).output();
         String::from_utf8(output.unwrap().stdout).unwrap()
     }
 
     pub(crate) fn settings(&self) -> Settings {
-        let mut settings = Settings::parse(&format!("redis://127.0.0.1:{}/1", self.port)).unwrap();
+        let url = format!("redis://127.0.0.1:{}/{}", self.port, self.database);
+        let mut settings = Settings::parse(&url).unwrap();
         // So that a scene in which a node dies is over sooner.
         settings.beat_every = Duration::from_millis(500);
         settings.gone_after = Duration::from_secs(3);
         settings
     }
 
-    async fn run(&self) {
+    pub(crate) async fn run(&self) {
         let log = std::fs::File::create(self.folder.join("log")).unwrap();
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
@@ -89,11 +95,19 @@ impl Server {
         tokio::time::timeout(crate::node::SOON, up).await.expect("redis-server starts");
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let child = self.child.lock().unwrap();
         let id = child.as_ref().expect("it runs").id().to_string();
         let done = Command::new("kill").args([name, &id]).status().unwrap();
         assert!(done.success());
+    }
+
+    /// Lets it write its file to the end.
+    pub(crate) async fn finish(&self) {
+        self.signal("-TERM");
+        let child = self.child.lock().unwrap().take();
+        let status = tokio::task::spawn_blocking(move || child.unwrap().wait());
+        status.await.unwrap().unwrap();
     }
 
     /// Kills the server.
@@ -103,6 +117,19 @@ impl Server {
             child.wait()?;
         }
         Ok(())
+    }
+}
+
+/// Returns a port that nobody has, and that nobody is given by the system while it is not used yet: it lies below those.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(97);
+    loop {
+        let number = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 20_000 + (number % 12_000) as u16;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
     }
 }
 
@@ -125,11 +152,7 @@ impl Fixture for Server {
     fn stop(&self, kept: Kept) -> Later<'_, ()> {
         Box::pin(async move {
             if kept == Kept::Everything {
-                // It writes its file to the end.
-                self.signal("-TERM");
-                let child = self.child.lock().unwrap().take();
-                let status = tokio::task::spawn_blocking(move || child.unwrap().wait());
-                status.await.unwrap().unwrap();
+                self.finish().await;
             } else {
                 self.end().unwrap();
                 std::fs::remove_dir_all(&self.folder).unwrap();

@@ -8,13 +8,13 @@ use taiwa_redis::{Address, Error, Settings, Tls, connect};
 use crate::{
     fixture::Fixture,
     node::{KEEP, Line, Node, SILENCE, answer, ask, asked, channel, entry, statement},
-    redis::Server,
+    redis::{Server, free_port},
 };
 
 const PASSING: Keep = Keep { size: 0, ttl: Duration::ZERO, epoch_ttl: Duration::ZERO };
 
 impl Node {
-    async fn with(settings: Settings) -> Self {
+    pub(crate) async fn with(settings: Settings) -> Self {
         let cluster = Cluster::of(&connect(settings).await.unwrap());
         let diary = std::sync::Arc::<crate::node::Diary>::default();
         cluster.registry.begin(diary.clone());
@@ -250,9 +250,7 @@ async fn tls_is_spoken_with_whom_the_roots_vouch_for() {
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = free_port();
     let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
     let more = ["--tls-port", &port.to_string(), "--tls-cert-file", cert, "--tls-key-file", key];
     let more = [&more[..], &["--tls-ca-cert-file", cert, "--tls-auth-clients", "no"]].concat();
@@ -335,11 +333,15 @@ async fn nonsense_in_our_channels_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_cluster_of_servers_is_refused_with_a_reason() {
+async fn a_server_that_can_not_be_used_is_refused_with_a_reason() {
     let Some(server) = Server::begin(&["--cluster-enabled", "yes"]).await else { return };
     let settings = Settings { database: 0, ..server.settings() };
-    let Err(why) = connect(settings).await else { panic!("it is not spoken") };
-    assert!(matches!(why, Error::Unusable(it) if it.contains("cluster")), "{why:?}");
+    let Err(why) = connect(settings).await else { panic!("nobody has a slot") };
+    assert!(matches!(why, Error::Unusable(it) if it.contains("slots")), "{why:?}");
+    let Some(alone) = Server::begin(&[]).await else { return };
+    let settings = Settings { others: vec![server.settings().address], ..alone.settings() };
+    let Err(why) = connect(settings).await else { panic!("they are not one cluster") };
+    assert!(matches!(why, Error::Unusable(it) if it.contains("several hosts")), "{why:?}");
     let nobody = Settings { address: Address::Tcp("127.0.0.1".into(), 1), ..server.settings() };
     assert!(matches!(connect(nobody).await, Err(Error::Io(_))));
     server.freeze().await;

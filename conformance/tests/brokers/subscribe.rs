@@ -1,16 +1,22 @@
 //! Hearing a channel from now on.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use taiwa_core::{Page, Position};
+use taiwa_core::{Accepted, Page, Position, Refusal};
 
 use crate::{
     fixture::Fixture,
     node::{KEEP, Node, SILENCE, channel, statement, texts},
 };
+
+/// Publications that wait for their answers at once.
+const UNANSWERED_MAX: usize = 256;
 
 pub(crate) async fn the_log_comes_with_the_position(fixture: &dyn Fixture) {
     let (a, b) = Node::pair(fixture).await;
@@ -31,11 +37,22 @@ pub(crate) async fn everything_behind_the_position_is_heard(fixture: &dyn Fixtur
     let (a, b) = Node::pair(fixture).await;
     let chat = channel("chat");
     let ready = AtomicBool::new(false);
+    // What answers runs where a panic would end all scenes.
+    let (waiting, refused) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
     let speak = async {
         for number in 0.. {
             let said = statement(&chat, KEEP, &number.to_string());
-            a.cluster.broker.publish(said, Box::new(|it| assert!(it.is_ok())));
+            waiting.fetch_add(1, Ordering::Relaxed);
+            let (answers, refusals) = (waiting.clone(), refused.clone());
+            let answered = move |it: Result<Accepted, Refusal>| {
+                answers.fetch_sub(1, Ordering::Relaxed);
+                refusals.fetch_add(usize::from(it.is_err()), Ordering::Relaxed);
+            };
+            a.cluster.broker.publish(said, Box::new(answered));
             if number % 8 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            while waiting.load(Ordering::Relaxed) > UNANSWERED_MAX {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             if ready.load(Ordering::Relaxed) {
@@ -74,6 +91,7 @@ pub(crate) async fn everything_behind_the_position_is_heard(fixture: &dyn Fixtur
     };
     let both = async { tokio::join!(speak, listen) };
     tokio::time::timeout(crate::node::SOON, both).await.expect("in time");
+    assert_eq!(refused.load(Ordering::Relaxed), 0, "all was taken that was said");
 }
 
 pub(crate) async fn asked_again_it_only_tells(fixture: &dyn Fixture) {
