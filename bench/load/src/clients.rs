@@ -1,12 +1,12 @@
-//! The client connections: raw epoll, one thread, one message outstanding on each connection.
+//! The client connections: raw epoll, one thread, one message outstanding on each connection, or several.
 
 use std::{
+    collections::VecDeque,
     net::{Ipv4Addr, SocketAddrV4},
     sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use miniz_oxide::inflate;
 use rustix::{
     buffer::spare_capacity,
     event::{Timespec, epoll},
@@ -17,7 +17,8 @@ use rustix::{
 
 use crate::{
     handshake::{Compression, Handshake},
-    noise::{Noise, Pool},
+    messages::{Message, Messages, Said},
+    noise::Noise,
     wire::{self, Expected, Found, Incoming},
 };
 
@@ -49,7 +50,9 @@ struct Client {
     socket: OwnedFd,
     handshake: Option<Handshake>,
     incoming: Incoming,
-    outstanding: Option<Outstanding>,
+    outstanding: VecDeque<Outstanding>,
+    /// Whether what is due on all connections is due here.
+    hears: bool,
     since: Instant,
     out: Vec<u8>,
     written: usize,
@@ -57,13 +60,11 @@ struct Client {
     close: Close,
 }
 
-/// The message that is due.
+/// A message that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outstanding {
-    /// What lies in the pool, from here, with this length.
-    Own(usize, usize),
-    /// What is due on all connections.
-    ToAll,
+struct Outstanding {
+    message: Message,
+    since: Instant,
 }
 
 /// What the load does while nothing comes.
@@ -91,10 +92,11 @@ pub(crate) struct Clients<'a> {
     events: Vec<epoll::Event>,
     read: Vec<u8>,
     happened: Vec<(usize, Happened)>,
-    to_all: ToAll,
+    /// What is due on all connections.
+    to_all: Said,
     compression: Compression,
     rest: Rest,
-    pool: Pool,
+    messages: Messages,
     noise: Noise,
     path: &'a str,
     port: u16,
@@ -106,23 +108,21 @@ impl<'a> Clients<'a> {
     pub(crate) fn new(
         path: &'a str,
         port: u16,
-        message_bytes_max: usize,
+        messages: Messages,
         compression: Compression,
         interrupted: &'a AtomicBool,
     ) -> Result<Self, String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut noise = Noise::new(now.as_nanos() as u64);
         Ok(Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC).map_err(told)?,
             clients: vec![],
             events: Vec::with_capacity(1024),
             read: Vec::with_capacity(READ_BYTES),
             happened: vec![],
-            to_all: ToAll::default(),
+            to_all: Said::default(),
             compression,
             rest: Rest::Sleep,
-            pool: Pool::new(message_bytes_max, &mut noise),
-            noise,
+            messages,
+            noise: Noise::random(),
             path,
             port,
             connected: 0,
@@ -177,7 +177,8 @@ impl<'a> Clients<'a> {
             socket,
             handshake: Some(handshake),
             incoming: Incoming::default(),
-            outstanding: None,
+            outstanding: VecDeque::new(),
+            hears: false,
             since,
             out,
             written: 0,
@@ -186,27 +187,35 @@ impl<'a> Clients<'a> {
         })
     }
 
-    /// Sends one binary message of random content.
-    pub(crate) fn send(&mut self, id: usize, bytes: usize) -> Result<(), String> {
+    /// Sends one message.
+    pub(crate) fn send(&mut self, id: usize) -> Result<(), String> {
+        self.queue(id);
+        self.clients[id].flush(id, &self.epoll)
+    }
+
+    /// Has one message sent when this turn is over, together with others of this connection.
+    pub(crate) fn queue(&mut self, id: usize) {
         let client = &mut self.clients[id];
-        let start = self.pool.start(&mut self.noise);
-        client.outstanding = Some(Outstanding::Own(start, bytes));
-        let message = self.pool.message(start, bytes);
-        wire::frame(&mut client.out, wire::BINARY, message, self.noise.key());
-        client.since = Instant::now();
-        client.flush(id, &self.epoll)
+        let message = self.messages.choose(&mut self.noise);
+        self.messages.frame(&mut client.out, message, self.noise.key());
+        client.outstanding.push_back(Outstanding { message, since: Instant::now() });
+    }
+
+    /// Sends what was queued.
+    pub(crate) fn flush(&mut self, id: usize) -> Result<(), String> {
+        self.clients[id].flush(id, &self.epoll)
     }
 
     /// Sends one binary message that the server has to deliver on every connection.
     pub(crate) fn send_to_all(&mut self, id: usize, message: Vec<u8>) -> Result<(), String> {
         let since = Instant::now();
         for client in &mut self.clients {
-            client.outstanding = Some(Outstanding::ToAll);
+            client.hears = true;
             client.since = since;
         }
         let client = &mut self.clients[id];
         wire::frame(&mut client.out, wire::BINARY, &message, self.noise.key());
-        self.to_all = ToAll { message, compressed: None };
+        self.to_all = Said::new(message);
         client.flush(id, &self.epoll)
     }
 
@@ -255,6 +264,9 @@ impl<'a> Clients<'a> {
             while let Some((id, happened)) = self.happened.pop() {
                 then(self, id, happened)?;
             }
+            if !self.clients[id].waits_for_room && !self.clients[id].out.is_empty() {
+                self.flush(id)?;
+            }
         }
         self.events = events;
         Ok(())
@@ -284,23 +296,31 @@ impl<'a> Clients<'a> {
             self.happened.push((id, Happened::Opened(client.since.elapsed())));
         }
         while !bytes.is_empty() {
-            let expected = client.outstanding.map(|it| match (it, self.compression) {
-                (Outstanding::Own(start, len), _) => Expected::Bytes(self.pool.message(start, len)),
-                (Outstanding::ToAll, Compression::None) => Expected::Bytes(&self.to_all.message),
-                (Outstanding::ToAll, Compression::Deflate) => Expected::Compressed,
-            });
+            let expected = match (client.outstanding.front(), self.compression) {
+                (Some(it), _) => Some(self.messages.expected(it.message)),
+                (None, _) if !client.hears => None,
+                (None, Compression::None) => Some(Expected::Bytes(&self.to_all.message)),
+                (None, Compression::Deflate) => Some(Expected::Compressed),
+            };
             let (taken, found) = client.incoming.take(bytes, expected)?;
             bytes = &bytes[taken..];
             match found {
                 None => {}
                 Some(found @ (Found::Message | Found::Compressed(_))) => {
-                    if let Found::Compressed(compressed) = found {
-                        self.to_all.check(compressed)?;
-                    }
-                    let took = client.since.elapsed();
-                    let happened = match client.outstanding.take() {
-                        Some(Outstanding::ToAll) => Happened::Delivered(took),
-                        _ => Happened::Echoed(took),
+                    let happened = match client.outstanding.pop_front() {
+                        Some(due) => {
+                            if let Found::Compressed(compressed) = found {
+                                self.messages.check(due.message, compressed)?;
+                            }
+                            Happened::Echoed(due.since.elapsed())
+                        }
+                        None => {
+                            if let Found::Compressed(compressed) = found {
+                                self.to_all.check(compressed)?;
+                            }
+                            client.hears = false;
+                            Happened::Delivered(client.since.elapsed())
+                        }
                     };
                     self.happened.push((id, happened));
                 }
@@ -326,34 +346,6 @@ impl<'a> Clients<'a> {
         epoll::delete(&self.epoll, &client.socket).map_err(told)?;
         self.happened.push((id, Happened::Closed(client.since.elapsed())));
         Ok(())
-    }
-}
-
-/// What is due on all connections.
-#[derive(Debug, Default)]
-struct ToAll {
-    message: Vec<u8>,
-    /// What was inflated and was right. With each message standing for itself, the same bytes mean the same.
-    compressed: Option<Vec<u8>>,
-}
-
-impl ToAll {
-    fn check(&mut self, mut compressed: Vec<u8>) -> Result<(), String> {
-        if self.compressed.as_ref() == Some(&compressed) {
-            return Ok(());
-        }
-        let received = compressed.clone();
-        // RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload"; then an empty
-        // last block, so that the inflater knows that it is at the end.
-        compressed.extend_from_slice(&[0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff]);
-        match inflate::decompress_to_vec_with_limit(&compressed, self.message.len()) {
-            Ok(inflated) if inflated == self.message => {
-                self.compressed = Some(received);
-                Ok(())
-            }
-            Ok(_) => Err("a message came changed".into()),
-            Err(why) => Err(format!("a message can't be inflated: {why}")),
-        }
     }
 }
 

@@ -293,13 +293,13 @@ impl<'a> Crowd<'a> {
 }
 
 /// Opcode, payload, and how many bytes the frame has.
-type Frame<'b> = (u8, &'b [u8], usize);
+pub(crate) type Frame<'b> = (u8, &'b [u8], usize);
 
 /// Takes a whole frame off the beginning.
 ///
 /// # Errors
 /// It is masked, or a part of a message.
-fn frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
+pub(crate) fn frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
     let [first, second, ..] = *bytes else { return Ok(None) };
     if first & 0xf0 != wire::FIN || second & 0x80 != 0 {
         return Err("a frame that is masked, compressed or no whole message".into());

@@ -3,13 +3,18 @@
 
 mod across;
 mod broker;
+mod carried;
+mod certificate;
 mod clients;
 mod crowd;
+mod engine;
 mod fan_out;
+mod goals;
 mod handshake;
 mod large;
 mod machine;
 mod measure;
+mod messages;
 mod noise;
 mod options;
 mod publish;
@@ -61,7 +66,7 @@ fn main() -> ExitCode {
     let options = match Options::from_environment() {
         Ok(options) => options,
         Err(why) => {
-            eprintln!("bench: {why}\n\n{}", options::USAGE);
+            eprintln!("bench: {why}\n\n{}", options::usage());
             return ExitCode::from(2);
         }
     };

@@ -1,5 +1,7 @@
 //! Random bytes: masking keys, handshake keys, and the pool from which messages are cut.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// SplitMix64. Fast and evenly spread; what it makes need not be secret, only different each time.
 #[derive(Debug)]
 pub(crate) struct Noise(u64);
@@ -7,6 +9,12 @@ pub(crate) struct Noise(u64);
 impl Noise {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// Each run has another one.
+    pub(crate) fn random() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::new(now.as_nanos() as u64)
     }
 
     pub(crate) fn next(&mut self) -> u64 {

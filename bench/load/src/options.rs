@@ -4,18 +4,26 @@ use std::{env, path::PathBuf, time::Duration};
 
 use crate::rows::{ROWS, Row};
 
-pub(crate) const USAGE: &str = "\
+/// Tells what the command line may be.
+pub(crate) fn usage() -> String {
+    let rows: Vec<&str> = ROWS.iter().map(|it| it.name).collect();
+    let rows: Vec<String> = rows.chunks(6).map(|it| it.join(", ")).collect();
+    format!(
+        "\
 usage: cargo xtask bench [--rounds N] [--quick] [--only ROW].. [--server NAME].. [--wait-quiet SECONDS]
 
   --rounds N     visit every server N times in each row, in most rows three times at most; 5 unless told
   --quick        one round of short visits: proves that all works, measures nothing
-  --only ROW     only this row, in every round: echo-16, echo-16k, echo-1m, handshakes, idle, fan-out, fan-out-deflate, take-1g,
-                 give-1g, publish-1k, publish-1k-x16, publish-10k, publish-10k-x16, resume, sessions-1, sessions, newcomers,
-                 across-1, across-100, across-kept-1, across-kept-100
+  --only ROW     only this row, in every round; more may be named, and a name may end with * for all that begin so:
+                 {}
   --server NAME  only this server; more may be named
   --wait-quiet S wait at most S seconds until others leave the machine alone; 60 unless told
 
-Only a run of all rows and servers that is not quick is written into bench/results/.";
+Only a run of all rows and servers that is not quick is written into bench/results/, unless told otherwise by
+--results FOLDER.",
+        rows.join(",\n                 ")
+    )
+}
 
 const ROUNDS: usize = 5;
 const QUIET_MAX: Duration = Duration::from_secs(60);
@@ -32,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) servers: PathBuf,
     /// The binary `taiwa`.
     pub(crate) taiwa: PathBuf,
+    /// The Python that has those from PyPI.
+    pub(crate) python: PathBuf,
     /// The version of both of ours.
     pub(crate) taiwa_version: String,
     /// The folder bench/.
@@ -42,8 +52,9 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) fn parse(words: &[String]) -> Result<Self, String> {
-        let mut options = Self {
+    /// What holds unless something else is said.
+    fn unsaid() -> Self {
+        Self {
             rounds: ROUNDS,
             quick: false,
             rows: vec![],
@@ -51,20 +62,33 @@ impl Options {
             quiet_max: QUIET_MAX,
             servers: PathBuf::new(),
             taiwa: PathBuf::new(),
+            python: PathBuf::new(),
             taiwa_version: String::new(),
             bench: PathBuf::new(),
             results: PathBuf::new(),
             command: "cargo xtask bench".into(),
-        };
+        }
+    }
+
+    pub(crate) fn parse(words: &[String]) -> Result<Self, String> {
+        let mut options = Self::unsaid();
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} wants a value"));
             match word.as_str() {
                 "--servers" => options.servers = value()?.into(),
                 "--taiwa" => options.taiwa = value()?.into(),
+                "--python" => options.python = value()?.into(),
                 "--taiwa-version" => options.taiwa_version = value()?.clone(),
                 "--bench" => options.bench = value()?.into(),
-                "--results" => options.results = value()?.into(),
+                "--results" => {
+                    let folder = value()?;
+                    // The first one is not the user's.
+                    if !options.results.as_os_str().is_empty() {
+                        options.command += &format!(" --results {folder}");
+                    }
+                    options.results = folder.into();
+                }
                 "--quick" => {
                     options.quick = true;
                     options.command += " --quick";
@@ -83,10 +107,13 @@ impl Options {
                 }
                 "--only" => {
                     let name = value()?;
-                    let row = ROWS.iter().find(|it| it.name == name);
-                    let row = row.ok_or(format!("there is no row {name}"))?;
-                    options.rows.push(row.in_every_round());
-                    options.command += &format!(" --only {name}");
+                    let rows = named(name);
+                    if rows.is_empty() {
+                        return Err(format!("there is no row {name}"));
+                    }
+                    options.rows.extend(rows);
+                    let quoted = if name.ends_with('*') { &format!("'{name}'") } else { name };
+                    options.command += &format!(" --only {quoted}");
                 }
                 "--server" => {
                     let name = value()?;
@@ -111,6 +138,15 @@ impl Options {
     }
 }
 
+/// Finds a row by its name, or those whose names begin so if it ends with an asterisk.
+fn named(name: &str) -> Vec<Row> {
+    let is_it = |row: &&Row| match name.strip_suffix('*') {
+        Some(beginning) => row.name.starts_with(beginning),
+        None => row.name == name,
+    };
+    ROWS.iter().filter(is_it).map(|it| it.in_every_round()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,8 +160,27 @@ mod tests {
         let options = parse("--servers /tmp/x --rounds 3 --only idle --wait-quiet 9").unwrap();
         assert_eq!(options.command, "cargo xtask bench --rounds 3 --only idle");
         assert_eq!((options.rounds, options.rows.len()), (3, 1));
+        let options = parse("--results /tmp/x --only idle-* --results bench/results/y").unwrap();
+        let command = "cargo xtask bench --only 'idle-*' --results bench/results/y";
+        assert_eq!(options.command, command);
         assert_eq!(parse("").unwrap().rows.len(), ROWS.len());
         assert_eq!(parse("--quick").unwrap().rounds, 1);
+    }
+
+    #[test]
+    fn an_asterisk_names_several_rows() {
+        let rows = parse("--only datagrams-* --only idle").unwrap().rows;
+        let names: Vec<&str> = rows.iter().map(|it| it.name).collect();
+        assert_eq!(names, ["datagrams-echo", "datagrams-take", "idle"]);
+        assert!(parse("--only x*").is_err());
+    }
+
+    #[test]
+    fn every_row_has_a_name_of_its_own() {
+        let mut names: Vec<&str> = ROWS.iter().map(|it| it.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ROWS.len());
     }
 
     #[test]

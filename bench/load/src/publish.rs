@@ -19,12 +19,12 @@ use crate::{
 
 /// The channel in which everything is said.
 const CHANNEL: &str = "all";
-const MESSAGE_BYTES: usize = 512;
 
 /// Has one client publish for a time what `subscribers` hear.
 pub(crate) fn visit(
     crowd: &mut Crowd,
     subscribers: usize,
+    message_bytes: usize,
     burst: usize,
     effort: Effort,
     server: &Running,
@@ -33,7 +33,7 @@ pub(crate) fn visit(
     gather(crowd, subscribers, OPENING_MAX)?;
     // Who is let in may be subscribed a little later.
     thread::sleep(SETTLE);
-    let mut for_a_time = |window| run(crowd, MESSAGE_BYTES, burst, window, &mut noise);
+    let mut for_a_time = |window| run(crowd, message_bytes, burst, window, &mut noise);
     for_a_time(WARM_UP.min(effort.window))?;
     let measure = Measure::start(server)?;
     let latency = for_a_time(effort.window)?;

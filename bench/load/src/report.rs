@@ -3,16 +3,18 @@
 use std::{
     fmt::Write,
     fs,
+    path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
 
 use crate::{
+    goals,
     options::Options,
     rounds::Visit,
     rows::Row,
-    server::Server,
+    server::{Role, Server},
     summary::{self, Spread, Summary},
 };
 
@@ -48,7 +50,7 @@ impl Report<'_> {
         let servers: Vec<Value> = self
             .servers
             .iter()
-            .map(|it| json!({ "name": it.name, "version": it.version, "ours": it.ours }))
+            .map(|it| json!({ "name": it.name, "version": it.version, "ours": it.role == Role::Ours }))
             .collect();
         json!({
             "date": date,
@@ -78,10 +80,12 @@ impl Report<'_> {
                     "server": name(it.server),
                     row.figure(): spread(&it.figure),
                     "ratio_to_best_rival": spread(&it.ratio),
+                    "ratio_to_yardstick": spread(&it.ratio_to_yardstick),
                     "per_second": spread(&it.per_second),
                     "latency_us_p50": spread(&it.latency_us_p50),
                     "latency_us_p99": spread(&it.latency_us_p99),
                     "peak_growth_bytes": spread(&it.peak_growth_bytes),
+                    "lost_share": spread(&it.lost_share),
                     "full_latency_us_p99": spread(&it.full_latency_us_p99),
                     "steady_cpu_us_per_delivery": spread(&it.steady_cpu_us_per_delivery),
                     "nodes_cpu_us_per_publication": spread(&it.nodes_cpu_us_per_publication),
@@ -118,8 +122,8 @@ impl Report<'_> {
 
     /// Who does not take part in a row, and why.
     fn absent(&self, row: &Row) -> impl Iterator<Item = (&str, &str)> {
-        let task = row.task();
-        self.servers.iter().filter_map(move |it| Some((it.name, (it.refuses)(task)?)))
+        let (task, over) = (row.task(), row.over());
+        self.servers.iter().filter_map(move |it| Some((it.name, it.refusal(task, over)?)))
     }
 
     fn absent_by_reason(&self, row: &Row) -> Vec<(&str, Vec<&str>)> {
@@ -137,8 +141,9 @@ impl Report<'_> {
         let mut page = format!(
             "# Results of {date}\n\n\
              Written by `{}`, which also repeats it; all rounds are in [{date}.json]({date}.json).\n\
-             What is measured and how: [bench/README.md](../README.md).\n\n",
-            self.options.command
+             What is measured and how: [bench/README.md]({}README.md).\n\n",
+            self.options.command,
+            self.way_up()
         );
         let _ = writeln!(
             page,
@@ -160,12 +165,12 @@ impl Report<'_> {
             );
         }
         page += "\nEach figure is the median of its rounds, with the least and the greatest. Less is better, save for the \
-                 rate.\nThe ratio is paired: the figure divided by the best rival's in the same round. \
+                 rate.\nThe ratios are paired: the figure divided by the best rival's, or the yardstick's, in the same round. \
                  Ratios between 0.9 and 1.1 are a tie.\nGrowth is the peak of the resident memory, less what was \
                  resident when a small message had gone through; the worst round. Most rows are measured in three of \
                  the rounds: those with long visits, and those whose figures lie close together.\n\n\
-                 | row | server | figure | ratio to the best rival | per second | p50 µs | p99 µs | beside |\n\
-                 |---|---|--:|--:|--:|--:|--:|--:|\n";
+                 | row | server | figure | ratio to the best rival | to the yardstick | per second | p50 µs | p99 µs | beside |\n\
+                 |---|---|--:|--:|--:|--:|--:|--:|--:|\n";
         for (at, row) in self.options.rows.iter().enumerate() {
             let (summaries, _) = summary::of_row(at, row, self.servers, self.visits);
             let mut first = format!("**{}**<br>{}", row.told, row.unit());
@@ -174,10 +179,14 @@ impl Report<'_> {
                 first.clear();
             }
             for (why, servers) in self.absent_by_reason(row) {
-                let _ =
-                    writeln!(page, "|  | {} | – ({why}) | – | – | – | – | – |", servers.join("; "));
+                let _ = writeln!(
+                    page,
+                    "|  | {} | – ({why}) | – | – | – | – | – | – |",
+                    servers.join("; ")
+                );
             }
         }
+        page += &goals::table(&self.options.rows, self.servers, self.visits);
         page += "\nVersions: ";
         let mut versions: Vec<&str> = self.servers.iter().map(|it| it.version.as_str()).collect();
         versions.dedup();
@@ -186,11 +195,20 @@ impl Report<'_> {
         page
     }
 
+    /// The way from the results to bench/: they may lie in a folder of their own.
+    fn way_up(&self) -> String {
+        let canonical = |it: &Path| it.canonicalize().unwrap_or_else(|_| it.to_owned());
+        let results = canonical(&self.options.results);
+        let below = results.strip_prefix(canonical(&self.options.bench)).ok();
+        "../".repeat(below.map_or(1, |it| it.components().count()))
+    }
+
     fn line(&self, first: &str, summary: &Summary) -> String {
         let server = &self.servers[summary.server];
-        let name = match server.ours {
-            true => format!("**{}**", server.name),
-            false => server.name.to_owned(),
+        let name = match server.role {
+            Role::Ours => format!("**{}**", server.name),
+            Role::Rival => server.name.to_owned(),
+            Role::Yardstick => format!("*{}*", server.name),
         };
         let failed = match &summary.failures {
             (0, _) => String::new(),
@@ -203,9 +221,10 @@ impl Report<'_> {
         let spread = |it: Option<Spread>| it.map_or("–".to_owned(), with_extremes);
         let median = |it: Option<Spread>| it.map_or("–".to_owned(), |it| number(it.median));
         format!(
-            "| {first} | {name} | {failed}{} | {} | {} | {} | {} | {} |",
+            "| {first} | {name} | {failed}{} | {} | {} | {} | {} | {} | {} |",
             spread(summary.figure),
             spread(summary.ratio),
+            median(summary.ratio_to_yardstick),
             median(summary.per_second),
             median(summary.latency_us_p50),
             median(summary.latency_us_p99),
@@ -221,6 +240,12 @@ fn beside(summary: &Summary) -> String {
     }
     if let Some(last) = summary.last_is_back_ms {
         return format!("{} ms until all are back", number(last.median));
+    }
+    if let Some(lost) = summary.lost_share {
+        return format!("{} % lost", number(lost.median * 100.0));
+    }
+    if let Some(before) = summary.before_a_message {
+        return format!("{} before a message", number(before.median));
     }
     let Some(steady) = summary.steady_cpu_us_per_delivery else { return "–".into() };
     let median = |it: Option<Spread>| it.map_or("–".to_owned(), |it| number(it.median));
@@ -244,7 +269,7 @@ fn bytes(value: f64) -> String {
 }
 
 /// Three digits that count; thousands apart.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         0.0..10.0 => format!("{value:.2}"),
         10.0..100.0 => format!("{value:.1}"),

@@ -4,14 +4,17 @@ use std::{
     fs, iter,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
+use bench_order::Over;
 use serde_json::Value;
 
 use crate::{
     broker,
+    certificate::Certificate,
     options::Options,
-    server::{Between, Server, Task},
+    server::{Between, Role, Server, Task},
     tongue::Tongue,
 };
 
@@ -19,6 +22,10 @@ const NO_CHANNELS: &str = "it has no channels";
 const LIBRARIES: &str = "the row is about libraries";
 const ONE_NODE: &str = "the row is about two nodes";
 const TWO_NODES: &str = "it takes part as two nodes alone";
+const NOT_LARGE: &str = "its server here has no way to handle it";
+const DATAGRAMS_ALONE: &str = "it takes part for its datagrams alone";
+/// How clients come to most.
+const CLEAR: &[Over] = &[Over::Http1Clear];
 const CHANNELS_ALONE: &str = "it takes part for its channels alone";
 
 /// Returns all servers.
@@ -30,6 +37,12 @@ pub(crate) fn all(options: &Options) -> Result<Vec<Server>, String> {
     servers.extend(crates(options)?);
     servers.push(bun(&options.bench)?);
     servers.extend(node(&options.bench)?);
+    servers.push(picows(options)?);
+    servers.push(yardstick(options));
+    let certificate = Arc::new(Certificate::make()?);
+    for server in &mut servers {
+        server.certificate = Some(Arc::clone(&certificate));
+    }
     servers.retain(|it| {
         options.only_servers.is_empty() || options.only_servers.iter().any(|name| name == it.name)
     });
@@ -43,26 +56,30 @@ fn ours(options: &Options) -> Vec<Server> {
     let library = Server {
         name: "taiwa",
         version: format!("taiwa {}", options.taiwa_version),
-        ours: true,
+        role: Role::Ours,
         path: "/",
         tongue: Tongue::Plain,
         program: options.servers.join("bench-taiwa"),
         args: vec![],
         wants_task: true,
         between: None,
+        over: &Over::ALL,
+        certificate: None,
         refuses: |task| has_channels(task).then_some(NO_CHANNELS),
     };
     // One client publishes more here than any is to on a server of strangers, and there are more of them.
-    let args = "serve --listen 127.0.0.1:0 --connections-max 19000 --set limits.session.command_rate=off \
+    let args = "serve --listen 127.0.0.1:0 --connections-max 19000 --message-max 16MiB --set limits.session.command_rate=off \
                 --set limits.session.publish_rate=off";
     let serve = Server {
         name: "taiwa serve",
         path: "/echo",
+        over: &[Over::Http1Clear, Over::Http1, Over::Http2Clear, Over::Http2, Over::Http3],
         program: options.taiwa.clone(),
         args: args.split_whitespace().map(str::to_owned).collect(),
         wants_task: false,
         refuses: |task| match task {
-            Task::Echo | Task::Publish => None,
+            Task::Publish => None,
+            task if is_echo(task) => None,
             Task::Resume => Some("plain clients don't ask for what they missed"),
             task if is_across(task) => Some(ONE_NODE),
             _ => Some(LIBRARIES),
@@ -74,7 +91,7 @@ fn ours(options: &Options) -> Vec<Server> {
         tongue: Tongue::Centrifuge,
         refuses: |task| match task {
             Task::Publish | Task::Resume => None,
-            Task::Echo => Some("nothing is echoed in this dialect"),
+            task if is_echo(task) => Some("nothing is echoed in this dialect"),
             task if is_across(task) => Some(ONE_NODE),
             _ => Some(LIBRARIES),
         },
@@ -99,7 +116,91 @@ fn ours(options: &Options) -> Vec<Server> {
         two("taiwa serve, NATS", &serve, broker::Kind::Nats),
         two("taiwa serve, centrifuge, NATS", &centrifuge, broker::Kind::Nats),
     ];
-    [library, serve, centrifuge].into_iter().chain(clusters).collect()
+    let socket_io = of_socket_io(&serve);
+    [library, serve, centrifuge].into_iter().chain(socket_io).chain(clusters).collect()
+}
+
+/// The binary for clients of Socket.IO: as npm's server is by default, and as it is with `connectionStateRecovery`.
+fn of_socket_io(serve: &Server) -> [Server; 2] {
+    let one = |name, more: &[&str]| Server {
+        name,
+        tongue: Tongue::SocketIoPage,
+        path: "/",
+        args: serve.args.iter().cloned().chain(more.iter().map(ToString::to_string)).collect(),
+        refuses: |task| match task {
+            Task::Publish | Task::SocketIo => None,
+            Task::Resume => Some("clients of centrifuge take part for it"),
+            task if is_across(task) => Some(ONE_NODE),
+            _ => Some(CHANNELS_ALONE),
+        },
+        ..serve.clone()
+    };
+    [
+        one("taiwa serve, socket.io", &["--set", "dialects.socketio.recovery=off"]),
+        one("taiwa serve, socket.io, recovery", &[]),
+    ]
+}
+
+/// The server that Python runs.
+fn picows(options: &Options) -> Result<Server, String> {
+    let named = fs::read_to_string(options.bench.join("requirements.txt"));
+    let named = named.map_err(|it| format!("bench/requirements.txt: {it}"))?;
+    let version = named.lines().find_map(|it| it.strip_prefix("picows=="));
+    let script = options.bench.join("servers/picows/server.py");
+    Ok(Server {
+        name: "picows",
+        version: format!("picows {}", version.ok_or("picows is not in bench/requirements.txt")?),
+        program: options.python.clone(),
+        args: vec![script.to_string_lossy().into_owned()],
+        refuses: |task| match task {
+            Task::Echo | Task::EchoForward | Task::EchoLarge | Task::FanOut => None,
+            Task::EchoDeflate | Task::FanOutDeflate => Some("it has no permessage-deflate"),
+            Task::Take | Task::Give => Some(NOT_LARGE),
+            _ => Some(NO_CHANNELS),
+        },
+        ..unsaid()
+    })
+}
+
+/// The least that can be done: it takes part where that means something.
+fn yardstick(options: &Options) -> Server {
+    Server {
+        name: "limit on epoll",
+        version: "our own yardstick, which checks nothing".into(),
+        role: Role::Yardstick,
+        program: options.servers.join("bench-limits"),
+        refuses: |task| match task {
+            Task::Echo | Task::EchoForward | Task::EchoLarge | Task::FanOut | Task::Publish => None,
+            _ => Some("a yardstick for echo and fan-out"),
+        },
+        ..unsaid()
+    }
+}
+
+/// A rival with plain clients, of which nothing else is said.
+fn unsaid() -> Server {
+    Server {
+        name: "",
+        version: String::new(),
+        role: Role::Rival,
+        path: "/",
+        tongue: Tongue::Plain,
+        program: PathBuf::new(),
+        args: vec![],
+        wants_task: true,
+        between: None,
+        over: CLEAR,
+        certificate: None,
+        refuses: |_| None,
+    }
+}
+
+fn is_echo(task: Task) -> bool {
+    matches!(task, Task::Echo | Task::EchoForward | Task::EchoDeflate | Task::EchoLarge)
+}
+
+fn has_datagrams(task: Task) -> bool {
+    matches!(task, Task::Datagrams | Task::DatagramsTake)
 }
 
 fn has_channels(task: Task) -> bool {
@@ -120,15 +221,17 @@ fn crates(options: &Options) -> Result<Vec<Server>, String> {
         Ok(Server {
             name,
             version: format!("{krate} {version}"),
-            ours: false,
+            role: Role::Rival,
             path: "/",
             tongue: Tongue::Plain,
             program: options.servers.join(format!("bench-{krate}")),
             args: args.iter().map(ToString::to_string).collect(),
             wants_task: true,
             between: None,
+            over: CLEAR,
+            certificate: None,
             refuses: |task| match task {
-                Task::FanOutDeflate => Some("it has no permessage-deflate"),
+                Task::FanOutDeflate | Task::EchoDeflate => Some("it has no permessage-deflate"),
                 task => has_channels(task).then_some(NO_CHANNELS),
             },
         })
@@ -139,9 +242,40 @@ fn crates(options: &Options) -> Result<Vec<Server>, String> {
         rival("tokio-tungstenite", "tokio-tungstenite", &[]),
         rival("tokio-tungstenite, 4 KiB", "tokio-tungstenite", small),
         rival("tokio-websockets", "tokio-websockets", &[]),
+        rival("axum", "axum", &[]).map(of_http2),
+        rival("sockudo-ws", "sockudo-ws", &[]).map(of_http2),
+        rival("yawc", "yawc", &[]).map(of_http2),
+        rival("wtransport", "wtransport", &[]).map(|it| Server {
+            over: &[Over::WebTransport],
+            refuses: |task| (!has_datagrams(task)).then_some(DATAGRAMS_ALONE),
+            ..it
+        }),
+        rival("socketioxide", "socketioxide", &[]).map(|it| Server {
+            tongue: Tongue::SocketIo,
+            refuses: |task| match task {
+                Task::Publish | Task::SocketIo => None,
+                Task::Resume => Some("it keeps nothing for who comes back"),
+                task if is_across(task) => Some(ONE_NODE),
+                _ => Some(CHANNELS_ALONE),
+            },
+            ..it
+        }),
     ]
     .into_iter()
     .collect()
+}
+
+/// Those that have WebSockets over HTTP/2.
+fn of_http2(it: Server) -> Server {
+    Server {
+        over: &[Over::Http1Clear, Over::Http1, Over::Http2Clear, Over::Http2],
+        refuses: |task| match task {
+            Task::FanOutDeflate | Task::EchoDeflate => Some("its server here does not compress"),
+            Task::Take | Task::Give => Some(NOT_LARGE),
+            task => has_channels(task).then_some(NO_CHANNELS),
+        },
+        ..it
+    }
 }
 
 /// The program of the package `bun` lies in another package, of which npm installs the one that fits this machine;
@@ -162,13 +296,15 @@ fn bun(bench: &Path) -> Result<Server, String> {
     Ok(Server {
         name: "bun",
         version: format!("bun {version}"),
-        ours: false,
+        role: Role::Rival,
         path: "/",
         tongue: Tongue::Plain,
         program,
         args: vec![script(bench, "bun")],
         wants_task: true,
         between: None,
+        over: &[Over::Http1Clear, Over::Http1],
+        certificate: None,
         refuses: |task| match task {
             Task::Resume => Some("it keeps nothing for who comes back"),
             task => is_across(task).then_some(ONE_NODE),
@@ -191,19 +327,15 @@ fn node(bench: &Path) -> Result<Vec<Server>, String> {
     let ws = Server {
         name: "ws",
         version: version("ws")?,
-        ours: false,
-        path: "/",
-        tongue: Tongue::Plain,
         program,
         args: vec![script(bench, "ws")],
-        wants_task: true,
-        between: None,
         refuses: |task| match task {
             Task::Publish => None,
             task if is_across(task) => Some(ONE_NODE),
             Task::Resume => Some("it keeps nothing for who comes back"),
             _ => Some(CHANNELS_ALONE),
         },
+        ..unsaid()
     };
     let socket_io = Server {
         name: "socket.io",
@@ -211,11 +343,23 @@ fn node(bench: &Path) -> Result<Vec<Server>, String> {
         tongue: Tongue::SocketIo,
         args: vec![script(bench, "socket.io")],
         refuses: |task| match task {
-            Task::Publish | Task::Resume => None,
+            Task::Publish | Task::Resume | Task::SocketIo => None,
             task if is_across(task) => Some(ONE_NODE),
             _ => Some(CHANNELS_ALONE),
         },
         ..ws.clone()
+    };
+    let recovering = Server {
+        name: "socket.io, recovery",
+        args: vec![script(bench, "socket.io"), "resume".into()],
+        wants_task: false,
+        refuses: |task| match task {
+            Task::Publish | Task::SocketIo => None,
+            Task::Resume => Some("it is socket.io there"),
+            task if is_across(task) => Some(ONE_NODE),
+            _ => Some(CHANNELS_ALONE),
+        },
+        ..socket_io.clone()
     };
     let two = |name, adapter: &str, refuses| {
         let version = format!("{} on {}", version(adapter)?, version("redis")?);
@@ -232,14 +376,16 @@ fn node(bench: &Path) -> Result<Vec<Server>, String> {
     let streams = two("socket.io, Streams adapter", "@socket.io/redis-streams-adapter", |task| {
         (!is_across(task)).then_some(TWO_NODES)
     })?;
-    Ok(vec![ws, socket_io, redis, streams])
+    Ok(vec![ws, socket_io, recovering, redis, streams])
 }
 
 fn script(bench: &Path, server: &str) -> String {
     bench.join("servers").join(server).join("server.mjs").to_string_lossy().into_owned()
 }
+
+/// Finds the newest version of a crate: axum has an older tokio-tungstenite of its own.
 fn locked_version(lock: &str, name: &str) -> Option<String> {
-    let (_, rest) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
+    let (_, rest) = lock.rsplit_once(&format!("name = \"{name}\"\nversion = \""))?;
     Some(rest.split_once('"')?.0.into())
 }
 
@@ -249,7 +395,7 @@ mod tests {
 
     #[test]
     fn versions_come_from_the_lock_file() {
-        let lock = "[[package]]\nname = \"ab\"\nversion = \"1.2\"\n\n[[package]]\nname = \"b\"\n";
+        let lock = "[[package]]\nname = \"ab\"\nversion = \"1.1\"\n\n[[package]]\nname = \"ab\"\nversion = \"1.2\"\n\n[[package]]\nname = \"b\"\n";
         assert_eq!(locked_version(lock, "ab"), Some("1.2".into()));
         assert_eq!(locked_version(lock, "b"), None);
     }

@@ -37,12 +37,12 @@ pub(crate) fn run(
         for (row_at, row) in rows.iter().enumerate().filter(|(_, it)| round < it.rounds_max) {
             for server_at in order(servers.len(), round) {
                 let server = &servers[server_at];
-                if (server.refuses)(row.task()).is_some() {
+                if server.refusal(row.task(), row.over()).is_some() {
                     continue;
                 }
                 // A fresh process each time: what one row made a server allocate is not the next row's.
                 let outcome = server
-                    .start(row.task(), cores)
+                    .start(row.task(), row.over(), cores)
                     .and_then(|running| row.visit(&running, server, effort, interrupted));
                 if interrupted.load(Ordering::Relaxed) {
                     return Err("interrupted".into());
@@ -57,7 +57,7 @@ pub(crate) fn run(
                     }
                     Err(why) => format!("FAILED: {why}"),
                 };
-                println!("{}/{rounds}  {:<15} {:<25} {figure}", round + 1, row.name, server.name);
+                println!("{}/{rounds}  {:<18} {:<25} {figure}", round + 1, row.name, server.name);
                 visits.push(Visit { row: row_at, server: server_at, round, outcome });
             }
         }

@@ -1,22 +1,26 @@
 //! What is measured: one row of the table each, and how one visit to one server goes.
 
-use std::{
-    sync::atomic::AtomicBool,
-    thread,
-    time::{Duration, Instant},
-};
+mod table;
+mod visits;
 
-use hdrhistogram::Histogram;
-use serde_json::{Value, json};
+use std::{sync::atomic::AtomicBool, time::Duration};
+
+use bench_order::Over;
+use serde_json::Value;
+pub(crate) use table::ROWS;
+use visits::{echo, handshakes, idle, large, open};
 
 use crate::{
     across,
+    carried::{self, Carrier},
     clients::{Clients, Happened, Rest},
     crowd::Crowd,
+    engine::{self, Way},
     fan_out,
     handshake::Compression,
     large::Line,
-    measure::{Measure, histogram, note},
+    measure::Measure,
+    messages::{Content, Messages},
     noise::Noise,
     publish, resume,
     server::{Running, Server, Task},
@@ -27,16 +31,13 @@ use crate::{
 pub(crate) const OPENING_MAX: usize = 64;
 /// The same where all come back at once.
 const STORMING_MAX: usize = 256;
-/// Messages outstanding at once over all idle connections.
-const IDLE_OUTSTANDING_MAX: usize = 64;
 pub(crate) const WARM_UP: Duration = Duration::from_millis(300);
 /// What a server may still do after the last message: return memory, for instance.
 pub(crate) const SETTLE: Duration = Duration::from_millis(500);
-const IDLE_MESSAGE_BYTES: usize = 16;
+pub(crate) const IDLE_MESSAGE_BYTES: usize = 16;
 const GIB: u64 = 1 << 30;
-/// What goes through before a large message is measured: as much as makes every buffer as large as it gets, where
-/// the message itself is not held.
-const LARGE_WARM_UP: u64 = 16 << 20;
+/// From here on a message is larger than some take by default.
+const LARGE_BYTES: usize = 1 << 20;
 
 /// One row.
 #[derive(Debug, Clone, Copy)]
@@ -51,172 +52,58 @@ pub(crate) struct Row {
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    Echo { message_bytes: usize },
+    Echo {
+        content: Content,
+        message_bytes: usize,
+        outstanding: usize,
+        compression: Compression,
+    },
     Handshakes,
     Idle,
-    FanOut { message_bytes: usize, compression: Compression },
+    FanOut {
+        message_bytes: usize,
+        compression: Compression,
+    },
     Take,
     Give,
-    Publish { burst: usize },
+    Publish {
+        message_bytes: usize,
+        burst: usize,
+    },
     Resume,
-    Sessions { channels: usize },
+    Sessions {
+        channels: usize,
+    },
     Newcomers,
-    Across { kept: bool, per_second: u32 },
+    SocketIo(Way),
+    Across {
+        kept: bool,
+        per_second: u32,
+    },
+    /// What clients do who come otherwise than over HTTP/1.1 in the clear, and the same over that, to be compared.
+    Carried {
+        over: Over,
+        what: Carried,
+        lines: usize,
+    },
 }
 
-const ALWAYS: usize = usize::MAX;
-/// Rounds of a row that takes long, or whose figures lie close together.
-const SOME: usize = 3;
-
-pub(crate) const ROWS: [Row; 21] = [
-    Row {
-        name: "echo-16",
-        told: "echo of 16 B, 64 connections",
-        kind: Kind::Echo { message_bytes: 16 },
-        connections: 64,
-        rounds_max: ALWAYS,
+/// What is done over any version of HTTP, and TLS.
+#[derive(Debug, Clone, Copy)]
+enum Carried {
+    Echo {
+        message_bytes: usize,
     },
-    Row {
-        name: "echo-16k",
-        told: "echo of 16 KiB, 64 connections",
-        kind: Kind::Echo { message_bytes: 16 << 10 },
-        connections: 64,
-        rounds_max: ALWAYS,
+    FanOut {
+        message_bytes: usize,
     },
-    Row {
-        name: "echo-1m",
-        told: "echo of 1 MiB, 4 connections",
-        kind: Kind::Echo { message_bytes: 1 << 20 },
-        connections: 4,
-        rounds_max: ALWAYS,
-    },
-    Row {
-        name: "handshakes",
-        told: "open and close, 64 at once",
-        kind: Kind::Handshakes,
-        connections: 64,
-        rounds_max: ALWAYS,
-    },
-    Row {
-        name: "idle",
-        told: "10,000 idle connections",
-        kind: Kind::Idle,
-        connections: 10_000,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "fan-out",
-        told: "512 B to 1,000 connections",
-        kind: Kind::FanOut { message_bytes: 512, compression: Compression::None },
-        connections: 1000,
-        rounds_max: ALWAYS,
-    },
-    Row {
-        name: "fan-out-deflate",
-        told: "512 B to 1,000 connections, compressed",
-        kind: Kind::FanOut { message_bytes: 512, compression: Compression::Deflate },
-        connections: 1000,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "take-1g",
-        told: "one message of 1 GiB, received; rate in MiB",
-        kind: Kind::Take,
-        connections: 1,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "give-1g",
-        told: "one message of 1 GiB, sent; rate in MiB",
-        kind: Kind::Give,
-        connections: 1,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "publish-1k",
-        told: "published to 1,000 subscribers",
-        kind: Kind::Publish { burst: 1 },
-        connections: 1000,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "publish-1k-x16",
-        told: "published to 1,000 subscribers, 16 at once",
-        kind: Kind::Publish { burst: 16 },
-        connections: 1000,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "publish-10k",
-        told: "published to 10,000 subscribers",
-        kind: Kind::Publish { burst: 1 },
-        connections: 10_000,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "publish-10k-x16",
-        told: "published to 10,000 subscribers, 16 at once",
-        kind: Kind::Publish { burst: 16 },
-        connections: 10_000,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "resume",
-        told: "10,000 sessions cut at once come back and miss nothing",
-        kind: Kind::Resume,
-        connections: 10_000,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "sessions-1",
-        told: "10,000 sessions in one channel",
-        kind: Kind::Sessions { channels: 1 },
-        connections: 10_000,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "sessions",
-        told: "10,000 sessions in two channels each",
-        kind: Kind::Sessions { channels: 2 },
-        connections: 10_000,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "newcomers",
-        told: "a newcomer's wait while 15,000 sessions end at once",
-        kind: Kind::Newcomers,
-        connections: 15_000,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "across-1",
-        told: "one node to another, 1 subscriber, nothing is kept; rate in publications",
-        kind: Kind::Across { kept: false, per_second: 1000 },
-        connections: 1,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "across-100",
-        told: "one node to another, 100 subscribers, nothing is kept; rate in publications",
-        kind: Kind::Across { kept: false, per_second: 200 },
-        connections: 100,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "across-kept-1",
-        told: "one node to another, 1 subscriber, kept for who comes back; rate in publications",
-        kind: Kind::Across { kept: true, per_second: 1000 },
-        connections: 1,
-        rounds_max: SOME,
-    },
-    Row {
-        name: "across-kept-100",
-        told: "one node to another, 100 subscribers, kept for who comes back; rate in publications",
-        kind: Kind::Across { kept: true, per_second: 200 },
-        connections: 100,
-        rounds_max: SOME,
-    },
-];
+    Idle,
+    Handshakes,
+    /// Datagrams of WebTransport that come back.
+    DatagramsEchoed,
+    /// Datagrams of WebTransport that the server counts.
+    DatagramsTaken,
+}
 
 /// How much a visit does.
 #[derive(Debug, Clone, Copy)]
@@ -230,14 +117,14 @@ pub(crate) struct Effort {
 impl Row {
     /// The same, measured in every round.
     pub(crate) fn in_every_round(self) -> Self {
-        Self { rounds_max: ALWAYS, ..self }
+        Self { rounds_max: usize::MAX, ..self }
     }
 
     /// The name of the figure by which servers are compared; less is better.
     pub(crate) fn figure(&self) -> &'static str {
         match self.kind {
             Kind::Echo { .. } => "cpu_us_per_message",
-            Kind::Handshakes => "cpu_us_per_connection",
+            Kind::Handshakes | Kind::SocketIo(_) => "cpu_us_per_connection",
             Kind::Idle => "bytes_per_connection",
             Kind::FanOut { .. } => "cpu_us_per_delivery",
             Kind::Take | Kind::Give => "cpu_ms_per_gib",
@@ -245,6 +132,13 @@ impl Row {
             Kind::Resume => "cpu_us_per_session",
             Kind::Sessions { .. } => "bytes_per_session",
             Kind::Newcomers => "worst_wait_ms",
+            Kind::Carried { what, .. } => match what {
+                Carried::Echo { .. } => "cpu_us_per_message",
+                Carried::FanOut { .. } => "cpu_us_per_delivery",
+                Carried::Idle => "bytes_per_connection",
+                Carried::Handshakes => "cpu_us_per_connection",
+                Carried::DatagramsEchoed | Carried::DatagramsTaken => "cpu_us_per_datagram",
+            },
         }
     }
 
@@ -252,7 +146,7 @@ impl Row {
     pub(crate) fn unit(&self) -> &'static str {
         match self.kind {
             Kind::Echo { .. } => "CPU µs per message",
-            Kind::Handshakes => "CPU µs per connection",
+            Kind::Handshakes | Kind::SocketIo(_) => "CPU µs per connection",
             Kind::Idle => "bytes per connection",
             Kind::FanOut { .. } | Kind::Publish { .. } | Kind::Across { .. } => {
                 "CPU µs per delivered message"
@@ -261,12 +155,22 @@ impl Row {
             Kind::Sessions { .. } => "bytes per session",
             Kind::Newcomers => "ms at worst",
             Kind::Take | Kind::Give => "CPU ms per GiB",
+            Kind::Carried { what, .. } => match what {
+                Carried::Echo { .. } => "CPU µs per message",
+                Carried::FanOut { .. } => "CPU µs per delivered message",
+                Carried::Idle => "bytes per WebSocket",
+                Carried::Handshakes => "CPU µs per connection",
+                Carried::DatagramsEchoed | Carried::DatagramsTaken => "CPU µs per datagram",
+            },
         }
     }
 
     /// What servers are started for.
     pub(crate) fn task(&self) -> Task {
         match self.kind {
+            Kind::Echo { compression: Compression::Deflate, .. } => Task::EchoDeflate,
+            Kind::Echo { outstanding: 2.., .. } => Task::EchoForward,
+            Kind::Echo { message_bytes: LARGE_BYTES.., .. } => Task::EchoLarge,
             Kind::Echo { .. } | Kind::Handshakes | Kind::Idle => Task::Echo,
             Kind::FanOut { compression: Compression::None, .. } => Task::FanOut,
             Kind::FanOut { compression: Compression::Deflate, .. } => Task::FanOutDeflate,
@@ -274,8 +178,23 @@ impl Row {
             Kind::Give => Task::Give,
             Kind::Publish { .. } | Kind::Sessions { .. } | Kind::Newcomers => Task::Publish,
             Kind::Resume => Task::Resume,
+            Kind::SocketIo(_) => Task::SocketIo,
             Kind::Across { kept: false, .. } => Task::Across,
             Kind::Across { kept: true, .. } => Task::AcrossKept,
+            Kind::Carried { what, .. } => match what {
+                Carried::Echo { .. } | Carried::Idle | Carried::Handshakes => Task::Echo,
+                Carried::FanOut { .. } => Task::FanOut,
+                Carried::DatagramsEchoed => Task::Datagrams,
+                Carried::DatagramsTaken => Task::DatagramsTake,
+            },
+        }
+    }
+
+    /// How clients come.
+    pub(crate) fn over(&self) -> Over {
+        match self.kind {
+            Kind::Carried { over, .. } => over,
+            _ => Over::Http1Clear,
         }
     }
 
@@ -288,34 +207,33 @@ impl Row {
         interrupted: &AtomicBool,
     ) -> Result<Value, String> {
         let path = who.path;
-        let clients = |message_bytes, compression| {
-            Clients::new(path, server.port(), message_bytes, compression, interrupted)
+        let clients = |content, message_bytes, compression| {
+            let messages = Messages::new(content, compression, message_bytes, &mut Noise::random());
+            Clients::new(path, server.port(), messages, compression, interrupted)
         };
         let crowd = || Crowd::new(who.tongue, server.port(), interrupted);
         let many = self.connections / effort.divisor;
-        let plain = |message_bytes| clients(message_bytes, Compression::None);
+        let small = || clients(Content::Binary, IDLE_MESSAGE_BYTES, Compression::None);
         match self.kind {
-            Kind::Echo { message_bytes } => {
-                let mut clients = plain(message_bytes)?;
+            Kind::Echo { content, message_bytes, outstanding, compression } => {
+                let mut clients = clients(content, message_bytes, compression)?;
                 open(&mut clients, self.connections)?;
-                echo(&mut clients, message_bytes, WARM_UP.min(effort.window))?;
+                echo(&mut clients, outstanding, WARM_UP.min(effort.window))?;
                 let measure = Measure::start(server)?;
-                let latency = echo(&mut clients, message_bytes, effort.window)?;
+                let latency = echo(&mut clients, outstanding, effort.window)?;
                 measure.stop_with_latency("message", "messages", &latency)
             }
             Kind::Handshakes => {
-                let mut clients = plain(IDLE_MESSAGE_BYTES)?;
+                let mut clients = small()?;
                 handshakes(&mut clients, self.connections, WARM_UP.min(effort.window))?;
                 let measure = Measure::start(server)?;
                 let latency = handshakes(&mut clients, self.connections, effort.window)?;
                 measure.stop_with_latency("connection", "connections", &latency)
             }
-            Kind::Idle => {
-                let mut clients = plain(IDLE_MESSAGE_BYTES)?;
-                idle(&mut clients, self.connections / effort.divisor, server)
-            }
+            Kind::Idle => idle(&mut small()?, many, server),
             Kind::FanOut { message_bytes, compression } => {
-                let (mut clients, mut noise) = (clients(0, compression)?, Noise::new(1));
+                let (mut clients, mut noise) =
+                    (clients(Content::Json, 0, compression)?, Noise::new(1));
                 open(&mut clients, self.connections / effort.divisor)?;
                 clients.rest(Rest::Look);
                 let mut run =
@@ -331,148 +249,49 @@ impl Row {
                 let mut line = Line::open(path, server.port(), interrupted)?;
                 large(server, GIB / effort.divisor as u64, |bytes| transfer(&mut line, bytes))
             }
-            Kind::Publish { burst } => publish::visit(&mut crowd()?, many, burst, effort, server),
+            Kind::Publish { message_bytes, burst } => {
+                publish::visit(&mut crowd()?, many, message_bytes, burst, effort, server)
+            }
             Kind::Resume => resume::visit(&mut crowd()?, many, STORMING_MAX, server),
             Kind::Sessions { channels } => sessions::memory(&mut crowd()?, many, channels, server),
             Kind::Newcomers => sessions::newcomers(who.tongue, many, server, interrupted),
+            Kind::SocketIo(way) => {
+                engine::visit(way, self.connections, effort, server, interrupted)
+            }
             Kind::Across { per_second, .. } => {
                 across::visit(&mut crowd()?, many.max(1), per_second, effort, server)
             }
-        }
-    }
-}
-
-/// Opens connections until there are `count`.
-fn open(clients: &mut Clients, count: usize) -> Result<(), String> {
-    let mut open = clients.len();
-    while open < count {
-        while clients.len() < count.min(open + OPENING_MAX) {
-            clients.open()?;
-        }
-        clients.turn(|_, _, happened| {
-            open += usize::from(matches!(happened, Happened::Opened(_)));
-            Ok(())
-        })?;
-    }
-    Ok(())
-}
-
-/// Keeps one message outstanding on each connection for a time, then waits for the last ones.
-fn echo(clients: &mut Clients, bytes: usize, window: Duration) -> Result<Histogram<u64>, String> {
-    let mut latency = histogram();
-    let end = Instant::now() + window;
-    for id in 0..clients.len() {
-        clients.send(id, bytes)?;
-    }
-    let mut outstanding = clients.len();
-    while outstanding > 0 {
-        let more = Instant::now() < end;
-        clients.turn(|clients, id, happened| {
-            let Happened::Echoed(took) = happened else { return unexpected(happened) };
-            note(&mut latency, took);
-            match more {
-                true => clients.send(id, bytes)?,
-                false => outstanding -= 1,
+            Kind::Carried { over, what, lines } => {
+                let carrier = Carrier::new(over, path, server, who.certificate()?, interrupted)?;
+                self.carried(&carrier, what, lines, effort)
             }
-            Ok(())
-        })?;
-    }
-    Ok(latency)
-}
-
-/// Opens connections, closes each as soon as it is open, for a time; then waits for the last ones. The latency is
-/// that of the opening.
-fn handshakes(
-    clients: &mut Clients,
-    at_once: usize,
-    window: Duration,
-) -> Result<Histogram<u64>, String> {
-    let mut latency = histogram();
-    let end = Instant::now() + window;
-    for id in 0..at_once {
-        match id < clients.len() {
-            true => clients.reopen(id)?,
-            false => _ = clients.open()?,
         }
     }
-    let mut outstanding = at_once;
-    while outstanding > 0 {
-        let more = Instant::now() < end;
-        clients.turn(|clients, id, happened| {
-            match happened {
-                Happened::Opened(took) => {
-                    note(&mut latency, took);
-                    clients.close(id)?;
-                }
-                Happened::Closed(_) if more => clients.reopen(id)?,
-                Happened::Closed(_) => outstanding -= 1,
-                Happened::Echoed(_) | Happened::Delivered(_) => return unexpected(happened),
+
+    fn carried(
+        &self,
+        carrier: &Carrier<'_>,
+        what: Carried,
+        lines: usize,
+        effort: Effort,
+    ) -> Result<Value, String> {
+        let many = self.connections / effort.divisor;
+        let fewer = (lines / effort.divisor).max(1);
+        match what {
+            Carried::Echo { message_bytes } => {
+                carried::echo(carrier, self.connections, lines, message_bytes, effort)
             }
-            Ok(())
-        })?;
-    }
-    Ok(latency)
-}
-
-/// Holds connections that do nothing, and reads the server's memory before and after one message on each.
-fn idle(clients: &mut Clients, count: usize, server: &Running) -> Result<Value, String> {
-    // The first connection makes the server allocate what it needs only once.
-    open(clients, 1)?;
-    echo_once(clients, 0)?;
-    thread::sleep(SETTLE);
-    let (before, cpu) = (server.resident_bytes()?, server.cpu()?);
-    open(clients, count)?;
-    thread::sleep(SETTLE);
-    let (opened, cpu_opened) = (server.resident_bytes()?, server.cpu()?);
-    echo_once(clients, 1)?;
-    thread::sleep(SETTLE);
-    let after = server.resident_bytes()?;
-    let each = |bytes: u64| (bytes as f64 - before as f64) / (count - 1) as f64;
-    Ok(json!({
-        "bytes_per_connection": each(after),
-        "bytes_per_connection_before_a_message": each(opened),
-        "cpu_us_per_opening": (cpu_opened - cpu).as_secs_f64() * 1e6 / (count - 1) as f64,
-        "resident_bytes_of_one_connection": before,
-        "connections": count,
-    }))
-}
-
-/// Sends one message on each connection from the given one on, a few at a time.
-fn echo_once(clients: &mut Clients, first: usize) -> Result<(), String> {
-    let (mut sent, mut echoed) = (first, first);
-    while echoed < clients.len() {
-        while sent < clients.len().min(echoed + IDLE_OUTSTANDING_MAX) {
-            clients.send(sent, IDLE_MESSAGE_BYTES)?;
-            sent += 1;
+            Carried::FanOut { message_bytes } => {
+                carried::fan_out(carrier, many, fewer, message_bytes, effort)
+            }
+            Carried::Idle => carried::idle(carrier, many, fewer),
+            Carried::Handshakes => carried::handshakes(carrier, self.connections, effort),
+            Carried::DatagramsEchoed => {
+                carried::datagrams_echoed(carrier, self.connections, effort)
+            }
+            Carried::DatagramsTaken => carried::datagrams_taken(carrier, self.connections, effort),
         }
-        clients.turn(|_, _, happened| {
-            let Happened::Echoed(_) = happened else { return unexpected(happened) };
-            echoed += 1;
-            Ok(())
-        })?;
     }
-    Ok(())
-}
-
-/// Measures one large message, and how much memory it takes beyond that of a small one.
-fn large(
-    server: &Running,
-    bytes: u64,
-    mut transfer: impl FnMut(u64) -> Result<(), String>,
-) -> Result<Value, String> {
-    transfer(IDLE_MESSAGE_BYTES as u64)?;
-    thread::sleep(SETTLE);
-    let before = server.resident_bytes()?;
-    server.forget_peak()?;
-    transfer(LARGE_WARM_UP.min(bytes))?;
-    let measure = Measure::start(server)?;
-    transfer(bytes)?;
-    let (mut figures, elapsed, cpu) = measure.stop()?;
-    figures["cpu_ms_per_gib"] = json!(cpu * 1e3 * GIB as f64 / bytes as f64);
-    figures["mib_per_second"] = json!(bytes as f64 / f64::from(1 << 20) / elapsed);
-    figures["resident_bytes_before"] = json!(before);
-    figures["peak_growth_bytes"] = json!(server.peak_bytes()?.saturating_sub(before));
-    Ok(figures)
 }
 
 pub(crate) fn unexpected(happened: Happened) -> Result<(), String> {

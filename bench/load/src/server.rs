@@ -5,13 +5,19 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread,
     time::{Duration, Instant},
 };
 
+use bench_order::Over;
+
 use crate::{
     broker::{self, Broker},
+    certificate::Certificate,
     machine::Cores,
     tongue::Tongue,
 };
@@ -23,6 +29,12 @@ const START_MAX: Duration = Duration::from_secs(10);
 pub(crate) enum Task {
     /// Send back each message.
     Echo,
+    /// Send back what comes together together.
+    EchoForward,
+    /// Send back each message, compressed.
+    EchoDeflate,
+    /// Send back messages of up to 16 MiB: a limit that is in the way is lifted.
+    EchoLarge,
     /// Send each message of one connection to all.
     FanOut,
     /// The same, compressed.
@@ -35,10 +47,16 @@ pub(crate) enum Task {
     Publish,
     /// The same, and give who comes back what it missed.
     Resume,
+    /// Let clients of Socket.IO come and go.
+    SocketIo,
     /// Have channels over two nodes.
     Across,
     /// The same, and keep what is said for who comes back.
     AcrossKept,
+    /// Send back each datagram of WebTransport.
+    Datagrams,
+    /// Take datagrams of WebTransport and tell how many there were.
+    DatagramsTake,
 }
 
 impl Task {
@@ -46,16 +64,32 @@ impl Task {
     fn argument(self) -> Option<&'static str> {
         match self {
             Self::Echo => None,
+            Self::EchoForward => Some("echo-forward"),
+            Self::EchoDeflate => Some("echo-deflate"),
+            Self::EchoLarge => Some("echo-large"),
             Self::FanOut => Some("fan-out"),
             Self::FanOutDeflate => Some("fan-out-deflate"),
             Self::Take => Some("take"),
             Self::Give => Some("give"),
             Self::Publish => Some("publish"),
             Self::Resume => Some("resume"),
+            Self::SocketIo => Some("publish"),
             Self::Across => Some("across"),
             Self::AcrossKept => Some("across-kept"),
+            Self::Datagrams => Some("datagrams"),
+            Self::DatagramsTake => Some("datagrams-take"),
         }
     }
+}
+
+/// As what a server takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Ours,
+    /// The best of them is what all are compared with.
+    Rival,
+    /// What all are compared with, too, but not a server.
+    Yardstick,
 }
 
 /// A server that takes part.
@@ -64,8 +98,7 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     /// What it echoes with, version included.
     pub(crate) version: String,
-    /// Ours are not among the rivals against which all are compared.
-    pub(crate) ours: bool,
+    pub(crate) role: Role,
     pub(crate) path: &'static str,
     /// What its clients speak where it has channels.
     pub(crate) tongue: Tongue,
@@ -75,6 +108,10 @@ pub(crate) struct Server {
     pub(crate) wants_task: bool,
     /// What stands between two nodes of it, if it is not one alone.
     pub(crate) between: Option<Between>,
+    /// How clients may come.
+    pub(crate) over: &'static [Over],
+    /// What it shows over TLS.
+    pub(crate) certificate: Option<Arc<Certificate>>,
     /// Why it does not do a task, if it does not.
     pub(crate) refuses: fn(Task) -> Option<&'static str>,
 }
@@ -104,9 +141,51 @@ struct Cluster {
 }
 
 impl Server {
+    /// Tells why it does not take part in a task, if it does not.
+    pub(crate) fn refusal(&self, task: Task, over: Over) -> Option<&'static str> {
+        let speaks_it = matches!(self.tongue, Tongue::SocketIo | Tongue::SocketIoPage);
+        match task {
+            Task::SocketIo if !speaks_it => Some("it does not speak Socket.IO"),
+            task => (self.refuses)(task).or(match over {
+                over if self.over.contains(&over) => None,
+                Over::Http1Clear => Some("it takes part over other versions of HTTP alone"),
+                Over::Http1 => Some("it takes part without TLS alone"),
+                Over::Http2Clear | Over::Http2 => Some("it has no WebSockets over HTTP/2"),
+                Over::Http3 => Some("it has no WebSockets over HTTP/3"),
+                Over::WebTransport => Some("it has no WebTransport"),
+            }),
+        }
+    }
+
+    pub(crate) fn certificate(&self) -> Result<&Certificate, String> {
+        self.certificate.as_deref().ok_or("there is no certificate".into())
+    }
+
+    /// Returns the arguments that tell how clients come.
+    fn way(&self, over: Over) -> Result<Vec<String>, String> {
+        if over == Over::Http1Clear {
+            return Ok(vec![]);
+        }
+        let (way, certificate, key) = match self.wants_task {
+            true => (vec!["--over".into(), over.name().into()], "--cert", "--key"),
+            false => (vec![], "--tls-cert", "--tls-key"),
+        };
+        let mut words = way;
+        if over.is_secure() {
+            let files = self.certificate()?;
+            words.extend([certificate.into(), files.file().to_string_lossy().into_owned()]);
+            words.extend([key.into(), files.key_file().to_string_lossy().into_owned()]);
+        }
+        Ok(words)
+    }
+
     /// Starts it on the server's core, with all that belongs to it, and waits until it tells its port.
-    pub(crate) fn start(&self, task: Task, cores: Cores) -> Result<Running, String> {
-        let Some(between) = self.between else { return self.start_node(task, cores, &[]) };
+    pub(crate) fn start(&self, task: Task, over: Over, cores: Cores) -> Result<Running, String> {
+        let Some(between) = self.between else {
+            let way = self.way(over)?;
+            let way: Vec<&str> = way.iter().map(String::as_str).collect();
+            return self.start_node(task, cores, &way);
+        };
         let broker = between.broker.start(cores)?;
         let mut args = vec!["--broker", broker.url()];
         if task == Task::Across {
@@ -164,12 +243,12 @@ fn wait_for_port(lines: &Receiver<String>) -> Result<u16, String> {
     Err(format!("does not tell where it listens: {}", heard.join(" / ")))
 }
 
-/// Finds the port in `listening PORT`, or in the first `http://` URL of a line.
+/// Finds the port in `listening PORT`, or in the first URL of HTTP in a line.
 fn port(line: &str) -> Option<u16> {
     if let Some(port) = line.strip_prefix("listening ") {
         return port.trim().parse().ok();
     }
-    let (_, rest) = line.split_once("http://")?;
+    let (_, rest) = line.split_once("http://").or_else(|| line.split_once("https://"))?;
     let (_, rest) = rest.split_once(':')?;
     let digits = rest.find(|it: char| !it.is_ascii_digit()).unwrap_or(rest.len());
     rest[..digits].parse().ok()
@@ -263,6 +342,7 @@ mod tests {
         assert_eq!(port("listening 40123"), Some(40123));
         assert_eq!(port("taiwa listens on http://127.0.0.1:8000/ (chat)"), Some(8000));
         assert_eq!(port("http://127.0.0.1:8000"), Some(8000));
+        assert_eq!(port("https://127.0.0.1:8443/"), Some(8443));
         assert_eq!(port("warning: no such thing"), None);
     }
 

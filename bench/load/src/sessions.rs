@@ -173,6 +173,7 @@ impl Holder {
             Tongue::Plain => "plain",
             Tongue::Centrifuge => "centrifuge",
             Tongue::SocketIo => "socket.io",
+            Tongue::SocketIoPage => "socket.io page",
         };
         command.args([HOLD, tongue, &port.to_string(), &count.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -207,6 +208,7 @@ pub(crate) fn hold(words: &[String]) -> Result<(), String> {
         "plain" => Tongue::Plain,
         "centrifuge" => Tongue::Centrifuge,
         "socket.io" => Tongue::SocketIo,
+        "socket.io page" => Tongue::SocketIoPage,
         other => return Err(format!("{other} is no tongue")),
     };
     let port = port.parse().map_err(|_| format!("{port} is no port"))?;

@@ -1,6 +1,10 @@
 //! Medians and ratios, paired round by round.
 
-use crate::{rounds::Visit, rows::Row, server::Server};
+use crate::{
+    rounds::Visit,
+    rows::Row,
+    server::{Role, Server},
+};
 
 /// A median with its extremes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,12 +35,18 @@ pub(crate) struct Summary {
     pub(crate) figure: Option<Spread>,
     /// That figure divided by the best rival's of the same round.
     pub(crate) ratio: Option<Spread>,
+    /// That figure divided by the yardstick's of the same round.
+    pub(crate) ratio_to_yardstick: Option<Spread>,
     /// Messages, connections or mebibytes.
     pub(crate) per_second: Option<Spread>,
     pub(crate) latency_us_p50: Option<Spread>,
     pub(crate) latency_us_p99: Option<Spread>,
     pub(crate) peak_growth_bytes: Option<Spread>,
     pub(crate) last_is_back_ms: Option<Spread>,
+    /// Bytes of an idle connection that was never used.
+    pub(crate) before_a_message: Option<Spread>,
+    /// The share of the datagrams that were lost.
+    pub(crate) lost_share: Option<Spread>,
     pub(crate) full_latency_us_p99: Option<Spread>,
     /// The compared figure at a fixed rate.
     pub(crate) steady_cpu_us_per_delivery: Option<Spread>,
@@ -49,6 +59,52 @@ pub(crate) struct Summary {
     pub(crate) failures: (usize, Option<String>),
 }
 
+/// What was seen in one row.
+pub(crate) struct Seen<'a> {
+    pub(crate) row_at: usize,
+    pub(crate) row: &'a Row,
+    pub(crate) visits: &'a [Visit],
+}
+
+impl Seen<'_> {
+    fn of(&self, server: usize) -> impl Iterator<Item = &Visit> {
+        self.visits.iter().filter(move |it| it.row == self.row_at && it.server == server)
+    }
+
+    /// Returns a figure of each round.
+    fn values(&self, server: usize, name: &str) -> Vec<(usize, f64)> {
+        let value = |it: &Visit| Some((it.round, it.outcome.as_ref().ok()?[name].as_f64()?));
+        self.of(server).filter_map(value).collect()
+    }
+
+    fn spread(&self, server: usize, name: &str) -> Option<Spread> {
+        Spread::of(self.values(server, name).into_iter().map(|(_, it)| it).collect())
+    }
+
+    /// Returns the compared figure.
+    pub(crate) fn figure(&self, server: usize) -> Option<Spread> {
+        self.spread(server, self.row.figure())
+    }
+
+    /// Returns how many visits failed, and why the first of them did.
+    pub(crate) fn failures(&self, server: usize) -> (usize, Option<String>) {
+        let mut reasons = self.of(server).filter_map(|it| it.outcome.as_ref().err());
+        let first = reasons.next().cloned();
+        (reasons.count() + usize::from(first.is_some()), first)
+    }
+
+    /// Divides the figure of one by that of another in the same round.
+    pub(crate) fn ratio(&self, server: usize, to: usize) -> Option<Spread> {
+        let reference = self.values(to, self.row.figure());
+        let own = self.values(server, self.row.figure());
+        let pairs = own.into_iter().filter_map(|(round, value)| {
+            let (_, other) = reference.iter().find(|it| it.0 == round)?;
+            Some(value / other)
+        });
+        Spread::of(pairs.collect())
+    }
+}
+
 /// Sums one row up, the best server first, those without any figure last. Also returns the best rival.
 pub(crate) fn of_row(
     row_at: usize,
@@ -56,57 +112,45 @@ pub(crate) fn of_row(
     servers: &[Server],
     visits: &[Visit],
 ) -> (Vec<Summary>, Option<usize>) {
-    let values = |server: usize, name: &str| -> Vec<(usize, f64)> {
-        let of_server = visits.iter().filter(|it| it.row == row_at && it.server == server);
-        let value = |it: &Visit| Some((it.round, it.outcome.as_ref().ok()?[name].as_f64()?));
-        of_server.filter_map(value).collect()
-    };
-    let spread = |server: usize, name: &str| {
-        Spread::of(values(server, name).into_iter().map(|(_, it)| it).collect())
-    };
-    let failures = |server: usize| {
-        let of_server = visits.iter().filter(|it| it.row == row_at && it.server == server);
-        let mut reasons = of_server.filter_map(|it| it.outcome.as_ref().err());
-        let first = reasons.next().cloned();
-        (reasons.count() + usize::from(first.is_some()), first)
-    };
-    let median = |server: usize| spread(server, row.figure()).map(|it| it.median);
+    let seen = Seen { row_at, row, visits };
+    let spread = |server: usize, name: &str| seen.spread(server, name);
     // One that gave a wrong answer even once is no measure for others.
-    let rivals = (0..servers.len()).filter(|it| !servers[*it].ours && failures(*it).0 == 0);
-    let best = rivals
-        .filter_map(|it| Some((it, median(it)?)))
+    let right = |role: Role| {
+        let is_it = move |it: &usize| servers[*it].role == role;
+        (0..servers.len()).filter(is_it).filter(|it| seen.failures(*it).0 == 0)
+    };
+    let best = right(Role::Rival)
+        .filter_map(|it| Some((it, seen.figure(it)?.median)))
         .min_by(|a, b| a.1.total_cmp(&b.1))
         .map(|(it, _)| it);
-    let reference = best.map(|it| values(it, row.figure())).unwrap_or_default();
-    let ratio = |server: usize| {
-        let pairs = values(server, row.figure()).into_iter().filter_map(|(round, value)| {
-            let (_, best) = reference.iter().find(|it| it.0 == round)?;
-            Some(value / best)
-        });
-        Spread::of(pairs.collect())
-    };
+    let yardstick = right(Role::Yardstick).next();
     let summary = |server: usize| Summary {
         server,
-        figure: spread(server, row.figure()),
-        ratio: ratio(server),
+        figure: seen.figure(server),
+        ratio: best.and_then(|it| seen.ratio(server, it)),
+        ratio_to_yardstick: yardstick.and_then(|it| seen.ratio(server, it)),
         per_second: spread(server, "messages_per_second")
             .or_else(|| spread(server, "connections_per_second"))
             .or_else(|| spread(server, "publications_per_second"))
             .or_else(|| spread(server, "deliveries_per_second"))
             .or_else(|| spread(server, "sessions_per_second"))
+            .or_else(|| spread(server, "datagrams_per_second"))
             .or_else(|| spread(server, "mib_per_second")),
         latency_us_p50: spread(server, "latency_us_p50"),
         latency_us_p99: spread(server, "latency_us_p99"),
         peak_growth_bytes: spread(server, "peak_growth_bytes"),
         last_is_back_ms: spread(server, "last_is_back_ms"),
+        before_a_message: spread(server, "bytes_per_connection_before_a_message"),
+        lost_share: spread(server, "lost_share"),
         full_latency_us_p99: spread(server, "full_latency_us_p99"),
         steady_cpu_us_per_delivery: spread(server, "steady_cpu_us_per_delivery"),
         broker_cpu_us_per_delivery: spread(server, "broker_cpu_us_per_delivery"),
         nodes_cpu_us_per_publication: spread(server, "nodes_cpu_us_per_publication"),
         broker_cpu_us_per_publication: spread(server, "broker_cpu_us_per_publication"),
-        failures: failures(server),
+        failures: seen.failures(server),
     };
-    let taking_part = (0..servers.len()).filter(|it| (servers[*it].refuses)(row.task()).is_none());
+    let taking_part =
+        (0..servers.len()).filter(|it| servers[*it].refusal(row.task(), row.over()).is_none());
     let mut all: Vec<Summary> = taking_part.map(summary).collect();
     let place = |it: &Summary| it.figure.map_or(f64::INFINITY, |it| it.median);
     all.sort_by(|a, b| place(a).total_cmp(&place(b)));
@@ -115,6 +159,7 @@ pub(crate) fn of_row(
 
 #[cfg(test)]
 mod tests {
+    use bench_order::Over;
     use serde_json::json;
 
     use super::*;
@@ -131,19 +176,26 @@ mod tests {
 
     #[test]
     fn ratios_are_paired_by_round_and_never_against_one_that_failed() {
-        let server = |name, ours| Server {
+        let server = |name, role| Server {
             name,
             version: String::new(),
-            ours,
+            role,
             path: "/",
             tongue: Tongue::Plain,
             program: "x".into(),
             args: vec![],
             wants_task: true,
             between: None,
+            over: &[Over::Http1Clear],
+            certificate: None,
             refuses: |_| None,
         };
-        let servers = [server("ours", true), server("steady", false), server("wrong", false)];
+        let servers = [
+            server("ours", Role::Ours),
+            server("steady", Role::Rival),
+            server("wrong", Role::Rival),
+            server("limit", Role::Yardstick),
+        ];
         let visit = |server, round, outcome: Result<f64, &str>| Visit {
             row: 0,
             server,
@@ -159,11 +211,15 @@ mod tests {
             visit(0, 1, Ok(6.0)),
             visit(1, 1, Ok(6.0)),
             visit(2, 1, Err("changed bytes")),
+            visit(3, 0, Ok(2.0)),
+            visit(3, 1, Ok(2.0)),
         ];
         let (all, best) = of_row(0, &ROWS[0], &servers, &visits);
         assert_eq!(best, Some(1));
         let of = |server| all.iter().find(|it| it.server == server).unwrap();
         assert_eq!(of(0).ratio, Some(Spread { min: 1.0, median: 1.5, max: 2.0 }));
+        let ratio = Spread { min: 3.0, median: 3.5, max: 4.0 };
+        assert_eq!(of(0).ratio_to_yardstick, Some(ratio), "which is no rival");
         assert_eq!(of(2).failures, (1, Some("changed bytes".into())));
     }
 }

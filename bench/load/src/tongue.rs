@@ -9,8 +9,10 @@ pub(crate) enum Tongue {
     Plain,
     /// Centrifugo's protocol, JSON.
     Centrifuge,
-    /// Socket.IO's, over a WebSocket from the beginning.
+    /// Socket.IO's, over a WebSocket from the beginning, with what the programs of `servers/` make of it.
     SocketIo,
+    /// The same with what `taiwa serve` makes of it for pages without a program behind them: the URL names the channels.
+    SocketIoPage,
 }
 
 /// What a client wants of a server.
@@ -65,6 +67,10 @@ impl Tongue {
             }
             Self::Centrifuge => "/connection/websocket".into(),
             Self::SocketIo => "/socket.io/?EIO=4&transport=websocket".into(),
+            Self::SocketIoPage => {
+                let channels = wish.channels.iter().map(|it| format!("&channel={it}"));
+                "/socket.io/?EIO=4&transport=websocket".to_owned() + &channels.collect::<String>()
+            }
         }
     }
 
@@ -94,6 +100,12 @@ impl Tongue {
                 }
                 None => format!("40{}", json!({ "channels": wish.channels })),
             }),
+            Self::SocketIoPage => Some(match &wish.since {
+                Some(Place { epoch, offset }) => {
+                    format!("40{}", json!({ "pid": epoch, "offset": offset }))
+                }
+                None => "40".into(),
+            }),
         }
     }
 
@@ -103,7 +115,7 @@ impl Tongue {
             Self::Plain => usize::from(wish.echo),
             // Without a channel the client only connects.
             Self::Centrifuge => wish.channels.len().max(1),
-            Self::SocketIo => 1,
+            Self::SocketIo | Self::SocketIoPage => 1,
         }
     }
 
@@ -115,6 +127,7 @@ impl Tongue {
                 format!(r#"{{"id":99,"publish":{{"channel":"{channel}","data":{data}}}}}"#)
             }
             Self::SocketIo => format!(r#"42["say","{channel}",{data}]"#),
+            Self::SocketIoPage => format!(r#"42["taiwa:publish","{channel}","say",{data}]"#),
         }
     }
 
@@ -144,7 +157,7 @@ impl Tongue {
                     false => Heard::Else,
                 }
             }
-            Self::SocketIo => match line.as_bytes() {
+            Self::SocketIo | Self::SocketIoPage => match line.as_bytes() {
                 [b'0', ..] => Heard::Else,
                 [b'2', ..] => Heard::Asked("3"),
                 [b'4', b'0', ..] => match &wish.since {
@@ -184,7 +197,7 @@ impl Tongue {
                 }
                 missed.iter().map(|it| number(&it["data"])).collect()
             }
-            Self::SocketIo => {
+            Self::SocketIo | Self::SocketIoPage => {
                 let it = parse(line.get(2..).unwrap_or_default())?;
                 if let Some(session) = it.get("pid") {
                     place.epoch = session.as_str().ok_or_else(wrong)?.into();
@@ -220,6 +233,8 @@ mod tests {
             greeting.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
         assert_eq!(lines[2], json!({ "id": 3, "subscribe": { "channel": "b" } }));
         assert_eq!(Tongue::SocketIo.greeting(&two).unwrap(), r#"40{"channels":["a","b"]}"#);
+        let target = Tongue::SocketIoPage.target(&two);
+        assert_eq!(target, "/socket.io/?EIO=4&transport=websocket&channel=a&channel=b");
         let again = Tongue::Centrifuge.greeting(&back("e", "7")).unwrap();
         assert!(again.contains(r#""recover":true"#) && again.contains(r#""offset":7"#), "{again}");
         let again = Tongue::SocketIo.greeting(&back("e", "7")).unwrap();

@@ -7,6 +7,7 @@ pub(crate) const FIN: u8 = 0x80;
 /// The bit of a message that is compressed (RFC 7692 §6).
 const RSV1: u8 = 0x40;
 pub(crate) const CONTINUATION: u8 = 0;
+pub(crate) const TEXT: u8 = 1;
 pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
@@ -15,6 +16,11 @@ pub(crate) const PONG: u8 = 10;
 /// Appends one final frame, masked.
 pub(crate) fn frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8], key: [u8; 4]) {
     fragment(out, FIN | opcode, payload, key);
+}
+
+/// Appends one final frame of a message that is compressed, masked.
+pub(crate) fn compressed(out: &mut Vec<u8>, opcode: u8, payload: &[u8], key: [u8; 4]) {
+    fragment(out, FIN | RSV1 | opcode, payload, key);
 }
 
 /// Appends one frame that begins with the byte `first`, masked.
@@ -51,10 +57,21 @@ pub(crate) fn fragment(out: &mut Vec<u8>, first: u8, payload: &[u8], key: [u8; 4
 pub(crate) enum Expected<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
+    /// The same as text.
+    Text(&'a [u8]),
     /// This many bytes of the pattern.
     Pattern(u64),
     /// Something compressed, to be compared when it is inflated.
     Compressed,
+}
+
+impl Expected<'_> {
+    fn opcode(self) -> u8 {
+        match self {
+            Self::Text(_) => TEXT,
+            Self::Bytes(_) | Self::Pattern(_) | Self::Compressed => BINARY,
+        }
+    }
 }
 
 /// Bytes of a compressed message.
@@ -136,7 +153,8 @@ impl Incoming {
 
     fn open_frame(&mut self, expected: Option<Expected<'_>>) -> Result<(), String> {
         let [first, second, ..] = self.header;
-        let begins = first & 0x0f == BINARY;
+        let due = expected.map(Expected::opcode);
+        let begins = Some(first & 0x0f) == due;
         let reserved = match expected {
             Some(Expected::Compressed) if begins => RSV1,
             _ => 0,
@@ -163,14 +181,16 @@ impl Incoming {
         self.in_payload = true;
         self.control.clear();
         match (self.opcode(), self.message_at) {
-            (BINARY, None) if expected.is_some() => {
+            (opcode, None) if Some(opcode) == due => {
                 self.message_at = Some(0);
                 self.compressed.clear();
             }
-            (BINARY, None) => return Err("a message that nobody waits for".into()),
+            (TEXT | BINARY, None) if due.is_none() => {
+                return Err("a message that nobody waits for".into());
+            }
             (CONTINUATION, Some(_)) => {}
             (CLOSE | PING, _) if first & 0x80 != 0 && self.payload_left <= 125 => {}
-            (other, _) => return Err(format!("opcode {other} where a binary message was due")),
+            (other, _) => return Err(format!("opcode {other} where {due:?} was due")),
         }
         Ok(())
     }
@@ -182,14 +202,16 @@ impl Incoming {
         let end = at + part.len() as u64;
         let too_long = |due: u64| Err(format!("more than the {due} bytes that are due"));
         let wrong = match expected {
-            Expected::Bytes(due) => match due.get(at as usize..end as usize) {
-                None => return too_long(due.len() as u64),
-                Some(due) if part == due => None,
-                Some(due) => {
-                    let right = part.iter().zip(due).take_while(|(a, b)| a == b).count();
-                    Some(at + right as u64)
+            Expected::Bytes(due) | Expected::Text(due) => {
+                match due.get(at as usize..end as usize) {
+                    None => return too_long(due.len() as u64),
+                    Some(due) if part == due => None,
+                    Some(due) => {
+                        let right = part.iter().zip(due).take_while(|(a, b)| a == b).count();
+                        Some(at + right as u64)
+                    }
                 }
-            },
+            }
             Expected::Pattern(due) if due < end => return too_long(due),
             Expected::Pattern(_) if pattern().is_at(at, part) => None,
             Expected::Pattern(_) => pattern().first_wrong(at, part),
@@ -219,7 +241,9 @@ impl Incoming {
                 let at = self.message_at.take();
                 let due = match expected {
                     None => None,
-                    Some(Expected::Bytes(bytes)) => Some(bytes.len() as u64),
+                    Some(Expected::Bytes(bytes) | Expected::Text(bytes)) => {
+                        Some(bytes.len() as u64)
+                    }
                     Some(Expected::Pattern(bytes)) => Some(bytes),
                     Some(Expected::Compressed) => {
                         return Ok(Some(Found::Compressed(std::mem::take(&mut self.compressed))));
@@ -303,6 +327,13 @@ mod tests {
         ] {
             assert!(read(bytes, expected).is_err(), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn text_comes_back_as_text() {
+        let text = Some(Expected::Text(b"ab"));
+        assert_eq!(read_all(b"\x81\x02ab", text), Ok(vec![Found::Message]));
+        assert!(read_all(b"\x82\x02ab", text).is_err());
     }
 
     #[test]

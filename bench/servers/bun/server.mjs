@@ -1,5 +1,13 @@
 // The benchmark's server of Bun.serve (µWebSockets inside), run by bun: all settings at their defaults but those that
-// a task asks for. The first argument is the task; without one it echoes.
+// a task asks for. The arguments are those of order/src/lib.rs; without a task it echoes.
+
+const words = process.argv.slice(2);
+const task = words[0]?.startsWith('--') ? 'echo' : (words[0] ?? 'echo');
+
+function file(flag) {
+  const at = words.indexOf(flag);
+  return at < 0 ? undefined : Bun.file(words[at + 1]);
+}
 
 // As in pattern/src/lib.rs.
 const PERIOD = 131071;
@@ -20,6 +28,19 @@ function isPattern(bytes) {
 const echo = {
   message(socket, message) {
     socket.send(message);
+  },
+};
+
+const large = {
+  ...echo,
+  maxPayloadLength: 32 * 2 ** 20,
+  backpressureLimit: 64 * 2 ** 20,
+};
+
+const compressed = {
+  perMessageDeflate: true,
+  message(socket, message) {
+    socket.send(message, true);
   },
 };
 
@@ -63,6 +84,9 @@ const give = {
 
 const tasks = {
   echo,
+  'echo-forward': echo,
+  'echo-large': large,
+  'echo-deflate': compressed,
   'fan-out': fanOut(false),
   'fan-out-deflate': fanOut(true),
   publish,
@@ -71,7 +95,7 @@ const tasks = {
 };
 // Nobody else pays for what one task wants to know.
 function known(request) {
-  if (process.argv[2] !== 'publish') return undefined;
+  if (task !== 'publish') return undefined;
   const query = new URL(request.url).searchParams;
   return { data: { channels: query.getAll('channel'), echo: query.get('echo') === 'true' } };
 }
@@ -79,10 +103,11 @@ function known(request) {
 const server = Bun.serve({
   hostname: '127.0.0.1',
   port: 0,
+  tls: file('--cert') && { cert: file('--cert'), key: file('--key') },
   fetch(request, server) {
     if (server.upgrade(request, known(request))) return undefined;
     return new Response('a WebSocket server', { status: 426 });
   },
-  websocket: tasks[process.argv[2] ?? 'echo'],
+  websocket: tasks[task],
 });
 console.log(`listening ${server.port}`);

@@ -27,7 +27,7 @@ type Running = Pin<Box<dyn Future<Output = Result<(), WebSocketError>> + Send>>;
 async fn main() -> io::Result<()> {
     let members = Members::default();
     let task: fn(UpgradeFut, Members) -> Running = match env::args().nth(1).as_deref() {
-        None => |it, _| Box::pin(echo(it)),
+        None | Some("echo-forward" | "echo-large") => |it, _| Box::pin(echo(it)),
         Some("fan-out") => |it, members| Box::pin(fan_out::join(it, members)),
         Some("take") => |it, _| Box::pin(large::take(it)),
         Some("give") => |it, _| Box::pin(large::give(it)),

@@ -7,7 +7,7 @@ mod large;
 use std::{env, io, pin::Pin};
 
 use fan_out::Members;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt, TryStreamExt, future::ready};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream, accept_async_with_config,
@@ -22,6 +22,8 @@ async fn main() -> io::Result<()> {
     let mut task: fn(WebSocketStream<TcpStream>, Members) -> Running = |it, _| Box::pin(echo(it));
     for argument in env::args().skip(1) {
         match argument.as_str() {
+            "echo-large" => {}
+            "echo-forward" => task = |it, _| Box::pin(forward(it)),
             "fan-out" => task = |it, members| Box::pin(fan_out::join(it, members)),
             "take" => {
                 // No way is shown to receive a message in parts.
@@ -65,4 +67,10 @@ async fn echo(mut socket: WebSocketStream<TcpStream>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Writes when there is nothing to read: what came together goes out together.
+async fn forward(socket: WebSocketStream<TcpStream>) -> Result<(), Error> {
+    let (sink, stream) = socket.split();
+    stream.try_filter(|it| ready(it.is_text() || it.is_binary())).forward(sink).await
 }

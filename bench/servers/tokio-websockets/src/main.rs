@@ -7,7 +7,7 @@ mod large;
 use std::{env, io, pin::Pin};
 
 use fan_out::Members;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt, TryStreamExt, future::ready};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_websockets::{Error, Limits, ServerBuilder, WebSocketStream};
 
@@ -18,7 +18,8 @@ async fn main() -> io::Result<()> {
     let mut limits = Limits::default();
     let task: fn(WebSocketStream<TcpStream>, Members) -> Running =
         match env::args().nth(1).as_deref() {
-            None => |it, _| Box::pin(echo(it)),
+            None | Some("echo-large") => |it, _| Box::pin(echo(it)),
+            Some("echo-forward") => |it, _| Box::pin(forward(it)),
             Some("fan-out") => |it, members| Box::pin(fan_out::join(it, members)),
             Some("take") => {
                 // There is no way to receive a message in parts.
@@ -55,4 +56,10 @@ async fn echo(mut socket: WebSocketStream<TcpStream>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Writes when there is nothing to read: what came together goes out together.
+async fn forward(socket: WebSocketStream<TcpStream>) -> Result<(), Error> {
+    let (sink, stream) = socket.split();
+    stream.try_filter(|it| ready(it.is_text() || it.is_binary())).forward(sink).await
 }
