@@ -10,8 +10,8 @@ use crate::{
 
 const INSTALL_MAX: Duration = Duration::from_secs(10 * 60);
 const BUILD_MAX: Duration = Duration::from_secs(30 * 60);
-/// Five rounds take about a quarter of an hour.
-const RUN_MAX: Duration = Duration::from_secs(60 * 60);
+/// Five rounds of everything take about an hour.
+const RUN_MAX: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// Installs and builds all servers and the load generator, and hands the rest of the command line to the latter.
 pub(crate) fn run(workspace: &Workspace, args: &[&str]) -> Outcome {
@@ -19,8 +19,9 @@ pub(crate) fn run(workspace: &Workspace, args: &[&str]) -> Outcome {
     Outcome::of(built.and_then(|()| measure(workspace, args)))
 }
 
-/// The rivals that come from npm.
+/// The rivals that come from npm and PyPI.
 fn install(workspace: &Workspace) -> Result<(), String> {
+    install_python(workspace)?;
     let folder = workspace.root.join("bench");
     let lock = folder.join("package-lock.json");
     let lock = fs::read(lock).map_err(|it| format!("bench/package-lock.json: {it}"))?;
@@ -32,6 +33,22 @@ fn install(workspace: &Workspace) -> Result<(), String> {
     npm.current_dir(&folder).args(["ci", "--no-audit", "--no-fund"]);
     process::run(&mut npm, INSTALL_MAX)?;
     fs::write(stamp, lock).map_err(|it| it.to_string())
+}
+
+fn install_python(workspace: &Workspace) -> Result<(), String> {
+    let named = workspace.root.join("bench/requirements.txt");
+    let names = fs::read(&named).map_err(|it| format!("bench/requirements.txt: {it}"))?;
+    let venv = target(workspace).join("venv");
+    let stamp = venv.join(".requirements-installed");
+    if fs::read(&stamp).is_ok_and(|it| it == names) {
+        return Ok(());
+    }
+    let mut make = workspace.command("python3");
+    process::run(make.args(["-m", "venv"]).arg(&venv), INSTALL_MAX)?;
+    let mut pip = workspace.command(venv.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&named);
+    process::run(&mut pip, INSTALL_MAX)?;
+    fs::write(stamp, names).map_err(|it| it.to_string())
 }
 
 /// Builds everything, each with the release profile of its workspace (they are the same), and for any machine of this
@@ -55,9 +72,13 @@ fn measure(workspace: &Workspace, args: &[&str]) -> Result<(), String> {
     let mut command = Command::new(built.join("bench-load"));
     command.current_dir(&workspace.root);
     command.arg("--servers").arg(&built).arg("--taiwa").arg(built.join("taiwa"));
+    command.arg("--python").arg(target(workspace).join("venv/bin/python"));
     command.arg("--bench").arg(bench).arg("--results").arg(&results);
+    // What the user says comes last, and counts: where the results go, too.
     command.args(["--taiwa-version", &version(workspace)?]).args(args);
     process::run(&mut command, RUN_MAX)?;
+    let named = args.iter().skip_while(|it| **it != "--results").nth(1);
+    let results = named.map_or(results, |it| workspace.root.join(it));
     println!("    results: {}", results.join("README.md").display());
     Ok(())
 }

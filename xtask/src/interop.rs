@@ -1,8 +1,9 @@
 //! `interop`: our binary and our library against programs that others wrote; see interop/run.py.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
+    again::again,
     outcome::Outcome,
     process::{self, listen},
     workspace::Workspace,
@@ -15,10 +16,25 @@ const BUILD_MAX: Duration = Duration::from_secs(30 * 60);
 /// Runs the checks whose names begin with one of `names`, all of them if there is none.
 pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Outcome {
     let built = build(workspace);
-    match built.and_then(|()| check(workspace, names)) {
-        Ok(outcome) => outcome,
+    let found = |names: &[&str]| check(workspace, names).unwrap_or_else(Outcome::failure);
+    match built {
+        Ok(()) => {
+            let first = found(names);
+            let groups = groups(&first);
+            again(first, &groups, || found(&groups.iter().map(String::as_str).collect::<Vec<_>>()))
+        }
         Err(why) => Outcome::failure(why),
     }
+}
+
+/// The peers and sides that something failed with: `ws/server` of `ws/server/fragments: why`.
+fn groups(outcome: &Outcome) -> Vec<String> {
+    let group = |why: &String| {
+        let parts: Vec<_> = why.split(':').next().unwrap_or_default().split('/').collect();
+        parts[..parts.len().min(2)].join("/")
+    };
+    let groups: BTreeSet<_> = outcome.failed.iter().map(group).collect();
+    groups.into_iter().collect()
 }
 
 /// Builds what the checks run.
@@ -27,8 +43,9 @@ pub(crate) fn build(workspace: &Workspace) -> Result<(), String> {
     process::run(&mut binary, BUILD_MAX)?;
     let game = ["build", "--quiet", "--release", "-p", "taiwa-examples", "--bin", "game"];
     process::run(&mut workspace.cargo(&game), BUILD_MAX)?;
-    let library = ["build", "--quiet", "--release", "-p", "taiwa", "--example", "interop_client"];
-    process::run(&mut workspace.cargo(&library), BUILD_MAX)
+    let library = ["build", "--quiet", "--release", "-p", "taiwa"];
+    let examples = ["--example", "interop_client", "--example", "interop_session"];
+    process::run(&mut workspace.cargo(&[&library[..], &examples].concat()), BUILD_MAX)
 }
 
 fn check(workspace: &Workspace, names: &[&str]) -> Result<Outcome, String> {
@@ -76,6 +93,7 @@ mod tests {
         assert_eq!(outcome.passed, 1);
         assert_eq!(outcome.failed, ["ws/b: no"]);
         assert_eq!(outcome.skipped, ["bun: not here"]);
+        assert_eq!(groups(&outcome), ["ws/b"]);
         assert_eq!(read(&lines, Ok(())).failed.len(), 2);
         assert_eq!(read(&lines[..1], Err("signal: 9".into())).failed, ["signal: 9"]);
     }

@@ -7,11 +7,14 @@ mod wasm;
 mod api;
 mod autobahn;
 mod interop;
+mod suites;
 mod miri;
 mod fuzz;
 mod bench;
+mod instructions;
 
 mod outcome;
+mod again;
 mod process;
 mod workspace;
 
@@ -33,8 +36,12 @@ usage: cargo xtask VERB
   autobahn --all    run all of its cases and write conformance/autobahn/results.json
   autobahn --against URL   run the same as without options against another server
   interop [NAME..]  run our binary against programs that others wrote
+  suites h2spec PROGRAM      run the conformance tests for HTTP/2 by summerwind, which PROGRAM is
+  suites socketio [FOLDER]   run the suites of Socket.IO's authors, in FOLDER or $TAIWA_SOCKETIO_SUITES
   miri              run the tests around the unsafe block under Miri, if it is installed
   fuzz [SECONDS]    run each fuzz target, 30 seconds unless told
+  instructions [NAME..]      count the instructions of the hot paths, compare with the recorded ones
+  instructions --update [NAME..]   record them
   bench [ARG..]     measure us beside our rivals";
 
 fn main() -> ExitCode {
@@ -57,8 +64,19 @@ fn main() -> ExitCode {
         ["autobahn", "--against", url] => autobahn::against(&workspace, &mut tally, url),
         ["autobahn", "--all"] => autobahn::all(&workspace, &mut tally),
         ["interop", names @ ..] => tally.stage("interop", || interop::run(&workspace, names)),
+        ["suites", "h2spec", program] => suites::h2spec(&workspace, &mut tally, program),
+        ["suites", "socketio"] => suites::socketio(&workspace, &mut tally, None),
+        ["suites", "socketio", folder] => suites::socketio(&workspace, &mut tally, Some(folder)),
         ["api"] => tally.stage("api", || api::run(&workspace, api::Mode::Compare)),
         ["api", "--update"] => tally.stage("api", || api::run(&workspace, api::Mode::Update)),
+        ["instructions", "--update", names @ ..] => {
+            let mode = instructions::Mode::Update;
+            tally.stage("instructions", || instructions::run(&workspace, mode, names));
+        }
+        ["instructions", names @ ..] => {
+            let mode = instructions::Mode::Compare;
+            tally.stage("instructions", || instructions::run(&workspace, mode, names));
+        }
         ["miri"] => tally.stage("miri", || miri::run(&workspace)),
         ["fuzz"] => tally.stage("fuzz", || fuzz::run(&workspace, fuzz::SECONDS)),
         ["fuzz", seconds] if seconds.parse::<u32>().is_ok_and(|it| it > 0) => {

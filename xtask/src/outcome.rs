@@ -7,7 +7,7 @@ use std::{
 
 /// What one stage found. A stage that found nothing at all counts as failed: a check that ran no
 /// check proves nothing.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// How many checks passed.
     pub(crate) passed: u32,
@@ -15,6 +15,8 @@ pub(crate) struct Outcome {
     pub(crate) failed: Vec<String>,
     /// What was left out, one line each, with the reason.
     pub(crate) skipped: Vec<String>,
+    /// What failed and then passed by itself, one line each; see [`again`](crate::again::again).
+    pub(crate) unsteady: Vec<String>,
 }
 
 impl Outcome {
@@ -41,6 +43,17 @@ impl Outcome {
         self.passed += other.passed;
         self.failed.extend(other.failed);
         self.skipped.extend(other.skipped);
+        self.unsteady.extend(other.unsteady);
+    }
+
+    /// Prints what failed, and what failed once.
+    fn complain(&self) {
+        for why in &self.failed {
+            println!("    FAILED: {why}");
+        }
+        for why in &self.unsteady {
+            println!("    UNSTEADY: {why}");
+        }
     }
 }
 
@@ -75,9 +88,7 @@ impl Tally {
         for why in &outcome.skipped {
             println!("    skipped: {why}");
         }
-        for why in &outcome.failed {
-            println!("    FAILED: {why}");
-        }
+        outcome.complain();
         let row = Row { name: name.into(), took, outcome };
         println!("{}\n", row.line());
         self.rows.push(row);
@@ -95,9 +106,7 @@ impl Tally {
         }
         for row in self.rows.iter().filter(|_| self.rows.len() > 1) {
             println!("{}", row.line());
-            for why in &row.outcome.failed {
-                println!("    FAILED: {why}");
-            }
+            row.outcome.complain();
         }
         println!("\n{}", self.counts());
         let failed = self.rows.iter().any(|it| !it.outcome.failed.is_empty());
@@ -105,20 +114,22 @@ impl Tally {
     }
 
     fn counts(&self) -> String {
-        let mut sums = [0, 0, 0];
+        let mut sums = [0, 0, 0, 0];
         for Row { outcome, .. } in &self.rows {
             sums[0] += outcome.passed as usize;
             sums[1] += outcome.failed.len();
             sums[2] += outcome.skipped.len();
+            sums[3] += outcome.unsteady.len();
         }
-        let [passed, failed, skipped] = sums;
-        format!("{passed} passed, {failed} failed, {skipped} skipped")
+        let [passed, failed, skipped, unsteady] = sums;
+        let counts = format!("{passed} passed, {failed} failed, {skipped} skipped");
+        if unsteady == 0 { counts } else { format!("{counts}, {unsteady} unsteady") }
     }
 }
 
 impl Row {
     fn line(&self) -> String {
-        let Outcome { passed, failed, skipped } = &self.outcome;
+        let Outcome { passed, failed, skipped, .. } = &self.outcome;
         let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
         format!(
             "{verdict:<6} {:<28} {:>6.1} s   {passed} passed, {} failed, {} skipped",
@@ -143,6 +154,15 @@ mod tests {
         assert_eq!(tally.counts(), "3 passed, 1 failed, 1 skipped");
         assert!(tally.passed("a") && !tally.passed("b") && !tally.passed("z"));
         assert_eq!(tally.close(), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn what_is_unsteady_is_counted_but_fails_nothing() {
+        let mut tally = Tally::default();
+        let unsteady = vec!["a".into()];
+        tally.note("a", Duration::ZERO, Outcome { passed: 3, unsteady, ..Outcome::default() });
+        assert_eq!(tally.counts(), "3 passed, 0 failed, 0 skipped, 1 unsteady");
+        assert_eq!(tally.close(), ExitCode::SUCCESS);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    os::fd::OwnedFd,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
     time::{Duration, Instant},
 };
@@ -20,26 +22,39 @@ pub(crate) fn run(command: &mut Command, within: Duration) -> Result<(), String>
     verdict(command, wait(child, within)?)
 }
 
-/// Runs a command as [`run`] does and also returns the lines of its standard output, whatever its
-/// exit code. They are printed as they come.
+/// Runs a command as [`run`] does and also returns the lines of its output, whatever its exit code: of both its outputs.
+/// They are printed as they come.
 pub(crate) fn listen(
     command: &mut Command,
     within: Duration,
 ) -> Result<(Vec<String>, Result<(), String>), String> {
     println!("    $ {}", told(command));
-    let mut child = start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = start(command)?;
     let stdout = child.stdout.take().expect("standard output is piped");
-    let reader = thread::spawn(move || {
-        let mut lines = vec![];
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            println!("{line}");
-            lines.push(line);
-        }
-        lines
-    });
+    let stderr = child.stderr.take().expect("standard error is piped");
+    let (sender, lines) = channel();
+    let errors = sender.clone();
+    let told = |line: &str| println!("{line}");
+    let complained = |line: &str| eprintln!("{line}");
+    let readers = [
+        thread::spawn(move || pass_on(stdout, told, &sender)),
+        thread::spawn(move || pass_on(stderr, complained, &errors)),
+    ];
     let status = wait(child, within)?;
-    let lines = reader.join().map_err(|_| "the reader of the output panicked")?;
-    Ok((lines, verdict(command, status)))
+    for reader in readers {
+        reader.join().map_err(|_| "the reader of the output panicked")?;
+    }
+    Ok((lines.try_iter().collect(), verdict(command, status)))
+}
+
+/// Prints lines as they come, and passes them on.
+fn pass_on(from: impl Read, print: impl Fn(&str), to: &Sender<String>) {
+    for line in BufReader::new(from).lines().map_while(Result::ok) {
+        print(&line);
+        // Who called may have given up.
+        let _ = to.send(line);
+    }
 }
 
 /// Runs a command quietly and returns its standard output; on failure its standard error is the
@@ -94,6 +109,14 @@ impl Server {
             }
         });
         Ok(Self { child, lines, name: told(command) })
+    }
+
+    /// Starts a program that serves on a socket of ours, which is its standard input. It tells nothing.
+    pub(crate) fn on(command: &mut Command, listener: TcpListener) -> Result<Self, String> {
+        println!("    $ {} &", told(command));
+        command.stdin(Stdio::from(OwnedFd::from(listener))).stdout(Stdio::null());
+        let (_, lines) = channel();
+        Ok(Self { child: start(command)?, lines, name: told(command) })
     }
 
     /// Waits for the line in which `find` finds what it looks for.

@@ -20,18 +20,20 @@ const DEBIAN: &[(&str, &str)] = &[
     ("fonts-dejavu-core", "letters for the browsers"),
     ("golang-go", "the compiler of gorilla's peer"),
     ("golang-github-gorilla-websocket-dev", "gorilla's WebSocket library"),
-    ("haproxy", "a proxy that speaks the PROXY protocol"),
+    ("haproxy", "a proxy that speaks the PROXY protocol, and HTTP/2 to one side"),
     ("iproute2", "networks of their own for nodes that are cut off"),
     ("libuv1", "the loop of socketify"),
     ("microsocks", "a SOCKS 5 proxy between client and server"),
     ("nats-server", "what brokers/nats meets in"),
     ("nginx", "redirects, refusals and a proxy in front of our server"),
     ("openssl", "certificates, and TLS that is not ours, for tests"),
+    ("pebble", "an ACME server, which signs certificates for the tests of crates/cli"),
     ("prometheus", "promtool, which checks and tests alerts"),
     ("redis-server", "the broker of the tests of brokers/redis"),
     ("socat", "TLS that is not ours, around Autobahn"),
     ("systemd", "checks of its units, and sockets that it opens for a server; nothing is started"),
     ("tinyproxy-bin", "an HTTP proxy between client and server"),
+    ("valgrind", "callgrind, which counts instructions"),
 ];
 
 /// The folders with packages from npm.
@@ -120,6 +122,14 @@ fn python(workspace: &Workspace) -> Result<(), String> {
             pip.arg("-r").arg(file);
         }
         process::run(&mut pip, INSTALL_MAX)
+    })?;
+    // It would replace a package of the others, so it stands beside them.
+    let apart = [workspace.root.join("interop/http/requirements.txt")];
+    let folder = workspace.tools().join("niquests");
+    once(&apart, &folder.join(".requirements-installed"), || {
+        let mut pip = workspace.command(workspace.venv("pip"));
+        pip.args(["install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]);
+        process::run(pip.arg(&folder).arg("-r").arg(&apart[0]), INSTALL_MAX)
     })
 }
 

@@ -1,9 +1,10 @@
 //! `test`: everything that must hold, in one command; it goes on after a failure to show them all.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use crate::{
-    api, autobahn, interop,
+    again::again,
+    api, autobahn, instructions, interop,
     outcome::{Outcome, Tally},
     process::{self, ask, listen},
     setup, tidy, wasm,
@@ -20,6 +21,8 @@ pub(crate) fn run(workspace: &Workspace, tally: &mut Tally) {
     tally.stage("tidy", || tidy::run(workspace));
     tally.stage("clippy", || clippy(workspace));
     tally.stage("tests", || tests(workspace));
+    // Behind what builds most of what it needs.
+    tally.stage("instructions", || instructions::run(workspace, instructions::Mode::Compare, &[]));
     tally.stage("documentation", || documentation(workspace));
     tally.stage("interface", || api::run(workspace, api::Mode::Compare));
     tally.stage("minimum Rust", || api::minimum_rust(workspace));
@@ -74,16 +77,37 @@ fn clippy(workspace: &Workspace) -> Outcome {
 
 fn tests(workspace: &Workspace) -> Outcome {
     let all = ["test", "--quiet", "--workspace", "--all-features", "--no-fail-fast"];
-    let mut bench = workspace.cargo(&["test", "--quiet", "-p", "bench-load", "--no-fail-fast"]);
+    let mut bench = workspace.cargo(&["test", "--quiet", "--no-fail-fast"]);
+    bench.args(["-p", "bench-load", "-p", "bench-order", "-p", "bench-limits"]);
     bench.args(BENCH).arg("--target-dir").arg(workspace.target.join("bench"));
-    let mut outcome = Outcome::default();
-    for mut command in [workspace.cargo(&all), bench] {
-        outcome.add(match listen(&mut command, STAGE_MAX) {
-            Ok((lines, end)) => read(&lines, end),
-            Err(why) => Outcome::failure(why),
-        });
-    }
+    let heard = |command: &mut Command| match listen(command, STAGE_MAX) {
+        Ok((lines, end)) => (read(&lines, end), lines),
+        Err(why) => (Outcome::failure(why), vec![]),
+    };
+    let (first, lines) = heard(&mut workspace.cargo(&all));
+    let groups = failed_programs(&lines);
+    let mut outcome = again(first.clone(), &groups, || {
+        let mut command = workspace.cargo(&all);
+        command.args(groups.iter().flat_map(|it| it.split(' ')));
+        // A program that did not come to its end has not told which test is to blame: then all of them.
+        if lines.iter().filter(|it| it.starts_with("test result: FAILED")).count() == groups.len() {
+            command.args(["--", "--exact"]).args(&first.failed);
+        }
+        heard(&mut command).0
+    });
+    outcome.add(heard(&mut bench).0);
     outcome
+}
+
+/// Reads which test programs failed, as arguments of cargo, in what it says at its end: "`-p taiwa-cli --test tls`". None
+/// if examples in documentation are among them, which cargo can't build one by one.
+fn failed_programs(lines: &[String]) -> Vec<String> {
+    let program = |line: &String| {
+        let flags = line.strip_prefix("    `-p ")?.strip_suffix('`')?.split_once(' ')?.1;
+        Some(flags.to_owned())
+    };
+    let programs: Vec<_> = lines.iter().filter_map(program).collect();
+    if programs.iter().any(|it| it == "--doc") { vec![] } else { programs }
 }
 
 /// Counts what the test programs counted, and reads the names of failed tests in the list at the end.
@@ -162,6 +186,14 @@ test result: FAILED. 12 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out;
         assert_eq!(outcome.failed.len(), 2);
         assert_eq!(outcome.failed[0], "reader::tests::a_bad_byte_fails_at_once");
         assert_eq!(outcome.skipped.len(), 1);
+    }
+
+    #[test]
+    fn programs_that_failed_are_named_by_cargo() {
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let end = "error: 2 targets failed:\n    `-p taiwa-cli --test tls`\n    `-p taiwa --lib`\n";
+        assert_eq!(failed_programs(&lines(end)), ["--test tls", "--lib"]);
+        assert_eq!(failed_programs(&lines("    `-p a --test b`\n    `-p a --doc`")), [""; 0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use crate::process::{self, Server, Stream};
 
-use super::{Suite, report::Report, server::port, tls::Certificate};
+use super::{Suite, Transport, bridge::Bridge, report::Report, server::port, tls::Certificate};
 
 const START_MAX: Duration = Duration::from_secs(20);
 const WRITE_MAX: Duration = Duration::from_secs(60);
@@ -17,6 +17,7 @@ impl Suite<'_> {
     /// Starts kosoku's server and lets our client go through its cases.
     pub(super) fn run_client(
         &self,
+        transport: Transport,
         certificate: Option<&Certificate>,
         folder: &Path,
     ) -> Result<Report, String> {
@@ -33,6 +34,13 @@ impl Suite<'_> {
         let end = match certificate {
             None => {
                 client.args([&format!("ws://127.0.0.1:{plain}"), "taiwa", PARALLEL, &forgetful]);
+                process::run(&mut client, self.within)
+            }
+            Some(certificate) if transport == Transport::Http2 => {
+                let bridge = Bridge::to_kosoku(self.workspace, folder, certificate, plain)?;
+                let url = format!("wss://127.0.0.1:{}", bridge.port);
+                client.args([&url, "taiwa", PARALLEL, &forgetful]);
+                client.arg(&certificate.root).arg("http2");
                 process::run(&mut client, self.within)
             }
             Some(certificate) => {

@@ -1,11 +1,12 @@
 //! `autobahn`: the cases of the Autobahn test suite against our server and our client, over plain
-//! TCP and through a TLS that is not ours. PyPI's `kosoku` runs the original case files.
+//! TCP, through a TLS that is not ours, and over HTTP/2. PyPI's `kosoku` runs the original case files.
 
 mod cases;
 mod report;
 mod server;
 mod client;
 mod tls;
+mod bridge;
 mod results;
 
 use std::{fs, path::PathBuf, process::Command, time::Duration};
@@ -15,6 +16,8 @@ use crate::{
     process,
     workspace::Workspace,
 };
+
+pub(crate) use results::machine;
 
 use cases::Cases;
 use report::Report;
@@ -39,6 +42,8 @@ enum Compressor {
 enum Transport {
     Tcp,
     Tls,
+    /// Streams of HTTP/2 over TLS.
+    Http2,
 }
 
 /// Which of us is under test.
@@ -56,7 +61,7 @@ struct Leg {
     transport: Transport,
 }
 
-const LEGS: [Leg; 4] = [
+const LEGS: [Leg; 6] = [
     Leg {
         name: "autobahn server ws",
         side: Side::Server(Compressor::Dedicated),
@@ -67,8 +72,14 @@ const LEGS: [Leg; 4] = [
         side: Side::Server(Compressor::Shared),
         transport: Transport::Tls,
     },
+    Leg {
+        name: "autobahn server h2",
+        side: Side::Server(Compressor::Shared),
+        transport: Transport::Http2,
+    },
     Leg { name: "autobahn client ws", side: Side::Client, transport: Transport::Tcp },
     Leg { name: "autobahn client wss", side: Side::Client, transport: Transport::Tls },
+    Leg { name: "autobahn client h2", side: Side::Client, transport: Transport::Http2 },
 ];
 
 /// What all legs share.
@@ -79,13 +90,13 @@ struct Suite<'w> {
     within: Duration,
 }
 
-/// Runs the core cases and the sample in all four legs.
+/// Runs the core cases and the sample in all legs.
 pub(crate) fn sample(workspace: &Workspace, tally: &mut Tally) {
     let suite = Suite { workspace, cases: Cases::Sample, within: SAMPLE_MAX };
     suite.run(tally);
 }
 
-/// Runs every case in all four legs and writes conformance/autobahn/results.json.
+/// Runs every case in all legs and writes conformance/autobahn/results.json.
 pub(crate) fn all(workspace: &Workspace, tally: &mut Tally) {
     let suite = Suite { workspace, cases: Cases::All, within: ALL_MAX };
     let reports = suite.run(tally);
@@ -151,11 +162,13 @@ impl Suite<'_> {
         fs::create_dir_all(&folder).map_err(|it| format!("{}: {it}", folder.display()))?;
         let certificate = match leg.transport {
             Transport::Tcp => None,
-            Transport::Tls => Some(Certificate::make(self.workspace, &folder)?),
+            Transport::Tls | Transport::Http2 => Some(Certificate::make(self.workspace, &folder)?),
         };
         match leg.side {
-            Side::Server(compressor) => self.run_server(compressor, certificate.as_ref(), &folder),
-            Side::Client => self.run_client(certificate.as_ref(), &folder),
+            Side::Server(compressor) => {
+                self.run_server(compressor, leg.transport, certificate.as_ref(), &folder)
+            }
+            Side::Client => self.run_client(leg.transport, certificate.as_ref(), &folder),
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) fn write(workspace: &Workspace, reports: &[(Leg, Report)]) -> Result<
 }
 
 /// What the machine is, but not which.
-fn machine() -> Value {
+pub(crate) fn machine() -> Value {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|it| it.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);

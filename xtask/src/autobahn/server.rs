@@ -7,7 +7,7 @@ use std::{
 
 use crate::process::{self, Server, Stream};
 
-use super::{Compressor, Suite, report::Report, tls::Certificate};
+use super::{Compressor, Suite, Transport, bridge::Bridge, report::Report, tls::Certificate};
 
 const START_MAX: Duration = Duration::from_secs(20);
 
@@ -19,6 +19,7 @@ impl Suite<'_> {
     pub(super) fn run_server(
         &self,
         compressor: Compressor,
+        transport: Transport,
         certificate: Option<&Certificate>,
         folder: &Path,
     ) -> Result<Report, String> {
@@ -38,6 +39,10 @@ impl Suite<'_> {
         let port = server.tells(START_MAX, port)?;
         match certificate {
             None => self.fuzz_server(&format!("ws://127.0.0.1:{port}/echo"), folder),
+            Some(certificate) if transport == Transport::Http2 => {
+                let bridge = Bridge::to_us(self.workspace, folder, certificate, port)?;
+                self.fuzz_server(&format!("ws://127.0.0.1:{}/echo", bridge.port), folder)
+            }
             Some(certificate) => {
                 let tunnel = certificate.tunnel_to_tls(self.workspace, port)?;
                 self.fuzz_server(&format!("ws://127.0.0.1:{}/echo", tunnel.port), folder)

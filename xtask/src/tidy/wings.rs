@@ -9,7 +9,8 @@ use super::{masked, tree::Text};
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("crates/proto", &[]),
     ("crates/core", &[]),
-    ("crates/taiwa", &["crates/proto"]),
+    ("crates/h3", &[]),
+    ("crates/taiwa", &["crates/proto", "crates/h3"]),
     ("crates/hub", &["crates/core"]),
     ("crates/server", &["crates/taiwa", "crates/hub", "crates/proto", "crates/core"]),
     ("crates/console", &[]),
@@ -21,6 +22,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("simulate", &["crates/", "dialects/", "brokers/"]),
     ("fuzz", &["crates/", "dialects/", "brokers/"]),
     ("bench", &["crates/", "dialects/", "brokers/"]),
+    ("counts", &["crates/", "dialects/"]),
     ("examples", &["crates/", "dialects/", "brokers/"]),
     ("xtask", &[]),
 ];
@@ -176,6 +178,7 @@ mod tests {
     fn the_table_allows_what_the_picture_shows() {
         for (from, to) in [
             ("crates/taiwa", "crates/proto"),
+            ("crates/taiwa", "crates/h3"),
             ("crates/server", "crates/hub"),
             ("crates/cli", "dialects/plain"),
             ("crates/cli", "crates/server"),
@@ -201,6 +204,7 @@ mod tests {
         for (from, to) in [
             ("crates/proto", "crates/core"),
             ("crates/core", "crates/proto"),
+            ("crates/h3", "crates/proto"),
             ("crates/taiwa", "crates/server"),
             ("crates/taiwa", "crates/core"),
             ("crates/hub", "crates/proto"),
