@@ -371,7 +371,9 @@ impl Sockets {
         out: &mut Actions,
     ) {
         let (code, reason) = words::ending(why);
-        if why.may_return() {
+        // Its session was taken over by an attempt of the same client: by a later one, which then is the one that it lives by, or
+        // by an earlier one that was overtaken on its way. In that case the client is here, and has to come back.
+        if why.may_return() || *why == Disconnect::Replaced {
             return engine.close(code, &reason, out);
         }
         let mut has_words = false;
