@@ -3,11 +3,12 @@
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Seat, inner::Inner};
 use crate::{
     capsule::Reader,
+    connection::Role,
     error::{Code, Fault},
     net::{Error, RecvHalf, RequestStream, SendHalf},
     varint::VarInt,
@@ -16,6 +17,14 @@ use crate::{
 
 /// How long the peer has to take our close, and to end its side.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long a server leaves the connection of a session that it has closed alone, once the client has ended its side in response.
+///
+/// Chromium tells its page of a close a moment after it has answered. If an acknowledgement or the end of the connection
+/// reaches it in that moment, then the page hears of a lost connection, without code and reason: hence no packet of ours until it
+/// is over, which would acknowledge, too, and no reset before the close, since two packets of the client are acknowledged at once and
+/// one is not (RFC 9000 §13.2.2). Longer than a browser on a busy machine needs, shorter than who ends a server notices.
+pub(super) const HEARD_WITHIN: Duration = Duration::from_millis(300);
 
 /// Runs until the session has ended and its stream, too. The seat is free then.
 pub(super) async fn drive(inner: Arc<Inner>, request: RequestStream, seat: Seat) {
@@ -44,14 +53,21 @@ pub(super) async fn drive(inner: Arc<Inner>, request: RequestStream, seat: Seat)
     // What was said is over; what comes now is how it ends.
     match inner.ending() {
         Some(Ending::ByUs(..)) => {
-            let _ = timeout(CLOSE_WITHIN, async {
+            let ended = timeout(CLOSE_WITHIN, async {
                 let rest = poll_fn(|cx| inner.poll_capsules(cx)).await;
                 say(&mut send, rest).await?;
                 send.finish().await?;
                 drained(&mut receive).await
             })
             .await;
+            // A next session need not wait.
+            drop(seat);
+            if matches!(ended, Ok(Ok(()))) && receive.shared().role == Role::Server {
+                sleep(HEARD_WITHIN).await;
+            }
             receive.stop(code::SESSION_GONE);
+            inner.reset_rest();
+            return;
         }
         Some(Ending::ByPeer(..)) => {
             // Draft 16 §6: "The recipient MUST either close or reset the stream in response."

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -34,6 +34,8 @@ struct State {
     datagrams: Datagrams,
     /// The halves of streams that the program has, to be reset when the session ends.
     halves: HashMap<(quinn::StreamId, bool), Half>,
+    /// What is to be reset when the peer has heard of our close; `None` if whatever comes is to be reset at once.
+    rest: Option<Vec<Rest>>,
     /// For streams and datagrams of the peer, its wish to end the session, and its end.
     incoming: Waiters,
     /// For credit.
@@ -44,8 +46,43 @@ struct State {
 
 /// One direction of a stream that the program has.
 pub(super) enum Half {
-    Send(Weak<Mutex<quinn::SendStream>>),
-    Receive(Weak<Mutex<quinn::RecvStream>>),
+    Send(Weak<Mutex<Waited<quinn::SendStream>>>),
+    Receive(Weak<Mutex<Waited<quinn::RecvStream>>>),
+}
+
+/// What is left of a stream when its session has ended.
+enum Rest {
+    Send(Arc<Mutex<Waited<quinn::SendStream>>>),
+    Receive(Arc<Mutex<Waited<quinn::RecvStream>>>),
+    Incoming(Incoming),
+}
+
+/// A half of a stream, and who waits for it: quinn forgets that one when we give the half up ourselves.
+///
+/// Who has it locked takes no lock of the session.
+pub(super) struct Waited<T> {
+    pub(super) quic: T,
+    waker: Option<Waker>,
+}
+
+impl<T> Waited<T> {
+    pub(super) fn new(quic: T) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self { quic, waker: None }))
+    }
+
+    /// Remembers who waits; it is woken when the session ends.
+    pub(super) fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -54,16 +91,40 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Half {
+    /// Returns what is to be reset, unless the program has dropped it.
+    fn rest(&self) -> Option<Rest> {
+        match self {
+            Self::Send(half) => half.upgrade().map(Rest::Send),
+            Self::Receive(half) => half.upgrade().map(Rest::Receive),
+        }
+    }
+}
+
+impl Rest {
+    /// Wakes who waits: it finds that the session has ended.
+    fn wake(&self) {
+        match self {
+            Self::Send(half) => lock(half).wake(),
+            Self::Receive(half) => lock(half).wake(),
+            Self::Incoming(_) => {}
+        }
+    }
+
     fn abort(self) {
         let code = quic_code(code::SESSION_GONE);
-        // What has ended before needs no reset.
+        // What has ended before needs no reset. Nobody begins to wait between the two.
         match self {
             Self::Send(half) => {
-                let _ = half.upgrade().map(|it| lock(&it).reset(code));
+                let mut half = lock(&half);
+                let _ = half.quic.reset(code);
+                half.wake();
             }
             Self::Receive(half) => {
-                let _ = half.upgrade().map(|it| lock(&it).stop(code));
+                let mut half = lock(&half);
+                let _ = half.quic.stop(code);
+                half.wake();
             }
+            Self::Incoming(incoming) => incoming.refuse(code::SESSION_GONE),
         }
     }
 }
@@ -82,6 +143,7 @@ impl Inner {
             unidirectional: VecDeque::new(),
             datagrams: Datagrams::new(limits.datagrams_max),
             halves: HashMap::new(),
+            rest: None,
             incoming: Waiters::default(),
             credit: Waiters::default(),
             driver: Waiters::default(),
@@ -105,24 +167,44 @@ impl Inner {
         state.driver.wake();
         let bidirectional = std::mem::take(&mut state.bidirectional);
         let unidirectional = std::mem::take(&mut state.unidirectional);
+        let incoming = bidirectional.into_iter().chain(unidirectional).map(Rest::Incoming);
         let halves = std::mem::take(&mut state.halves);
-        drop(state);
+        let halves = halves.into_values().filter_map(|it| it.rest());
+        let rest: Vec<Rest> = halves.chain(incoming).collect();
         // Draft 16 §6: "Upon learning that the session has been terminated, the endpoint MUST reset the send side and abort
         // reading on the receive side of all unidirectional and bidirectional streams associated with the session […] using the
         // WT_SESSION_GONE error code".
-        halves.into_values().for_each(Half::abort);
-        bidirectional
-            .into_iter()
-            .chain(unidirectional)
-            .for_each(|it| it.refuse(code::SESSION_GONE));
+        if let Some(Ending::ByUs(..)) = state.session.ending() {
+            // The peer learns of it first, and from the close, which tells why: see `drive`.
+            rest.iter().for_each(Rest::wake);
+            state.rest = Some(rest);
+        } else {
+            drop(state);
+            rest.into_iter().for_each(Rest::abort);
+        }
         answer
+    }
+
+    /// Resets all streams of a session that we have closed, and from now on at once what comes.
+    pub(super) fn reset_rest(&self) {
+        let rest = lock(&self.state).rest.take();
+        rest.into_iter().flatten().for_each(Rest::abort);
+    }
+
+    /// Tells whether all streams are to be reset later, whatever becomes of them meanwhile.
+    pub(super) fn resets_later(&self) -> bool {
+        lock(&self.state).rest.is_some()
     }
 
     /// Takes a stream that the peer opened.
     pub(super) fn incoming(&self, incoming: Incoming) {
         let refused = self.change(|state| {
             if state.session.ending().is_some() {
-                return Some((incoming, code::SESSION_GONE));
+                let Some(rest) = &mut state.rest else {
+                    return Some((incoming, code::SESSION_GONE));
+                };
+                rest.push(Rest::Incoming(incoming));
+                return None;
             }
             match state.session.accept(incoming.direction()) {
                 Ok(true) => {}
@@ -319,14 +401,19 @@ impl Inner {
     pub(super) fn remember(&self, id: quinn::StreamId, half: Half) {
         let key = (id, matches!(half, Half::Send(_)));
         let late = self.change(|state| {
-            if state.session.ending().is_some() {
-                return Some(half);
+            if state.session.ending().is_none() {
+                state.halves.insert(key, half);
+                return None;
             }
-            state.halves.insert(key, half);
+            let late = half.rest()?;
+            match &mut state.rest {
+                Some(rest) => rest.push(late),
+                None => return Some(late),
+            }
             None
         });
-        if let Some(half) = late {
-            half.abort();
+        if let Some(late) = late {
+            late.abort();
         }
     }
 

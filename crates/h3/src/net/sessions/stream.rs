@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{
     Incoming,
     error::{StreamError, application},
-    inner::{Half, Inner, Lease, lock},
+    inner::{Half, Inner, Lease, Waited, lock},
 };
 use crate::{
     net::quic_code,
@@ -28,7 +28,7 @@ use crate::{
 ///
 /// Errors are [`io::Error`]s with a [`StreamError`] inside. Writing is cancel-safe as far as tokio's calls are: `write` is, `write_all` is not.
 pub struct SendStream {
-    half: Arc<Mutex<quinn::SendStream>>,
+    half: Arc<Mutex<Waited<quinn::SendStream>>>,
     id: quinn::StreamId,
     lease: Arc<Lease>,
     is_ended: bool,
@@ -40,7 +40,7 @@ pub struct SendStream {
 ///
 /// Errors are [`io::Error`]s with a [`StreamError`] inside. Reading is cancel-safe as far as tokio's calls are: `read` is, `read_exact` is not.
 pub struct ReceiveStream {
-    half: Arc<Mutex<quinn::RecvStream>>,
+    half: Arc<Mutex<Waited<quinn::RecvStream>>>,
     id: quinn::StreamId,
     lease: Arc<Lease>,
     /// Read with the header of the stream.
@@ -98,7 +98,7 @@ impl SendStream {
 
     fn new(lease: Arc<Lease>, half: quinn::SendStream) -> Self {
         let id = half.id();
-        let half = Arc::new(Mutex::new(half));
+        let half = Waited::new(half);
         lease.inner.remember(id, Half::Send(Arc::downgrade(&half)));
         Self { half, id, lease, is_ended: false }
     }
@@ -111,13 +111,15 @@ impl SendStream {
     /// Sets which of the connection's streams goes first when not all can: the highest number. Default 0.
     pub fn set_priority(&self, priority: i32) {
         // A stream that has ended has no turn to wait for.
-        let _ = lock(&self.half).set_priority(priority);
+        let _ = lock(&self.half).quic.set_priority(priority);
     }
 
     /// Gives the stream up: the peer may lose what it has not read, and is told `code`. Nothing happens if the stream has ended.
     pub fn reset(&mut self, code: u32) {
         self.is_ended = true;
-        let _ = lock(&self.half).reset(quic_code(code::to_http(code)));
+        if !self.lease.inner.resets_later() {
+            let _ = lock(&self.half).quic.reset(quic_code(code::to_http(code)));
+        }
     }
 
     /// Waits until the peer asks to stop, and returns its code; `Ok(None)` if the stream was finished before and everything has
@@ -128,7 +130,7 @@ impl SendStream {
     /// # Errors
     /// [`StreamError::Ended`] if the session ended first.
     pub async fn stopped(&self) -> Result<Option<u32>, StreamError> {
-        let stopped = lock(&self.half).stopped();
+        let stopped = lock(&self.half).quic.stopped();
         match stopped.await {
             Ok(None) => Ok(None),
             Ok(Some(code)) => Ok(Some(application(code).unwrap_or(0))),
@@ -140,12 +142,23 @@ impl SendStream {
     pub(super) async fn write_header(&self, header: &[u8]) -> Result<(), StreamError> {
         let mut rest = header;
         while !rest.is_empty() {
-            let written = std::future::poll_fn(|cx| {
-                Pin::new(&mut *lock(&self.half)).poll_write(cx, rest).map_err(|it| self.lost(it))
-            });
-            rest = &rest[written.await?..];
+            let written = std::future::poll_fn(|cx| self.poll_half(cx, rest));
+            rest = &rest[written.await.map_err(|it| self.lost(it))?..];
         }
         Ok(())
+    }
+
+    fn poll_half(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, quinn::WriteError>> {
+        let mut half = lock(&self.half);
+        let written = Pin::new(&mut half.quic).poll_write(cx, bytes);
+        if written.is_pending() {
+            half.wait(cx);
+        }
+        written
     }
 
     fn ended(&self) -> StreamError {
@@ -179,8 +192,7 @@ impl AsyncWrite for SendStream {
         }
         let inner = &this.lease.inner;
         let allowed = ready!(inner.poll_send(bytes.len(), cx)).map_err(StreamError::Ended)?;
-        let written = Pin::new(&mut *lock(&this.half)).poll_write(cx, &bytes[..allowed]);
-        match written {
+        match this.poll_half(cx, &bytes[..allowed]) {
             Poll::Pending => {
                 inner.unsend(allowed);
                 Poll::Pending
@@ -205,7 +217,7 @@ impl AsyncWrite for SendStream {
         if std::mem::replace(&mut this.is_ended, true) {
             return Poll::Ready(Ok(()));
         }
-        let finished = lock(&this.half).finish();
+        let finished = lock(&this.half).quic.finish();
         Poll::Ready(finished.map_err(|_| this.ended().into()))
     }
 }
@@ -229,7 +241,7 @@ impl ReceiveStream {
 
     fn new(lease: Arc<Lease>, half: quinn::RecvStream, leftover: Bytes) -> Self {
         let id = half.id();
-        let half = Arc::new(Mutex::new(half));
+        let half = Waited::new(half);
         lease.inner.remember(id, Half::Receive(Arc::downgrade(&half)));
         Self { half, id, lease, leftover, is_ended: false }
     }
@@ -244,7 +256,9 @@ impl ReceiveStream {
         if !std::mem::replace(&mut self.is_ended, true) {
             self.lease.inner.unread();
         }
-        let _ = lock(&self.half).stop(quic_code(code::to_http(code)));
+        if !self.lease.inner.resets_later() {
+            let _ = lock(&self.half).quic.stop(quic_code(code::to_http(code)));
+        }
     }
 
     fn lost(&self, error: quinn::ReadError) -> StreamError {
@@ -279,7 +293,12 @@ impl AsyncRead for ReceiveStream {
             return Poll::Ready(Err(StreamError::Ended(ending).into()));
         }
         if this.leftover.is_empty() {
-            let read = lock(&this.half).poll_read_buf(cx, buffer);
+            let mut half = lock(&this.half);
+            let read = half.quic.poll_read_buf(cx, buffer);
+            if read.is_pending() {
+                half.wait(cx);
+            }
+            drop(half);
             if let Err(error) = ready!(read) {
                 if !std::mem::replace(&mut this.is_ended, true) {
                     this.lease.inner.unread();

@@ -112,6 +112,66 @@ async fn a_close_tells_code_and_reason_and_resets_the_streams() {
 }
 
 #[tokio::test]
+async fn a_client_has_time_to_tell_of_a_close_before_anything_else_comes() {
+    let (server, client, connection, _client_connection, pair) =
+        session(NetLimits::default()).await;
+    // Of these its session knows nothing, so that it does not reset them itself.
+    let streams = [raw_uni(&pair, &[0], b"x").await, raw_uni(&pair, &[0], b"x").await];
+    let _held = soon(server.accept_uni()).await.expect("open");
+    let dropped = soon(server.accept_uni()).await.expect("open");
+    let since = std::time::Instant::now();
+    server.close(42, "enough");
+    drop(dropped);
+    assert_eq!(soon(client.closed()).await, Ending::ByPeer(42, "enough".into()));
+    // A new session is welcome meanwhile.
+    soon(async {
+        while connection.sessions().count() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let late = raw_uni(&pair, &[0], b"x").await;
+    for stream in &streams {
+        let code = soon(stream.stopped()).await.expect("connected").expect("stopped");
+        assert_eq!(code.into_inner(), code::SESSION_GONE.get());
+        assert!(since.elapsed() >= drive::HEARD_WITHIN, "{:?}", since.elapsed());
+    }
+    soon(connection.settled()).await;
+    assert!(since.elapsed() >= drive::HEARD_WITHIN, "{:?}", since.elapsed());
+    let code = soon(late.stopped()).await.expect("connected").expect("stopped");
+    assert_eq!(code.into_inner(), code::SESSION_GONE.get());
+}
+
+#[tokio::test]
+async fn who_waits_on_a_stream_hears_at_once_that_the_session_has_ended() {
+    for is_ours in [true, false] {
+        let (server, client, _server_connection, _connection, pair) =
+            session(NetLimits::default()).await;
+        // Nobody else ever touches this stream.
+        let _stream = raw_uni(&pair, &[0], b"").await;
+        let mut hearing = soon(server.accept_uni()).await.expect("open");
+        let mut telling = soon(server.open_uni()).await.expect("allowed");
+        let reading = tokio::spawn(async move { hearing.read(&mut [0; 9]).await });
+        let writing = tokio::spawn(async move {
+            loop {
+                if let Err(error) = telling.write_all(&[0; 1 << 20]).await {
+                    return error;
+                }
+            }
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(!reading.is_finished() && !writing.is_finished());
+        (if is_ours { &server } else { &client }).close(42, "enough");
+        let both = soon(async { tokio::join!(reading, writing) }).await;
+        let read = both.0.expect("no panic").expect_err("it has ended");
+        let written = both.1.expect("no panic");
+        for error in [read, written] {
+            assert!(matches!(inside(&error), StreamError::Ended(_)), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_session_is_closed_with_0() {
     let (server, client, ..) = session(NetLimits::default()).await;
     drop(client);
