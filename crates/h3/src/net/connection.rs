@@ -65,6 +65,12 @@ struct Resets {
     count: u32,
 }
 
+/// Stands before the reason for which a connection ends when nothing is under way any more.
+///
+/// Google's QUIC has its own code there, in decimal digits, and takes H3_NO_ERROR without it for an error: the page of a session that was
+/// closed with code and reason just before would hear of a lost connection (quiche, `MaybeExtractQuicErrorCode`).
+const ORDERLY: &[u8] = b"0:";
+
 impl Connection {
     /// Begins as the server of a connection that accepts requests. `settings` are announced: those of
     /// [`Limits::settings`] with whatever is added.
@@ -324,9 +330,12 @@ impl Shared {
 
     /// Ends the connection, if it has not ended: quinn would forget why it has.
     pub(super) fn close(&self, code: Code, reason: &[u8]) {
-        if self.quic.close_reason().is_none() {
-            self.quic.close(quic_code(code), reason);
+        if self.quic.close_reason().is_some() {
+            return;
         }
+        let is_orderly = code == Code::NO_ERROR && *self.open.borrow() == 0;
+        let mark = if is_orderly { ORDERLY } else { b"" };
+        self.quic.close(quic_code(code), &[mark, reason].concat());
     }
 
     /// Returns an error as it is to be told: if we ended the connection, then why.

@@ -457,3 +457,22 @@ async fn a_connection_whose_sessions_have_ended_is_settled() {
     soon(client_connection.settled()).await;
     drop((held, stream));
 }
+
+#[tokio::test]
+async fn the_end_of_a_connection_says_whether_a_session_is_lost_by_it() {
+    for is_lost in [false, true] {
+        let (server, client, connection, _, pair) = session(NetLimits::default()).await;
+        if !is_lost {
+            server.close(42, "enough");
+            soon(client.closed()).await;
+            soon(connection.settled()).await;
+        }
+        connection.close(Code::NO_ERROR, "bye");
+        let quinn::ConnectionError::ApplicationClosed(end) = soon(pair.client.closed()).await
+        else {
+            panic!("by the other side");
+        };
+        assert_eq!(end.error_code.into_inner(), Code::NO_ERROR.get());
+        assert_eq!(end.reason, if is_lost { "bye" } else { "0:bye" });
+    }
+}
