@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     timer: Timer,
     /// Nobody reads, and proto knows it.
     pub(super) paused: bool,
+    /// A sink was given messages that nobody has asked to write: they may wait for more.
+    pub(super) is_fed: bool,
     ear: Option<Ear>,
     agreed: Agreed,
     peer_addr: Option<SocketAddr>,
@@ -109,6 +111,7 @@ impl Inner {
             news: News::default(),
             timer: Timer::default(),
             paused: false,
+            is_fed: false,
             ear: None,
             agreed,
             peer_addr,

@@ -237,12 +237,15 @@ impl Inner {
     ) -> Poll<Result<Option<Found>, Error>> {
         // Once a poll: reading the clock costs as much as reading a small frame.
         let mut now = now();
+        let fed = self.conn.outbox().len();
         loop {
             if self.closed().is_some() {
                 return Poll::Ready(self.untold.take().map_or(Ok(None), Err));
             }
             self.poll_going_away(cx);
             if let Some(found) = self.next_leftover(now, pings, buffer.as_deref_mut()) {
+                // What a sink was fed may wait for what else has come; an answer, to a Ping say, may not.
+                self.is_fed &= self.conn.outbox().len() == fed;
                 return Poll::Ready(Ok(Some(self.leave_with(found, cx, now))));
             }
             let _ = self.poll_write(cx, now);
@@ -284,7 +287,9 @@ impl Inner {
         if let Found::Pong(payload) = &found {
             self.hear_pong(payload, now);
         }
-        let _ = self.poll_write(cx, now);
+        if !self.is_fed {
+            let _ = self.poll_write(cx, now);
+        }
         self.pause(now);
         found
     }

@@ -16,6 +16,9 @@ use crate::{error::Error, scratch::with_scratch};
 /// Bytes of a streamed message that wait to be written, at most, beside one part.
 pub(crate) const STREAM_OUTBOX_MAX: usize = 64 << 10;
 
+/// Bytes that a sink gathers, at most, before it begins to write: as much as one read brings.
+const FED_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes of control frames that may wait beyond the limit of the outbox.
 const CONTROL_SURPLUS: usize = 64 << 10;
 
@@ -92,6 +95,23 @@ impl Inner {
         Poll::Ready(self.check_may_send())
     }
 
+    /// Queues a message of a sink's, room or not. It goes out when the sink is flushed, when much has been gathered or when
+    /// there is nothing to read.
+    pub(super) fn feed(&mut self, message: &Message) -> Result<(), Error> {
+        self.queue_anyway(Outgoing::Message(message), now())?;
+        self.is_fed = true;
+        Ok(())
+    }
+
+    /// Is ready when a sink may be fed, or never may be any more.
+    pub(super) fn poll_feed_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let may_gather = self.is_fed && self.conn.outbox().len() < FED_BYTES_MAX;
+        if may_gather && has_room(&self.conn, false) {
+            return Poll::Ready(self.check_may_send());
+        }
+        self.poll_reserve(cx)
+    }
+
     /// Is ready when the kernel has everything.
     pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_out(cx, now(), is_written)
@@ -121,6 +141,7 @@ impl Inner {
 
     /// Writes what the kernel takes, and what policies held back while it took nothing.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        self.is_fed = false;
         loop {
             let Some(transport) = &mut self.transport else { return Poll::Ready(()) };
             let before = self.conn.outbox().len();

@@ -10,7 +10,7 @@ use futures_core::{FusedStream, Stream};
 use futures_sink::Sink;
 use taiwa_proto::{CloseCode, Message};
 
-use super::{Outgoing, WebSocket, inner::Inner, now};
+use super::{WebSocket, inner::Inner};
 use crate::error::Error;
 
 /// Gives the messages of the peer, as [`recv`](WebSocket::recv) does; the stream ends with the connection,
@@ -57,7 +57,16 @@ impl FusedStream for WebSocket {
 
 /// Sends messages, as [`send`](WebSocket::send) does. The sink is ready while less than
 /// [`Limits::outbox_bytes_max`](crate::Limits::outbox_bytes_max) waits, and flushed when the kernel has
-/// everything.
+/// everything. What it is fed is gathered: it goes out when the sink is flushed, when 64 KiB wait, or when there is nothing
+/// to read, so that what comes together is answered together:
+///
+/// ```
+/// # use futures_util::StreamExt;
+/// # async fn echo(socket: taiwa::WebSocket) -> Result<(), taiwa::Error> {
+/// let (sink, stream) = StreamExt::split(socket);
+/// stream.forward(sink).await
+/// # }
+/// ```
 ///
 /// Closing it sends a Close frame with 1000, and is ready when the kernel has it: what the peer still says,
 /// and the end, then come out of the stream. [`close`](WebSocket::close) with its own code waits for all
@@ -66,11 +75,11 @@ impl Sink<Message> for WebSocket {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        write(self.inner_mut(), cx, Inner::poll_reserve)
+        write(self.inner_mut(), cx, Inner::poll_feed_room)
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        self.inner_mut().queue_anyway(Outgoing::Message(&message), now())
+        self.inner_mut().feed(&message)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -24,6 +24,50 @@ fn a_stream_forwarded_into_its_own_sink_echoes_until_the_end() {
 }
 
 #[test]
+fn what_comes_together_is_answered_together_and_a_ping_at_once() {
+    run(async {
+        let (mut server, mut bytes) = server_and_bytes(1024, &Config::default());
+        let came = [frame(TEXT, b"1"), frame(TEXT, b"2"), frame(PING, b"?"), frame(TEXT, b"3")];
+        bytes.write_all(&came.concat()).await.unwrap();
+        let mut wire = [0; 64];
+        for number in ["1", "2"] {
+            assert_eq!(server.next().await.unwrap().unwrap(), number.into());
+            assert!(bytes.read(&mut wire).now_or_never().is_none(), "written before {number}");
+            server.feed(number.into()).await.unwrap();
+        }
+        assert_eq!(server.next().await.unwrap().unwrap(), "3".into());
+        let len = bytes.read(&mut wire).now_or_never().unwrap().unwrap();
+        assert_eq!(wire[..len], [TEXT, 1, b'1', TEXT, 1, b'2', PONG, 1, b'?']);
+        // Nothing is left to read: what was fed goes out without a flush.
+        server.feed("3".into()).await.unwrap();
+        assert!(server.next().now_or_never().is_none());
+        let len = bytes.read(&mut wire).now_or_never().unwrap().unwrap();
+        assert_eq!(wire[..len], [TEXT, 1, b'3']);
+    });
+}
+
+#[test]
+fn what_is_fed_goes_out_when_much_waits() {
+    run(async {
+        let (mut server, mut bytes) = server_and_bytes(1 << 20, &Config::default());
+        let mut wire = vec![0; 1 << 20];
+        let large = Message::from(vec![7; 50_000]);
+        for _ in 0..2 {
+            server.feed(large.clone()).await.unwrap();
+            assert!(bytes.read(&mut wire).now_or_never().is_none());
+        }
+        server.feed("last".into()).await.unwrap();
+        let mut len = 0;
+        while let Some(read) = bytes.read(&mut wire).now_or_never() {
+            len += read.unwrap();
+        }
+        assert_eq!(len, 2 * (4 + 50_000));
+        SinkExt::flush(&mut server).await.unwrap();
+        assert_eq!(bytes.read(&mut wire).await.unwrap(), 6);
+    });
+}
+
+#[test]
 fn what_the_peer_says_after_the_sink_was_closed_comes_out_of_the_stream() {
     run(async {
         let (mut server, mut bytes) = server_and_bytes(1024, &Config::default());
