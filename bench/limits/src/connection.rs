@@ -2,16 +2,15 @@
 
 use std::{mem, os::fd::OwnedFd};
 
+use bench_limits::{
+    frames::{self, Header},
+    handshake,
+};
 use rustix::{
     buffer::spare_capacity,
     event::epoll,
     io::Errno,
     net::{self, RecvFlags, SendFlags},
-};
-
-use crate::{
-    frames::{self, Header},
-    handshake,
 };
 
 /// Buffers of large frames that were sent: the next one needs no fresh memory from the system.

@@ -4,17 +4,20 @@ const CLOSE: u8 = 8;
 
 /// A header, as long as it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) first: u8,
+pub struct Header {
+    /// The first byte: FIN, reserved bits, opcode.
+    pub first: u8,
     /// Bytes of the header, with its masking key.
-    pub(crate) bytes: usize,
-    pub(crate) payload: usize,
-    pub(crate) key: [u8; 4],
+    pub bytes: usize,
+    /// Bytes of the payload.
+    pub payload: usize,
+    /// The masking key.
+    pub key: [u8; 4],
 }
 
 impl Header {
     /// Reads a masked frame's header, if all of it is there.
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+    pub fn read(bytes: &[u8]) -> Option<Self> {
         let (payload, at) = match bytes.get(1)? & 0x7f {
             126 => (usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)), 4),
             127 => (u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize, 10),
@@ -24,24 +27,25 @@ impl Header {
         Some(Self { first: bytes[0], bytes: at + 4, payload, key })
     }
 
-    pub(crate) fn closes(&self) -> bool {
+    /// Tells whether it is that of a Close.
+    pub fn closes(&self) -> bool {
         self.first & 0x0f == CLOSE
     }
 }
 
 /// What the frames of one read have become.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Turned {
+pub struct Turned {
     /// The server's frames end here, and begin at 0.
-    pub(crate) end: usize,
+    pub end: usize,
     /// The rest, a frame that is not there whole, begins here.
-    pub(crate) rest: usize,
+    pub rest: usize,
     /// The last of them is a Close.
-    pub(crate) closes: bool,
+    pub closes: bool,
 }
 
 /// Turns all whole frames.
-pub(crate) fn turn(bytes: &mut [u8]) -> Turned {
+pub fn turn(bytes: &mut [u8]) -> Turned {
     let mut turned = Turned { end: 0, rest: 0, closes: false };
     while let Some(header) = Header::read(&bytes[turned.rest..]) {
         let start = turned.rest + header.bytes;
@@ -62,7 +66,7 @@ pub(crate) fn turn(bytes: &mut [u8]) -> Turned {
 }
 
 /// Takes the mask off bytes whose first one has the first byte of the key.
-pub(crate) fn unmask(bytes: &mut [u8], key: [u8; 4]) {
+pub fn unmask(bytes: &mut [u8], key: [u8; 4]) {
     let [a, b, c, d] = key;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let mut words = bytes.chunks_exact_mut(8);

@@ -7,7 +7,7 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY: &[u8] = b"sec-websocket-key:";
 
 /// Returns the answer, and how many bytes the request has; `None` if its end is not there yet.
-pub(crate) fn answer(bytes: &[u8]) -> Option<(String, usize)> {
+pub fn answer(bytes: &[u8]) -> Option<(String, usize)> {
     let end = bytes.windows(4).position(|it| it == b"\r\n\r\n")? + 4;
     let line = bytes[..end].split(|it| *it == b'\n').find_map(|line| {
         let (name, value) = line.split_at_checked(KEY.len())?;

@@ -3,8 +3,6 @@
 //! `fan-out` sends each message to all, `publish` to all others; without one it echoes.
 
 mod connection;
-mod frames;
-mod handshake;
 
 use std::{
     io,
@@ -12,6 +10,7 @@ use std::{
     os::fd::OwnedFd,
 };
 
+use bench_limits::BACKLOG;
 use bench_order::Order;
 use connection::{Connection, Spare, Taken};
 use rustix::{
@@ -24,8 +23,6 @@ use rustix::{
 /// What one read takes at most, into one buffer for all.
 const READ_BYTES: usize = 256 * 1024;
 const FIRST_BYTES: usize = 4096;
-/// Connections in the backlog: as many as the load opens at once.
-const BACKLOG: i32 = 1024;
 const LISTENER: u64 = u64::MAX;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
