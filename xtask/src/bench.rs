@@ -67,8 +67,12 @@ fn build(workspace: &Workspace) -> Result<(), String> {
 fn measure(workspace: &Workspace, args: &[&str]) -> Result<(), String> {
     let built = target(workspace).join("release");
     let bench = workspace.root.join("bench");
-    let whole = !args.iter().any(|it| ["--quick", "--only", "--server"].contains(it));
-    let results = if whole { bench.join("results") } else { target(workspace).join("results") };
+    let said = |word: &str| args.contains(&word);
+    let results = match ["--quick", "--only", "--server"].into_iter().any(said) {
+        true => target(workspace).join("results"),
+        false if said("--goals") => bench.join("results/goals"),
+        false => bench.join("results"),
+    };
     let mut command = Command::new(built.join("bench-load"));
     command.current_dir(&workspace.root);
     command.arg("--servers").arg(&built).arg("--taiwa").arg(built.join("taiwa"));

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{machine::Cores, server};
+use crate::{
+    machine::{Cores, Place},
+    server,
+};
 
 const START_MAX: Duration = Duration::from_secs(10);
 
@@ -76,7 +79,7 @@ impl Kind {
         let mut command = server::end_with_us(self.program().as_ref());
         command.args(self.args(&port.to_string(), &folder.to_string_lossy()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = cores.on_servers(|| command.spawn())?.map_err(failed)?;
+        let child = cores.start(Place::Server, || command.spawn())?.map_err(failed)?;
         let url = format!("{}://127.0.0.1:{port}", self.scheme());
         let mut broker = Broker { child, url, folder };
         let end = Instant::now() + START_MAX;

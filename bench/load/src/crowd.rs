@@ -27,6 +27,8 @@ const READ_BYTES: usize = 256 * 1024;
 /// As those of `clients.rs`: one address has too few ports.
 const SOURCES: u32 = 100;
 const TEXT: u8 = 1;
+/// What is no client.
+const BELL: u64 = u64::MAX;
 
 /// One client.
 #[derive(Debug)]
@@ -187,6 +189,21 @@ impl<'a> Crowd<'a> {
         member.flush(id, &self.epoll)
     }
 
+    /// Takes nothing more of what a client is told, as one who is too slow.
+    pub(crate) fn read_no_more(&mut self, id: usize) -> Result<(), String> {
+        match &self.members[id].socket {
+            Some(socket) => epoll::delete(&self.epoll, socket).map_err(told),
+            None => Ok(()),
+        }
+    }
+
+    /// Has [`turn`](Self::turn) return when this is written to.
+    pub(crate) fn wake_by(&mut self, bell: &OwnedFd) -> Result<(), String> {
+        // Told once for each time that it rings; nobody reads it.
+        let interest = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&self.epoll, bell, epoll::EventData::new_u64(BELL), interest).map_err(told)
+    }
+
     /// Ends a connection without a word.
     pub(crate) fn cut(&mut self, id: usize) {
         self.members[id].socket = None;
@@ -218,7 +235,7 @@ impl<'a> Crowd<'a> {
             false => self.heard_at = Instant::now(),
         }
         let events = std::mem::take(&mut self.events);
-        for event in &events {
+        for event in events.iter().filter(|it| it.data.u64() != BELL) {
             self.ready(event.data.u64() as usize, event.flags, &mut then)?;
         }
         self.events = events;

@@ -20,6 +20,17 @@ pub(crate) struct Cores {
     server: usize,
 }
 
+/// Where a server runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// On its own core.
+    Server,
+    /// On that of the load.
+    Load,
+    /// On both.
+    Both,
+}
+
 impl Cores {
     /// # Errors
     /// There are fewer than two.
@@ -32,19 +43,28 @@ impl Cores {
         }
     }
 
-    /// Runs `start` on the server's core, so that what it starts stays there with all its threads, then
-    /// moves this thread to the load's core.
-    pub(crate) fn on_servers<T>(&self, start: impl FnOnce() -> T) -> Result<T, String> {
-        pin(self.server)?;
+    /// Runs `start` in a place, so that what it starts stays there with all its threads, then moves this thread to the
+    /// load's core.
+    pub(crate) fn start<T>(&self, place: Place, start: impl FnOnce() -> T) -> Result<T, String> {
+        match place {
+            Place::Server => pin(&[self.server])?,
+            Place::Load => pin(&[self.load])?,
+            Place::Both => pin(&[self.load, self.server])?,
+        }
         let started = start();
-        pin(self.load)?;
+        pin(&[self.load])?;
         Ok(started)
+    }
+
+    /// Moves this thread to the core of one of several that make load: the first has the load's.
+    pub(crate) fn take_part(&self, number: usize) -> Result<(), String> {
+        pin(&[if number == 0 { self.load } else { self.server }])
     }
 }
 
-fn pin(core: usize) -> Result<(), String> {
+fn pin(cores: &[usize]) -> Result<(), String> {
     let mut set = CpuSet::new();
-    set.set(core);
+    cores.iter().for_each(|it| set.set(*it));
     sched_setaffinity(None, &set).map_err(|it| format!("sched_setaffinity: {it}"))
 }
 

@@ -7,6 +7,7 @@ mod carried;
 mod certificate;
 mod clients;
 mod crowd;
+mod ears;
 mod engine;
 mod fan_out;
 mod goals;
@@ -25,6 +26,8 @@ mod rounds;
 mod rows;
 mod server;
 mod sessions;
+mod shards;
+mod slow;
 mod summary;
 mod tongue;
 mod wire;
@@ -105,7 +108,7 @@ fn run(options: &Options) -> Result<usize, String> {
     let stop = || interrupted.load(Ordering::Relaxed);
     let before = machine::wait_for_quiet(options.quiet_max, stop)?;
     println!("others use {:.0} % of one core", before * 100.0);
-    let visits = rounds::run(&options.rows, &servers, options.rounds, effort, cores, &interrupted)?;
+    let visits = rounds::run(options, &servers, effort, cores, &interrupted)?;
     let after = machine::wait_for_quiet(LOOK_BACK, stop)?;
     let report = Report {
         options,

@@ -2,7 +2,11 @@
 
 use std::{env, path::PathBuf, time::Duration};
 
-use crate::rows::{ROWS, Row};
+use crate::{
+    goals,
+    rows::{ROWS, Row},
+    server::Server,
+};
 
 /// Tells what the command line may be.
 pub(crate) fn usage() -> String {
@@ -10,16 +14,18 @@ pub(crate) fn usage() -> String {
     let rows: Vec<String> = rows.chunks(6).map(|it| it.join(", ")).collect();
     format!(
         "\
-usage: cargo xtask bench [--rounds N] [--quick] [--only ROW].. [--server NAME].. [--wait-quiet SECONDS]
+usage: cargo xtask bench [--rounds N] [--quick] [--goals] [--only ROW].. [--server NAME].. [--wait-quiet SECONDS]
 
   --rounds N     visit every server N times in each row, in most rows three times at most; 5 unless told
   --quick        one round of short visits: proves that all works, measures nothing
+  --goals        only the rows that goals are about, and of the servers only those that the goals are about or compare with;
+                 the results go to bench/results/goals/
   --only ROW     only this row, in every round; more may be named, and a name may end with * for all that begin so:
                  {}
   --server NAME  only this server; more may be named
   --wait-quiet S wait at most S seconds until others leave the machine alone; 60 unless told
 
-Only a run of all rows and servers that is not quick is written into bench/results/, unless told otherwise by
+Only a run of all rows and servers, or goals, that is not quick is written into bench/results/, unless told otherwise by
 --results FOLDER.",
         rows.join(",\n                 ")
     )
@@ -32,6 +38,8 @@ const QUIET_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) quick: bool,
+    /// Only what goals are about.
+    pub(crate) goals: bool,
     pub(crate) rows: Vec<Row>,
     /// The servers that take part, if not all.
     pub(crate) only_servers: Vec<String>,
@@ -57,6 +65,7 @@ impl Options {
         Self {
             rounds: ROUNDS,
             quick: false,
+            goals: false,
             rows: vec![],
             only_servers: vec![],
             quiet_max: QUIET_MAX,
@@ -93,6 +102,10 @@ impl Options {
                     options.quick = true;
                     options.command += " --quick";
                 }
+                "--goals" => {
+                    options.goals = true;
+                    options.command += " --goals";
+                }
                 "--rounds" => {
                     let value = value()?;
                     let rounds = value.parse().ok().filter(|it| (1..=1000).contains(it));
@@ -126,11 +139,17 @@ impl Options {
         if options.rows.is_empty() {
             options.rows = ROWS.to_vec();
         }
+        options.rows.retain(|it| !options.goals || goals::is_about(it));
         if options.quick {
             options.rounds = 1;
             options.quiet_max = Duration::ZERO;
         }
         Ok(options)
+    }
+
+    /// Tells whether a server's figure in a row is wanted.
+    pub(crate) fn wants(&self, row: &Row, server: &Server) -> bool {
+        !self.goals || goals::wants(row, server)
     }
 
     pub(crate) fn from_environment() -> Result<Self, String> {
@@ -181,6 +200,14 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), ROWS.len());
+    }
+
+    #[test]
+    fn goals_are_about_some_rows() {
+        let rows = parse("--goals").unwrap().rows;
+        assert!(rows.iter().any(|it| it.name == "echo-16"));
+        assert!(rows.iter().all(|it| it.name != "resume"));
+        assert_eq!(parse("--goals --only echo-16 --only resume").unwrap().rows.len(), 1);
     }
 
     #[test]

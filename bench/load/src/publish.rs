@@ -41,15 +41,27 @@ pub(crate) fn visit(
 }
 
 /// Lets the one who publishes in, as number 0, then those who hear it.
-fn gather(crowd: &mut Crowd, subscribers: usize, at_once: usize) -> Result<(), String> {
-    let hears = Wish { channels: vec![CHANNEL.into()], ..Wish::default() };
+pub(crate) fn gather(crowd: &mut Crowd, subscribers: usize, at_once: usize) -> Result<(), String> {
     // A plain client publishes where it is, and does not hear itself; the others publish without being there.
     let speaks = match crowd.tongue() {
-        Tongue::Plain => hears.clone(),
+        Tongue::Plain => hears(),
         _ => Wish::default(),
     };
     crowd.let_in([speaks], 1)?;
-    crowd.let_in(std::iter::repeat_n(hears, subscribers), at_once)
+    let_hear(crowd, subscribers, at_once)
+}
+
+/// Lets more in who hear it.
+pub(crate) fn let_hear(
+    crowd: &mut Crowd,
+    subscribers: usize,
+    at_once: usize,
+) -> Result<(), String> {
+    crowd.let_in(std::iter::repeat_n(hears(), subscribers), at_once)
+}
+
+fn hears() -> Wish {
+    Wish { channels: vec![CHANNEL.into()], ..Wish::default() }
 }
 
 /// Publishes so many messages in one write, waits until all of them are everywhere, and does so again for a time. The
@@ -69,7 +81,7 @@ fn run(
     while Instant::now() < end {
         let mut said: Vec<Due> =
             (0..burst).map(|_| Due::new(message(message_bytes, noise))).collect();
-        let words: Vec<String> = said.iter().map(|it| tongue.publish(CHANNEL, &it.data)).collect();
+        let words: Vec<String> = said.iter().map(|it| it.word(tongue)).collect();
         heard.fill(0);
         let since = Instant::now();
         crowd.say(0, words.iter().map(String::as_str))?;
@@ -101,6 +113,11 @@ pub(crate) struct Due {
 impl Due {
     pub(crate) fn new(data: String) -> Self {
         Self { data, told: None }
+    }
+
+    /// What a client says to have it told.
+    pub(crate) fn word(&self, tongue: Tongue) -> String {
+        tongue.publish(CHANNEL, &self.data)
     }
 
     pub(crate) fn check(&mut self, line: &str) -> Result<(), String> {

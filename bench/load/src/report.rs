@@ -90,6 +90,8 @@ impl Report<'_> {
                     "steady_cpu_us_per_delivery": spread(&it.steady_cpu_us_per_delivery),
                     "nodes_cpu_us_per_publication": spread(&it.nodes_cpu_us_per_publication),
                     "broker_cpu_us_per_publication": spread(&it.broker_cpu_us_per_publication),
+                    "server_cpu_us_per_message": spread(&it.server_cpu_us_per_message),
+                    "load_cpu_us_per_message": spread(&it.load_cpu_us_per_message),
                     "failed_visits": it.failures.0,
                 })
             })
@@ -123,7 +125,8 @@ impl Report<'_> {
     /// Who does not take part in a row, and why.
     fn absent(&self, row: &Row) -> impl Iterator<Item = (&str, &str)> {
         let (task, over) = (row.task(), row.over());
-        self.servers.iter().filter_map(move |it| Some((it.name, it.refusal(task, over)?)))
+        let wanted = self.servers.iter().filter(move |it| self.options.wants(row, it));
+        wanted.filter_map(move |it| Some((it.name, it.refusal(task, over)?)))
     }
 
     fn absent_by_reason(&self, row: &Row) -> Vec<(&str, Vec<&str>)> {
@@ -208,7 +211,7 @@ impl Report<'_> {
         let name = match server.role {
             Role::Ours => format!("**{}**", server.name),
             Role::Rival => server.name.to_owned(),
-            Role::Yardstick => format!("*{}*", server.name),
+            Role::Yardstick | Role::SecondYardstick => format!("*{}*", server.name),
         };
         let failed = match &summary.failures {
             (0, _) => String::new(),
@@ -246,6 +249,15 @@ fn beside(summary: &Summary) -> String {
     }
     if let Some(before) = summary.before_a_message {
         return format!("{} before a message", number(before.median));
+    }
+    if let Some(most) = summary.unread_bytes_max {
+        return format!("keeps {} at most by its own documentation", bytes(most.median));
+    }
+    if let (Some(server), Some(load)) =
+        (summary.server_cpu_us_per_message, summary.load_cpu_us_per_message)
+    {
+        let (server, load) = (number(server.median), number(load.median));
+        return format!("{server} CPU µs of the server, {load} of the load");
     }
     let Some(steady) = summary.steady_cpu_us_per_delivery else { return "–".into() };
     let median = |it: Option<Spread>| it.map_or("–".to_owned(), |it| number(it.median));

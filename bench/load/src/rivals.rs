@@ -28,6 +28,17 @@ const DATAGRAMS_ALONE: &str = "it takes part for its datagrams alone";
 const CLEAR: &[Over] = &[Over::Http1Clear];
 const CHANNELS_ALONE: &str = "it takes part for its channels alone";
 
+const PLAIN_SLOW: &str = "plain clients take part for it";
+const NPM_SLOW: &str = "npm's socket.io takes part for it";
+const SLOW_ALONE: &str = "it takes part with a slow reader alone";
+const YARDSTICK: &str = "a yardstick for echo and fan-out";
+pub(crate) const ONE_SHARD: &str = "taiwa serve, 1 shard";
+pub(crate) const TWO_SHARDS: &str = "taiwa serve, 2 shards";
+/// The defaults of `limits.connection.outbox_max` and `queue_max` (docs/configuration.md).
+const UNREAD_MAX: u64 = 2 << 20;
+/// The default of `backpressureLimit` (bun.sh/docs/api/websockets).
+const BUN_UNREAD_MAX: u64 = 16 << 20;
+
 /// Returns all servers.
 ///
 /// # Errors
@@ -38,7 +49,7 @@ pub(crate) fn all(options: &Options) -> Result<Vec<Server>, String> {
     servers.push(bun(&options.bench)?);
     servers.extend(node(&options.bench)?);
     servers.push(picows(options)?);
-    servers.push(yardstick(options));
+    servers.extend(yardsticks(options));
     let certificate = Arc::new(Certificate::make()?);
     for server in &mut servers {
         server.certificate = Some(Arc::clone(&certificate));
@@ -57,15 +68,10 @@ fn ours(options: &Options) -> Vec<Server> {
         name: "taiwa",
         version: format!("taiwa {}", options.taiwa_version),
         role: Role::Ours,
-        path: "/",
-        tongue: Tongue::Plain,
         program: options.servers.join("bench-taiwa"),
-        args: vec![],
-        wants_task: true,
-        between: None,
         over: &Over::ALL,
-        certificate: None,
         refuses: |task| has_channels(task).then_some(NO_CHANNELS),
+        ..unsaid()
     };
     // One client publishes more here than any is to on a server of strangers, and there are more of them.
     let args = "serve --listen 127.0.0.1:0 --connections-max 19000 --message-max 16MiB --set limits.session.command_rate=off \
@@ -77,8 +83,9 @@ fn ours(options: &Options) -> Vec<Server> {
         program: options.taiwa.clone(),
         args: args.split_whitespace().map(str::to_owned).collect(),
         wants_task: false,
+        unread_max: Some(UNREAD_MAX),
         refuses: |task| match task {
-            Task::Publish => None,
+            Task::Publish | Task::SlowReader => None,
             task if is_echo(task) => None,
             Task::Resume => Some("plain clients don't ask for what they missed"),
             task if is_across(task) => Some(ONE_NODE),
@@ -93,6 +100,7 @@ fn ours(options: &Options) -> Vec<Server> {
             Task::Publish | Task::Resume => None,
             task if is_echo(task) => Some("nothing is echoed in this dialect"),
             task if is_across(task) => Some(ONE_NODE),
+            Task::SlowReader => Some(PLAIN_SLOW),
             _ => Some(LIBRARIES),
         },
         ..serve.clone()
@@ -116,8 +124,37 @@ fn ours(options: &Options) -> Vec<Server> {
         two("taiwa serve, NATS", &serve, broker::Kind::Nats),
         two("taiwa serve, centrifuge, NATS", &centrifuge, broker::Kind::Nats),
     ];
-    let socket_io = of_socket_io(&serve);
-    [library, serve, centrifuge].into_iter().chain(socket_io).chain(clusters).collect()
+    let more = of_socket_io(&serve).into_iter().chain(of_shards(&serve)).chain(of_slow(&serve));
+    let more: Vec<Server> = more.chain(clusters).collect();
+    [library, serve, centrifuge].into_iter().chain(more).collect()
+}
+
+/// The binary with one shard and with two.
+fn of_shards(serve: &Server) -> [Server; 2] {
+    let one = |name, shards: usize| {
+        let more = ["--set".into(), format!("shards={shards}")];
+        let args = serve.args.iter().cloned().chain(more).collect();
+        Server { name, args, shards: Some(shards), ..serve.clone() }
+    };
+    [one(ONE_SHARD, 1), one(TWO_SHARDS, 2)]
+}
+
+/// The binary with each rule for slow readers but the default: with the history that it has without any namespace.
+fn of_slow(serve: &Server) -> [Server; 3] {
+    let one = |name, rule: &str| {
+        let namespace = format!(
+            "namespace=[{{ history_size = 100, rights = {{ subscribe = \"all\", publish = \"all\" }}, \
+             slow_readers = \"{rule}\" }}]"
+        );
+        let args = serve.args.iter().cloned().chain(["--set".into(), namespace]).collect();
+        let refuses = |task| (task != Task::SlowReader).then_some(SLOW_ALONE);
+        Server { name, args, refuses, ..serve.clone() }
+    };
+    [
+        one("taiwa serve, drop-oldest", "drop-oldest"),
+        one("taiwa serve, keep-latest", "keep-latest"),
+        one("taiwa serve, pause", "pause"),
+    ]
 }
 
 /// The binary for clients of Socket.IO: as npm's server is by default, and as it is with `connectionStateRecovery`.
@@ -129,6 +166,7 @@ fn of_socket_io(serve: &Server) -> [Server; 2] {
         args: serve.args.iter().cloned().chain(more.iter().map(ToString::to_string)).collect(),
         refuses: |task| match task {
             Task::Publish | Task::SocketIo => None,
+            Task::SlowReader => Some(PLAIN_SLOW),
             Task::Resume => Some("clients of centrifuge take part for it"),
             task if is_across(task) => Some(ONE_NODE),
             _ => Some(CHANNELS_ALONE),
@@ -162,19 +200,44 @@ fn picows(options: &Options) -> Result<Server, String> {
     })
 }
 
-/// The least that can be done: it takes part where that means something.
-fn yardstick(options: &Options) -> Server {
-    Server {
+/// The least that can be done, in two ways: they take part where that means something.
+fn yardsticks(options: &Options) -> [Server; 2] {
+    let epoll = Server {
         name: "limit on epoll",
-        version: "our own yardstick, which checks nothing".into(),
+        version: "our own yardsticks, which check nothing".into(),
         role: Role::Yardstick,
         program: options.servers.join("bench-limits"),
         refuses: |task| match task {
             Task::Echo | Task::EchoForward | Task::EchoLarge | Task::FanOut | Task::Publish => None,
-            _ => Some("a yardstick for echo and fan-out"),
+            _ => Some(YARDSTICK),
         },
         ..unsaid()
+    };
+    let program = options.servers.join("bench-limits-uring");
+    let refused = match Command::new(&program).arg("probe").output() {
+        Ok(it) if it.status.success() => None,
+        Ok(it) => Some(String::from_utf8_lossy(&it.stderr).trim().to_owned()),
+        Err(why) => Some(why.to_string()),
+    };
+    if let Some(why) = &refused {
+        println!(
+            "limit on io_uring is skipped: the kernel refuses it, or is older than Linux 6.12: {why}"
+        );
     }
+    let uring = Server {
+        name: "limit on io_uring",
+        role: Role::SecondYardstick,
+        program,
+        refuses: match refused {
+            Some(_) => |_| Some("io_uring is refused here"),
+            None => |task| match task {
+                Task::Echo | Task::EchoForward | Task::FanOut | Task::Publish => None,
+                _ => Some(YARDSTICK),
+            },
+        },
+        ..epoll.clone()
+    };
+    [epoll, uring]
 }
 
 /// A rival with plain clients, of which nothing else is said.
@@ -191,6 +254,8 @@ fn unsaid() -> Server {
         between: None,
         over: CLEAR,
         certificate: None,
+        shards: None,
+        unread_max: None,
         refuses: |_| None,
     }
 }
@@ -204,7 +269,7 @@ fn has_datagrams(task: Task) -> bool {
 }
 
 fn has_channels(task: Task) -> bool {
-    matches!(task, Task::Publish | Task::Resume) || is_across(task)
+    matches!(task, Task::Publish | Task::Resume | Task::SlowReader) || is_across(task)
 }
 
 fn is_across(task: Task) -> bool {
@@ -221,19 +286,13 @@ fn crates(options: &Options) -> Result<Vec<Server>, String> {
         Ok(Server {
             name,
             version: format!("{krate} {version}"),
-            role: Role::Rival,
-            path: "/",
-            tongue: Tongue::Plain,
             program: options.servers.join(format!("bench-{krate}")),
             args: args.iter().map(ToString::to_string).collect(),
-            wants_task: true,
-            between: None,
-            over: CLEAR,
-            certificate: None,
             refuses: |task| match task {
                 Task::FanOutDeflate | Task::EchoDeflate => Some("it has no permessage-deflate"),
                 task => has_channels(task).then_some(NO_CHANNELS),
             },
+            ..unsaid()
         })
     };
     let small = &["--read-buffer=4096"];
@@ -254,6 +313,7 @@ fn crates(options: &Options) -> Result<Vec<Server>, String> {
             tongue: Tongue::SocketIo,
             refuses: |task| match task {
                 Task::Publish | Task::SocketIo => None,
+                Task::SlowReader => Some(NPM_SLOW),
                 Task::Resume => Some("it keeps nothing for who comes back"),
                 task if is_across(task) => Some(ONE_NODE),
                 _ => Some(CHANNELS_ALONE),
@@ -296,19 +356,15 @@ fn bun(bench: &Path) -> Result<Server, String> {
     Ok(Server {
         name: "bun",
         version: format!("bun {version}"),
-        role: Role::Rival,
-        path: "/",
-        tongue: Tongue::Plain,
         program,
         args: vec![script(bench, "bun")],
-        wants_task: true,
-        between: None,
         over: &[Over::Http1Clear, Over::Http1],
-        certificate: None,
+        unread_max: Some(BUN_UNREAD_MAX),
         refuses: |task| match task {
             Task::Resume => Some("it keeps nothing for who comes back"),
             task => is_across(task).then_some(ONE_NODE),
         },
+        ..unsaid()
     })
 }
 
@@ -330,7 +386,7 @@ fn node(bench: &Path) -> Result<Vec<Server>, String> {
         program,
         args: vec![script(bench, "ws")],
         refuses: |task| match task {
-            Task::Publish => None,
+            Task::Publish | Task::SlowReader => None,
             task if is_across(task) => Some(ONE_NODE),
             Task::Resume => Some("it keeps nothing for who comes back"),
             _ => Some(CHANNELS_ALONE),
@@ -343,7 +399,7 @@ fn node(bench: &Path) -> Result<Vec<Server>, String> {
         tongue: Tongue::SocketIo,
         args: vec![script(bench, "socket.io")],
         refuses: |task| match task {
-            Task::Publish | Task::Resume | Task::SocketIo => None,
+            Task::Publish | Task::Resume | Task::SocketIo | Task::SlowReader => None,
             task if is_across(task) => Some(ONE_NODE),
             _ => Some(CHANNELS_ALONE),
         },
@@ -355,7 +411,7 @@ fn node(bench: &Path) -> Result<Vec<Server>, String> {
         wants_task: false,
         refuses: |task| match task {
             Task::Publish | Task::SocketIo => None,
-            Task::Resume => Some("it is socket.io there"),
+            Task::Resume | Task::SlowReader => Some("it is socket.io there"),
             task if is_across(task) => Some(ONE_NODE),
             _ => Some(CHANNELS_ALONE),
         },

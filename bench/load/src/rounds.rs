@@ -5,11 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::{
-    machine::Cores,
-    rows::{Effort, Row},
-    server::Server,
-};
+use crate::{machine::Cores, options::Options, rows::Effort, server::Server};
 
 /// One server measured once.
 #[derive(Debug)]
@@ -20,30 +16,31 @@ pub(crate) struct Visit {
     pub(crate) outcome: Result<Value, String>,
 }
 
-/// Visits every server in every row, `rounds` times, or as often as the row wants at most.
+/// Visits every server in every row, as many times as there are rounds, or as often as the row wants at most.
 ///
 /// # Errors
 /// Only if interrupted. A server that fails is a visit with an `Err`.
 pub(crate) fn run(
-    rows: &[Row],
+    options: &Options,
     servers: &[Server],
-    rounds: usize,
     effort: Effort,
     cores: Cores,
     interrupted: &AtomicBool,
 ) -> Result<Vec<Visit>, String> {
     let mut visits = vec![];
+    let Options { rows, rounds, .. } = options;
+    let rounds = *rounds;
     for round in 0..rounds {
         for (row_at, row) in rows.iter().enumerate().filter(|(_, it)| round < it.rounds_max) {
             for server_at in order(servers.len(), round) {
                 let server = &servers[server_at];
-                if server.refusal(row.task(), row.over()).is_some() {
+                if server.refusal(row.task(), row.over()).is_some() || !options.wants(row, server) {
                     continue;
                 }
                 // A fresh process each time: what one row made a server allocate is not the next row's.
                 let outcome = server
                     .start(row.task(), row.over(), cores)
-                    .and_then(|running| row.visit(&running, server, effort, interrupted));
+                    .and_then(|running| row.visit(&running, server, effort, cores, interrupted));
                 if interrupted.load(Ordering::Relaxed) {
                     return Err("interrupted".into());
                 }

@@ -1,7 +1,7 @@
 //! What is measured: one row of the table each, and how one visit to one server goes.
 
 mod table;
-mod visits;
+pub(crate) mod visits;
 
 use std::{sync::atomic::AtomicBool, time::Duration};
 
@@ -19,12 +19,15 @@ use crate::{
     fan_out,
     handshake::Compression,
     large::Line,
+    machine::Cores,
     measure::Measure,
     messages::{Content, Messages},
     noise::Noise,
     publish, resume,
     server::{Running, Server, Task},
     sessions,
+    shards::Scale,
+    slow,
 };
 
 /// Connections whose opening handshake may be under way at once: fewer than fit in a listener's backlog.
@@ -80,6 +83,10 @@ enum Kind {
         kept: bool,
         per_second: u32,
     },
+    /// As many in all, however many shards there are; load and server share the cores.
+    ShardsEcho,
+    ShardsPublish,
+    SlowReader,
     /// What clients do who come otherwise than over HTTP/1.1 in the clear, and the same over that, to be compared.
     Carried {
         over: Over,
@@ -132,6 +139,8 @@ impl Row {
             Kind::Resume => "cpu_us_per_session",
             Kind::Sessions { .. } => "bytes_per_session",
             Kind::Newcomers => "worst_wait_ms",
+            Kind::ShardsEcho | Kind::ShardsPublish => "us_per_message",
+            Kind::SlowReader => "growth_bytes",
             Kind::Carried { what, .. } => match what {
                 Carried::Echo { .. } => "cpu_us_per_message",
                 Carried::FanOut { .. } => "cpu_us_per_delivery",
@@ -154,6 +163,9 @@ impl Row {
             Kind::Resume => "CPU µs per session",
             Kind::Sessions { .. } => "bytes per session",
             Kind::Newcomers => "ms at worst",
+            Kind::ShardsEcho => "µs per message",
+            Kind::ShardsPublish => "µs per delivered message",
+            Kind::SlowReader => "bytes of growth",
             Kind::Take | Kind::Give => "CPU ms per GiB",
             Kind::Carried { what, .. } => match what {
                 Carried::Echo { .. } => "CPU µs per message",
@@ -179,6 +191,8 @@ impl Row {
             Kind::Publish { .. } | Kind::Sessions { .. } | Kind::Newcomers => Task::Publish,
             Kind::Resume => Task::Resume,
             Kind::SocketIo(_) => Task::SocketIo,
+            Kind::ShardsEcho | Kind::ShardsPublish => Task::Shards,
+            Kind::SlowReader => Task::SlowReader,
             Kind::Across { kept: false, .. } => Task::Across,
             Kind::Across { kept: true, .. } => Task::AcrossKept,
             Kind::Carried { what, .. } => match what {
@@ -204,6 +218,7 @@ impl Row {
         server: &Running,
         who: &Server,
         effort: Effort,
+        cores: Cores,
         interrupted: &AtomicBool,
     ) -> Result<Value, String> {
         let path = who.path;
@@ -211,8 +226,9 @@ impl Row {
             let messages = Messages::new(content, compression, message_bytes, &mut Noise::random());
             Clients::new(path, server.port(), messages, compression, interrupted)
         };
-        let crowd = || Crowd::new(who.tongue, server.port(), interrupted);
         let many = self.connections / effort.divisor;
+        let shards = who.shards.unwrap_or(1);
+        let scale = || Scale { server, shards, cores, effort, interrupted };
         let small = || clients(Content::Binary, IDLE_MESSAGE_BYTES, Compression::None);
         match self.kind {
             Kind::Echo { content, message_bytes, outstanding, compression } => {
@@ -249,22 +265,43 @@ impl Row {
                 let mut line = Line::open(path, server.port(), interrupted)?;
                 large(server, GIB / effort.divisor as u64, |bytes| transfer(&mut line, bytes))
             }
-            Kind::Publish { message_bytes, burst } => {
-                publish::visit(&mut crowd()?, many, message_bytes, burst, effort, server)
-            }
-            Kind::Resume => resume::visit(&mut crowd()?, many, STORMING_MAX, server),
-            Kind::Sessions { channels } => sessions::memory(&mut crowd()?, many, channels, server),
-            Kind::Newcomers => sessions::newcomers(who.tongue, many, server, interrupted),
-            Kind::SocketIo(way) => {
-                engine::visit(way, self.connections, effort, server, interrupted)
-            }
-            Kind::Across { per_second, .. } => {
-                across::visit(&mut crowd()?, many.max(1), per_second, effort, server)
-            }
             Kind::Carried { over, what, lines } => {
                 let carrier = Carrier::new(over, path, server, who.certificate()?, interrupted)?;
                 self.carried(&carrier, what, lines, effort)
             }
+            Kind::ShardsEcho => scale().echo(path, self.connections),
+            Kind::ShardsPublish => scale().publish(many),
+            Kind::Newcomers => sessions::newcomers(who.tongue, many, server, interrupted),
+            Kind::SocketIo(way) => {
+                engine::visit(way, self.connections, effort, server, interrupted)
+            }
+            _ => {
+                let mut crowd = Crowd::new(who.tongue, server.port(), interrupted)?;
+                self.in_channels(&mut crowd, who, effort, server)
+            }
+        }
+    }
+
+    /// What is done by a crowd of clients that are in channels.
+    fn in_channels(
+        &self,
+        crowd: &mut Crowd<'_>,
+        who: &Server,
+        effort: Effort,
+        server: &Running,
+    ) -> Result<Value, String> {
+        let many = self.connections / effort.divisor;
+        match self.kind {
+            Kind::Publish { message_bytes, burst } => {
+                publish::visit(crowd, many, message_bytes, burst, effort, server)
+            }
+            Kind::Resume => resume::visit(crowd, many, STORMING_MAX, server),
+            Kind::Sessions { channels } => sessions::memory(crowd, many, channels, server),
+            Kind::SlowReader => slow::visit(crowd, who, effort.divisor, server),
+            Kind::Across { per_second, .. } => {
+                across::visit(crowd, many.max(1), per_second, effort, server)
+            }
+            _ => Err(format!("{} is not about channels", self.name)),
         }
     }
 

@@ -55,6 +55,10 @@ pub(crate) struct Summary {
     /// Of both nodes together.
     pub(crate) nodes_cpu_us_per_publication: Option<Spread>,
     pub(crate) broker_cpu_us_per_publication: Option<Spread>,
+    /// What it says that it keeps at most for one who reads nothing.
+    pub(crate) unread_bytes_max: Option<Spread>,
+    pub(crate) server_cpu_us_per_message: Option<Spread>,
+    pub(crate) load_cpu_us_per_message: Option<Spread>,
     /// The visits that failed, and why the first of them did.
     pub(crate) failures: (usize, Option<String>),
 }
@@ -67,17 +71,17 @@ pub(crate) struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    fn of(&self, server: usize) -> impl Iterator<Item = &Visit> {
+    pub(crate) fn of(&self, server: usize) -> impl Iterator<Item = &Visit> {
         self.visits.iter().filter(move |it| it.row == self.row_at && it.server == server)
     }
 
     /// Returns a figure of each round.
-    fn values(&self, server: usize, name: &str) -> Vec<(usize, f64)> {
+    pub(crate) fn values(&self, server: usize, name: &str) -> Vec<(usize, f64)> {
         let value = |it: &Visit| Some((it.round, it.outcome.as_ref().ok()?[name].as_f64()?));
         self.of(server).filter_map(value).collect()
     }
 
-    fn spread(&self, server: usize, name: &str) -> Option<Spread> {
+    pub(crate) fn spread(&self, server: usize, name: &str) -> Option<Spread> {
         Spread::of(self.values(server, name).into_iter().map(|(_, it)| it).collect())
     }
 
@@ -147,10 +151,12 @@ pub(crate) fn of_row(
         broker_cpu_us_per_delivery: spread(server, "broker_cpu_us_per_delivery"),
         nodes_cpu_us_per_publication: spread(server, "nodes_cpu_us_per_publication"),
         broker_cpu_us_per_publication: spread(server, "broker_cpu_us_per_publication"),
+        unread_bytes_max: spread(server, "unread_bytes_max"),
+        server_cpu_us_per_message: spread(server, "server_cpu_us_per_message"),
+        load_cpu_us_per_message: spread(server, "load_cpu_us_per_message"),
         failures: seen.failures(server),
     };
-    let taking_part =
-        (0..servers.len()).filter(|it| servers[*it].refusal(row.task(), row.over()).is_none());
+    let taking_part = (0..servers.len()).filter(|it| seen.of(*it).next().is_some());
     let mut all: Vec<Summary> = taking_part.map(summary).collect();
     let place = |it: &Summary| it.figure.map_or(f64::INFINITY, |it| it.median);
     all.sort_by(|a, b| place(a).total_cmp(&place(b)));
@@ -188,6 +194,8 @@ mod tests {
             between: None,
             over: &[Over::Http1Clear],
             certificate: None,
+            shards: None,
+            unread_max: None,
             refuses: |_| None,
         };
         let servers = [

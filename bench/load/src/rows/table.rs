@@ -23,7 +23,7 @@ const fn over(over: Over, what: Carried, lines: usize) -> Kind {
     Kind::Carried { over, what, lines }
 }
 
-pub(crate) const ROWS: [Row; 51] = [
+pub(crate) const ROWS: [Row; 54] = [
     Row {
         name: "echo-16",
         told: "echo of 16 B, 64 connections",
@@ -244,6 +244,27 @@ pub(crate) const ROWS: [Row; 51] = [
         told: "Socket.IO: open by polls, be let in, change to a WebSocket, leave; 64 at once",
         kind: Kind::SocketIo(Way::Upgrade),
         connections: 64,
+        rounds_max: SOME,
+    },
+    Row {
+        name: "two-shards-echo",
+        told: "echo of 16 B, 128 connections, load and server on as many cores as there are shards",
+        kind: Kind::ShardsEcho,
+        connections: 128,
+        rounds_max: ALWAYS,
+    },
+    Row {
+        name: "two-shards-publish",
+        told: "64 B published to 1,000 subscribers, load and server on as many cores as there are shards",
+        kind: Kind::ShardsPublish,
+        connections: 1000,
+        rounds_max: ALWAYS,
+    },
+    Row {
+        name: "slow-reader",
+        told: "64 MiB published to one who reads nothing",
+        kind: Kind::SlowReader,
+        connections: 1,
         rounds_max: SOME,
     },
     Row {

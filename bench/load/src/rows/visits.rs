@@ -22,7 +22,7 @@ const IDLE_OUTSTANDING_MAX: usize = 64;
 const LARGE_WARM_UP: u64 = 16 << 20;
 
 /// Opens connections until there are `count`.
-pub(super) fn open(clients: &mut Clients, count: usize) -> Result<(), String> {
+pub(crate) fn open(clients: &mut Clients, count: usize) -> Result<(), String> {
     let mut open = clients.len();
     while open < count {
         while clients.len() < count.min(open + OPENING_MAX) {
@@ -38,7 +38,7 @@ pub(super) fn open(clients: &mut Clients, count: usize) -> Result<(), String> {
 
 /// Keeps so many messages outstanding on each connection for a time, then waits for the last ones. The answers of one read
 /// are followed by as many messages in one write.
-pub(super) fn echo(
+pub(crate) fn echo(
     clients: &mut Clients,
     at_once: usize,
     window: Duration,
