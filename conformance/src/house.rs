@@ -400,6 +400,8 @@ impl House {
                 }
                 (Action::End(code, reason), _) => self.end_conversation(at, code, &reason),
                 (Action::Ask(..) | Action::Answer(..), None) => {}
+                // Its lines are open from the beginning.
+                (Action::Open(_), _) => {}
                 (other, _) => panic!("{other:?} is not known here"),
             }
         }

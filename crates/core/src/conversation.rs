@@ -152,6 +152,8 @@ pub type Actions = Vec<Action>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Action {
+    /// Open a line that [waits for it](crate::Dialect::opens_later), with what was said on it meanwhile. One that is open stays so.
+    Open(Line),
     /// Say this on a line. On a line that has ended it is lost.
     Send(Line, Message),
     /// Say this where publications that are encoded for all go ([`Action::Flow`]), behind those that were said before. While

@@ -36,6 +36,14 @@ pub trait Dialect: Send + Sync {
         vec![]
     }
 
+    /// Tells whether the WebSocket or session with which a conversation begins opens when that says so, by
+    /// [`Action::Open`](crate::Action::Open), so that its client knows by the opening that it is in. Until then what is said on the
+    /// line waits; a conversation that ends before has its line opened and closed at once, with its code. By default it opens
+    /// before the conversation hears of it.
+    fn opens_later(&self) -> bool {
+        false
+    }
+
     /// Tells how messages lie on the stream of a session of WebTransport that begins with this request. Asked for sessions alone;
     /// with `None`, which is the default, there are none.
     fn framing(&self, request: &Request) -> Option<Box<dyn Framing>> {

@@ -20,6 +20,7 @@
 //! >: left                      The line ended, also one that was closed. (`>1: left` ends line 1.)
 //! @ +25s                       Time passes: ms, s, m, h. `timeout` is called at each deadline on the way.
 //! <: end 4401 "who are you"    The conversation ends. `<1: close 1000 ""` ends one line.
+//! <: open                      A line that waited for it opens; what was sent on it before arrives then, too.
 //! <: 204                       A request is answered; headers, an empty line and the body follow as continuation lines.
 //! <: stream                    It is answered with a stream. `<: poll separator="\n"`: with a poll.
 //! <: refused NotFound "text"   `Dialect::open` refused. `<: no door`: no door of the dialect fits.

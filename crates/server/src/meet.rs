@@ -17,7 +17,7 @@ use crate::{
     body, certificate,
     cluster::Far,
     doors, drain,
-    host::{Guest, Host, NO_CONVERSATION, Note},
+    host::{Crossing, Guest, Host, NO_CONVERSATION, Note},
     random,
     reach::FROM_ONE_ADDRESS,
     shard,
@@ -184,7 +184,7 @@ impl Knocking {
 
     async fn open_for(self, addressee: Addressee) -> Result<Open, Shut> {
         let (address, otherwise_new) = match addressee {
-            Addressee::New => return self.open_new(),
+            Addressee::New => return self.open_new().await,
             Addressee::Known(address) => (address, false),
             Addressee::KnownOrNew(address) => (address, true),
             Addressee::Nobody(status, why) => {
@@ -213,12 +213,12 @@ impl Knocking {
         };
         match found {
             Ok(way) => Ok(Open { way, agreed: self.agreed, headers: vec![], span: self.span }),
-            Err(why) if otherwise_new && why.kind == NotFound => self.open_new(),
+            Err(why) if otherwise_new && why.kind == NotFound => self.open_new().await,
             Err(why) => Err(self.refuse(&why)),
         }
     }
 
-    fn open_new(self) -> Result<Open, Shut> {
+    async fn open_new(self) -> Result<Open, Shut> {
         if let Some(exit) = self.site.0.exit.get() {
             return Err(Box::new(drain::unavailable(exit.retry_after())));
         }
@@ -240,14 +240,23 @@ impl Knocking {
             conversation,
             dialect: self.dialect.name(),
             version: self.version,
-            peer: self.peer,
+            peer: self.peer.clone(),
             place,
-            certificate: self.certificate,
-            path: self.request.path,
+            certificate: self.certificate.clone(),
+            path: self.request.path.clone(),
             span: self.span.clone(),
         };
-        let way = Way::Here(self.site.0.shards.assign().clone(), Box::new(guest));
-        Ok(Open { way, agreed: self.agreed, headers, span: self.span })
+        let (post, mut guest) = (self.site.0.shards.assign().clone(), Box::new(guest));
+        if self.dialect.opens_later() {
+            let (answer, answered) = oneshot::channel();
+            post.send(Note::Expect(guest, answer));
+            guest = Box::new(match answered.await {
+                Ok(Crossing::Open(place)) => Guest::Awaited(place),
+                Ok(Crossing::Away(away)) => Guest::Away(away),
+                Err(_) => return Err(self.refuse(&Refusal::new(Unavailable, drain::GOES_AWAY))),
+            });
+        }
+        Ok(Open { way: Way::Here(post, guest), agreed: self.agreed, headers, span: self.span })
     }
 
     fn refuse(&self, why: &Refusal) -> Shut {

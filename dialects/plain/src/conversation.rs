@@ -1,6 +1,6 @@
 //! One plain client.
 
-use std::{mem, time::Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use taiwa_core::{
@@ -26,6 +26,8 @@ const VOLATILE: Token = 1 << 32;
 ///     │  └─── let in, no channel ───────────────► Echo
 ///     └────── refused, sent away, gone ─────────► Over ◄── from Open and Echo too
 /// ```
+///
+/// Its line opens as it leaves Arriving: a client that is open hears what is said from then on.
 pub(crate) struct Talk(State);
 
 enum State {
@@ -43,10 +45,6 @@ struct Arrival {
     has_marks: bool,
     /// How many subscriptions are not answered yet.
     unanswered: usize,
-    /// What the client sent before it was in.
-    early: Vec<Message>,
-    /// How many bytes of that it may still send.
-    room: usize,
     /// The token of the next question.
     next: u32,
 }
@@ -57,9 +55,8 @@ impl Talk {
             let namespace = it.namespace().unwrap_or("");
             settings.json.iter().any(|it| **it == *namespace)
         });
-        let (early, room) = (vec![], settings.early_bytes_max);
         let unanswered = wish.channels.len();
-        let arrival = Arrival { wish, json, has_marks, unanswered, early, room, next: 0 };
+        let arrival = Arrival { wish, json, has_marks, unanswered, next: 0 };
         Self(State::Arriving(Box::new(arrival)))
     }
 
@@ -106,18 +103,6 @@ impl Talk {
 
     fn said(&mut self, line: Line, said: Message, out: &mut Actions) {
         match &mut self.0 {
-            State::Arriving(arrival) => {
-                let size = said.as_bytes().len() + size_of::<Message>();
-                // A client that opens and says one thing is right, however long that is.
-                if size > arrival.room && !arrival.early.is_empty() {
-                    if arrival.has_marks && unmark(said).1 {
-                        return;
-                    }
-                    return self.end((4429, "too much before it was let in".into()), out);
-                }
-                arrival.room = arrival.room.saturating_sub(size);
-                arrival.early.push(said);
-            }
             State::Open { channel, json, has_marks, .. } => {
                 let (said, volatile) = if *has_marks { unmark(said) } else { (said, false) };
                 let Some(payload) = payload(said, *json) else {
@@ -133,7 +118,8 @@ impl Talk {
             }
             // With its mark, if it has one.
             State::Echo { .. } => out.push(Action::Send(line, said)),
-            State::Over => {}
+            // Nobody can say anything on a line that is not open.
+            State::Arriving(_) | State::Over => {}
         }
     }
 
@@ -162,21 +148,18 @@ impl Talk {
         }
     }
 
-    /// Opens when nothing is left to wait for, and says what the client said too early.
+    /// Opens when nothing is left to wait for.
     fn perhaps_open(&mut self, out: &mut Actions) {
         let State::Arriving(arrival) = &mut self.0 else { return };
         if arrival.unanswered > 0 {
             return;
         }
-        let early = mem::take(&mut arrival.early);
         let Arrival { json, has_marks, next, .. } = **arrival;
         self.0 = match arrival.wish.channels.first() {
             Some(channel) => State::Open { channel: channel.clone(), json, has_marks, next },
             None => State::Echo { has_marks },
         };
-        for said in early {
-            self.said(Line(0), said, out);
-        }
+        out.push(Action::Open(Line(0)));
     }
 
     fn replied(&mut self, token: Token, reply: Result<Reply, Refusal>, out: &mut Actions) {

@@ -39,9 +39,6 @@ pub struct Plain {
 pub struct Settings {
     /// How many channels one client may name, 32 by default; who names more is refused with 400.
     pub channels_max: usize,
-    /// How many bytes a client may send before it is let in, 1 MiB by default, each message counted with 40 more and the
-    /// first one taken however long it is; who sends more is sent away with 4429. They are published once the client is in.
-    pub early_bytes_max: usize,
     /// Whether the path `/echo` sends each message back instead of naming a channel; so by default.
     pub echo: bool,
     /// Namespaces whose text is JSON, the empty name being the default one; none by default. What a plain client sends
@@ -51,7 +48,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { channels_max: 32, early_bytes_max: 1 << 20, echo: true, json: vec![] }
+        Self { channels_max: 32, echo: true, json: vec![] }
     }
 }
 
@@ -78,6 +75,10 @@ impl Dialect for Plain {
         let wish = wire::wish(knock, &self.settings)?;
         let has_marks = knock.transport == Transport::WebTransport;
         Ok(Box::new(conversation::Talk::new(wish, has_marks, &self.settings)))
+    }
+
+    fn opens_later(&self) -> bool {
+        true
     }
 
     fn framing(&self, request: &Request) -> Option<Box<dyn Framing>> {

@@ -7,7 +7,7 @@ use taiwa_plain::{Plain, Settings};
 
 fn dialect() -> Plain {
     let json = vec!["json".into()];
-    Plain::new(Settings { channels_max: 3, early_bytes_max: 128, echo: true, json })
+    Plain::new(Settings { channels_max: 3, echo: true, json })
 }
 
 /// Returns the name and the text of each file.

@@ -99,7 +99,7 @@ const ROWS: &[(&str, Reload, &[&str])] = &[
     ("namespace.rights", AtOnce, &["publish", "presence", "history"]),
     ("rights", Anew, &["patterns"]),
     ("rights", AtOnce, &["call", "tell"]),
-    ("dialects.plain", Anew, &["enabled", "channels_max", "early_max", "echo"]),
+    ("dialects.plain", Anew, &["enabled", "channels_max", "echo"]),
     ("dialects.sse", Anew, &["enabled", "channels_max", "early_max", "heartbeat_every"]),
     ("dialects.sse", Anew, &["retry", "cookie"]),
     ("dialects.centrifuge", Anew, &["enabled", "connect_within", "ping_every", "pong_within"]),

@@ -36,6 +36,8 @@ pub(super) struct Stage<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Fate {
     Unanswered,
+    /// A WebSocket that the conversation has not opened yet.
+    Unopened,
     Open,
     Poll {
         used: bool,
@@ -197,7 +199,8 @@ impl<'a> Stage<'a> {
         let number = self.lines.len() as u32;
         match transport {
             Transport::WebSocket | Transport::WebTransport => {
-                self.lines.push(Fate::Open);
+                let waits = self.lines.is_empty() && self.dialect.opens_later();
+                self.lines.push(if waits { Fate::Unopened } else { Fate::Open });
                 self.input(Input::Joined(Line(number)))
             }
             Transport::Http => {
@@ -307,7 +310,7 @@ impl<'a> Stage<'a> {
             }
             Some(Fate::Gone | Fate::Closed | Fate::Ending) => return Ok(()),
             Some(Fate::Poll { used }) => *used = true,
-            Some(Fate::Open) => {}
+            Some(Fate::Open | Fate::Unopened) => {}
         }
         if let Message::Text(bytes) = message
             && std::str::from_utf8(bytes).is_err()
@@ -339,6 +342,12 @@ impl<'a> Stage<'a> {
 
     fn act(&mut self, action: Action) -> Result<(), Blame> {
         match action {
+            Action::Open(line) => {
+                if let Some(state @ Fate::Unopened) = self.lines.get_mut(line.0 as usize) {
+                    *state = Fate::Open;
+                    self.shown.push(control(line.0, "open"));
+                }
+            }
             Action::Send(line, message) => self.send(line, &message)?,
             Action::Say(message) => match self.flow {
                 Some(line) => self.send(line, &message)?,
@@ -362,7 +371,7 @@ impl<'a> Stage<'a> {
             }
             Action::Close(line, code, reason) => {
                 match self.lines.get_mut(line.0 as usize) {
-                    Some(state @ Fate::Open) => *state = Fate::Closed,
+                    Some(state @ (Fate::Open | Fate::Unopened)) => *state = Fate::Closed,
                     Some(state @ Fate::Poll { .. }) => *state = Fate::Ending,
                     _ => {
                         return Err(Blame::Dialect(format!(

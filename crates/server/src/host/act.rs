@@ -9,6 +9,7 @@ use super::{
     note::{Guest, Moved},
     stage::{Pending, Stage},
     talk::{self, Carrier, Talk, TalkKey},
+    threshold::send_away,
     visit::Visit,
 };
 use crate::shard::{Key as LineKey, Lines};
@@ -28,6 +29,8 @@ impl Host {
                     self.hear(key, Input::Joined(Line::default()), lines);
                 }
             }
+            Guest::Awaited(place) => self.seat_awaited(line, place, lines),
+            Guest::Away(away) => send_away(line, *away, lines),
             Guest::Known(key, dialect) => {
                 if !self.follow(line, (key, dialect), lines) {
                     self.add_socket(line, Some(key), dialect, lines);
@@ -123,6 +126,7 @@ impl Host {
 
     pub(super) fn act(&mut self, key: TalkKey, action: Action, lines: &mut Lines) {
         match action {
+            Action::Open(line) => self.stage.open(key, line),
             Action::Send(line, message) => self.stage.send(key, line, message, lines),
             Action::Say(message) => self.stage.send_shared(key, message, lines),
             Action::Flow(line) => self.stage.flow(key, line, lines),
@@ -185,9 +189,11 @@ impl Host {
         match talk.lines.get(line) {
             Some(Carrier::Socket(socket)) => close(*socket, code, reason, lines),
             Some(_) => {
-                if let Some(Carrier::Poll(poll)) = talk.lines.remove(line) {
+                match talk.lines.remove(line) {
                     // Behind all that was sent on it: who has gone does not get it.
-                    drop(poll.finish());
+                    Some(Carrier::Poll(poll)) => drop(poll.finish()),
+                    Some(Carrier::Threshold(threshold)) => threshold.turn_away(code, reason),
+                    _ => {}
                 }
                 self.stage.queue.push_back(Pending::Left(key, line));
             }
@@ -219,6 +225,7 @@ impl Host {
         for (_, carrier) in all {
             match carrier {
                 Carrier::Socket(socket) => close(socket, code, reason, lines),
+                Carrier::Threshold(threshold) => threshold.turn_away(code, reason),
                 // Its body ends with it.
                 Carrier::Stream(_) => {}
                 Carrier::Poll(poll) => drop(poll.finish()),
@@ -262,7 +269,7 @@ impl Stage {
 }
 
 /// Closes a WebSocket; a code that may not be sent is 1011.
-fn close(socket: LineKey, code: u16, reason: &str, lines: &mut Lines) {
+pub(super) fn close(socket: LineKey, code: u16, reason: &str, lines: &mut Lines) {
     let mut end = reason.len().min(123);
     while !reason.is_char_boundary(end) {
         end -= 1;

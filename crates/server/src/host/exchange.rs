@@ -52,7 +52,7 @@ pub(crate) struct Body {
     gone: BodyGone,
 }
 
-/// Tells a shard, when dropped, that nobody reads a body or waits for an answer any more.
+/// Tells a shard, when dropped, that nobody reads a body, waits for an answer or brings a socket any more.
 pub(crate) struct BodyGone {
     post: Post<Host>,
     talk: TalkKey,
@@ -66,9 +66,14 @@ impl BodyGone {
         self.line
     }
 
-    /// Tells nobody, because the answer arrived.
-    pub(crate) fn defuse(mut self) {
+    pub(super) fn new(post: Post<Host>, talk: TalkKey, line: Line) -> Self {
+        Self { post, talk, line, is_armed: true }
+    }
+
+    /// Tells nobody, because the answer, or the line itself, arrived; returns whose line it is.
+    pub(crate) fn defuse(mut self) -> (TalkKey, Line) {
         self.is_armed = false;
+        (self.talk, self.line)
     }
 }
 
@@ -179,7 +184,7 @@ impl Host {
         aside.exchanges.push((exchange, answer));
         let post = self.stage.posts[self.stage.index].clone();
         // If nobody waits for it already, it tells so as it is dropped.
-        let _ = begun.send(BodyGone { post, talk: key, line: exchange.line(), is_armed: true });
+        let _ = begun.send(BodyGone::new(post, key, exchange.line()));
         self.stage.count_in(key, request.body.len());
         self.receive(key, Input::Request(exchange, request), lines);
     }
@@ -206,7 +211,7 @@ impl Host {
             Response::Stream { headers } => {
                 let (pieces, received) = mpsc::unbounded_channel();
                 let backlog = Arc::new(Backlog::default());
-                let gone = BodyGone { post, talk: key, line, is_armed: true };
+                let gone = BodyGone::new(post, key, line);
                 let body = Body { pieces: received, backlog: backlog.clone(), gone };
                 talk.lines.insert(line, Carrier::Stream(Stream { pieces, backlog }));
                 // If nobody waits for it, the body tells so as it is dropped.

@@ -8,6 +8,7 @@ mod room;
 mod talk;
 mod stage;
 mod sockets;
+mod threshold;
 mod moved;
 mod act;
 mod outlet;
@@ -43,6 +44,7 @@ pub(crate) use stage::as_ours;
 use stage::{Pending, Stage};
 use talk::Talk;
 pub(crate) use talk::TalkKey;
+pub(crate) use threshold::Crossing;
 pub use visit::{Row, Snapshot, Tally};
 
 /// What all hosts of a server share.
@@ -372,6 +374,7 @@ impl Host {
                 self.settle(lines);
             }
             Note::Visit(visitor) => self.visit(*visitor, lines),
+            Note::Expect(guest, answer) => self.expect_guest(*guest, answer, lines),
             Note::IsThere(talk, dialect, answer) => {
                 // Who asked may wait no longer.
                 let _ = answer.send(self.stage.is_there(talk, dialect));

@@ -52,6 +52,8 @@ impl Stage {
                 Carrier::Poll(_) => true,
                 // Its reading end tells the shard that it began on how much it has read.
                 Carrier::Stream(_) => false,
+                // Its socket is on its way here.
+                Carrier::Threshold(_) => false,
             });
             match migrant.socket {
                 Some(socket) if is_known && can_go => {

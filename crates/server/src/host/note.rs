@@ -23,6 +23,7 @@ use super::{
     exchange::{Answered, BodyGone},
     moved::{Moving, Old},
     talk::{Talk, TalkKey},
+    threshold::{Away, Crossing},
     visit::Snapshot,
 };
 
@@ -48,6 +49,8 @@ pub(crate) enum Note {
     Order(Box<Ordered>),
     /// An HTTP request for a conversation.
     Visit(Box<Visitor>),
+    /// A client at the door, whose opening handshake is answered when its conversation says so.
+    Expect(Box<Guest>, oneshot::Sender<Crossing>),
     /// Somebody wants to know whether a conversation of this dialect is there.
     IsThere(TalkKey, &'static str, oneshot::Sender<bool>),
     /// A client of this conversation hears that a server goes away, and after which time it may come back.
@@ -106,6 +109,10 @@ pub(crate) enum Guest {
         /// Its opening handshake, which ends when it has its place here.
         span: Span,
     },
+    /// Its conversation waited for it to be opened.
+    Awaited(BodyGone),
+    /// Its conversation has ended before it was opened: it is closed at once.
+    Away(Box<Away>),
     /// It is one more line of a conversation, of this dialect, that is on this shard, or was.
     Known(TalkKey, &'static str),
     /// The same, of a conversation that has come here from another shard, where it was known so.

@@ -139,6 +139,7 @@ impl Stage {
         if let Some(Carrier::Socket(_)) | None = talk.lines.get(line) {
             return false;
         }
+        // What was said to a WebSocket that never opened is said to nobody.
         if let Some(Carrier::Poll(poll)) = talk.lines.remove(line) {
             self.put_back(key, poll.said);
         }
@@ -191,6 +192,7 @@ impl Stage {
             Carrier::Socket(socket) => lines.queued_bytes(*socket),
             Carrier::Stream(stream) => stream.backlog.len(),
             Carrier::Poll(poll) => poll.bytes,
+            Carrier::Threshold(threshold) => threshold.bytes,
         });
         carried.sum::<usize>() + talk.aside.as_ref().map_or(0, |it| it.waiting_bytes)
     }
@@ -205,7 +207,7 @@ impl Stage {
             Some((_, Carrier::Stream(stream))) => stream.backlog.len() == 0,
             // It waits for nothing else, and all of this turn is in it.
             Some((_, Carrier::Poll(_))) => true,
-            None => false,
+            Some((_, Carrier::Threshold(_))) | None => false,
         }
     }
 
@@ -216,7 +218,7 @@ impl Stage {
             match carrier {
                 Carrier::Socket(socket) => return lines.await_room(*socket),
                 Carrier::Stream(stream) => stream.backlog.wait_for(below),
-                Carrier::Poll(_) => {}
+                Carrier::Poll(_) | Carrier::Threshold(_) => {}
             }
         }
         let down_to = self.waiting_to_drain.entry(key).or_insert(below);
@@ -353,6 +355,10 @@ impl Stage {
                 Some(ours) => lines.send(*socket, &ours) != Err(Unsent::Full),
                 None => true,
             },
+            Some(Carrier::Threshold(threshold)) => {
+                threshold.push(message);
+                threshold.bytes <= limit
+            }
             Some(Carrier::Stream(stream)) => stream.push(message.as_bytes().clone()) <= limit,
             Some(Carrier::Poll(poll)) => {
                 if poll.said.is_empty() {

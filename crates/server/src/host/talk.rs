@@ -14,7 +14,7 @@ use taiwa_core::{Conversation, Exchange, Line, Message, Polled};
 use taiwa_hub::{Seat, slab::Key, wheel::Alarm};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{exchange::Answered, moved::Old, visit::Visit};
+use super::{exchange::Answered, moved::Old, threshold::Threshold, visit::Visit};
 use crate::shard::Key as LineKey;
 
 /// Names a conversation of one shard.
@@ -63,6 +63,8 @@ pub(super) struct Aside {
 pub(super) enum Carrier {
     /// A WebSocket of the shard's own.
     Socket(LineKey),
+    /// A WebSocket that is not open yet. Boxed, as the next but one.
+    Threshold(Box<Threshold>),
     /// A body that goes on.
     Stream(Stream),
     /// A body that ends with its first messages. Boxed, so that conversations without it stay small.

@@ -207,7 +207,7 @@ impl Host {
             *dialects.entry(talk.dialect).or_default() += 1;
             for (_, carrier) in talk.lines.iter() {
                 kinds[match carrier {
-                    Carrier::Socket(_) => 0,
+                    Carrier::Socket(_) | Carrier::Threshold(_) => 0,
                     Carrier::Stream(_) => 1,
                     Carrier::Poll(_) => 2,
                 }] += 1;

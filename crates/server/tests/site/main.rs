@@ -10,6 +10,7 @@ mod http;
 mod moves;
 mod puppet;
 mod sockets;
+mod threshold;
 mod turned_away;
 mod webtransport;
 
@@ -95,7 +96,8 @@ impl Stage {
         let count = NonZeroUsize::new(terms.shards).expect("a shard");
         let site = Site::new(hub::Settings::open(), Arc::new(Echoes))
             .dialect(Puppets::new(tell.clone()))
-            .dialect(Puppets::strangers(tell))
+            .dialect(Puppets::strangers(tell.clone()))
+            .dialect(Puppets::late(tell))
             .shards(shard::Settings { shards: count, ..shard::Settings::default() })
             .limits(terms.limits.clone())
             .origins(terms.origins.clone())

@@ -32,19 +32,28 @@ const DOORS: &[Door] = &[
 pub(crate) struct Puppets {
     name: &'static str,
     doors: Vec<Door>,
+    opens_later: bool,
     tell: UnboundedSender<String>,
 }
 
 impl Puppets {
     pub(crate) fn new(tell: UnboundedSender<String>) -> Self {
-        Self { name: "puppet", doors: DOORS.to_vec(), tell }
+        Self { name: "puppet", doors: DOORS.to_vec(), opens_later: false, tell }
     }
 
     /// Another dialect of the same kind, behind one door of its own.
     pub(crate) fn strangers(tell: UnboundedSender<String>) -> Self {
         let transports = &[Transport::Http];
         let door = Door { path: "/strangers", subprotocols: &[], transports };
-        Self { name: "strangers", doors: vec![door], tell }
+        Self { name: "strangers", doors: vec![door], opens_later: false, tell }
+    }
+
+    /// One whose WebSockets open when their conversations say so.
+    #[allow(dead_code, reason = "not all tests with puppets have it")]
+    pub(crate) fn late(tell: UnboundedSender<String>) -> Self {
+        let transports = &[Transport::WebSocket, Transport::WebTransport];
+        let door = Door { path: "/late", subprotocols: &[], transports };
+        Self { name: "late", doors: vec![door], opens_later: true, tell }
     }
 }
 
@@ -80,11 +89,17 @@ impl Dialect for Puppets {
             }
             _ => Ok(Box::new(Puppet {
                 name: knock.query("name").unwrap_or_default(),
+                first: knock.query("first").unwrap_or_default(),
+                then: knock.query("then").unwrap_or_default(),
                 address: knock.address.into(),
                 tell: self.tell.clone(),
                 deadline: None,
             })),
         }
+    }
+
+    fn opens_later(&self) -> bool {
+        self.opens_later
     }
 
     fn framing(&self, request: &Request) -> Option<Box<dyn Framing>> {
@@ -156,6 +171,9 @@ impl Framing for Headers {
 
 struct Puppet {
     name: String,
+    /// What it does when its line is there, and when it rings or a line has ended.
+    first: String,
+    then: String,
     address: Box<str>,
     tell: UnboundedSender<String>,
     deadline: Option<Instant>,
@@ -202,6 +220,7 @@ impl Puppet {
                 let len = second.parse().expect("a length");
                 Action::Send(line(first), Message::Text("x".repeat(len).into()))
             }
+            "open" => Action::Open(line(first)),
             "utter" => Action::Say(Message::Text(rest.to_owned().into())),
             "flow" => Action::Flow((rest != "none").then(|| line(rest))),
             "close" => Action::Close(line(first), second.parse().expect("a code"), "closed".into()),
@@ -303,9 +322,17 @@ impl Puppet {
 impl Conversation for Puppet {
     fn receive(&mut self, input: Input, now: Instant, out: &mut Actions) {
         match input {
-            Input::Joined(line) => self.tell(&format!("joined {}", line.0)),
+            Input::Joined(line) => {
+                self.tell(&format!("joined {}", line.0));
+                let orders = std::mem::take(&mut self.first);
+                self.obey(&orders, None, now, out);
+            }
             Input::Answered(line) => self.tell(&format!("answered {}", line.0)),
-            Input::Left(line) => self.tell(&format!("left {}", line.0)),
+            Input::Left(line) => {
+                self.tell(&format!("left {}", line.0));
+                let orders = std::mem::take(&mut self.then);
+                self.obey(&orders, None, now, out);
+            }
             Input::Message(line, Message::Binary(bytes)) => {
                 // An echo, for floods.
                 out.push(Action::Send(line, Message::Binary(bytes)));
@@ -354,9 +381,11 @@ impl Conversation for Puppet {
         self.tell(&shown);
     }
 
-    fn timeout(&mut self, _: Instant, _: &mut Actions) {
+    fn timeout(&mut self, now: Instant, out: &mut Actions) {
         self.deadline = None;
         self.tell("rang");
+        let orders = std::mem::take(&mut self.then);
+        self.obey(&orders, None, now, out);
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -14,7 +14,6 @@ impl Settings {
         let json = self.namespace.iter().filter(|it| it.payloads == Payloads::Json);
         taiwa_plain::Settings {
             channels_max: plain.channels_max,
-            early_bytes_max: plain.early_max.0,
             echo: plain.echo,
             json: json.map(|it| it.name.as_str().into()).collect(),
         }

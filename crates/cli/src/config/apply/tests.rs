@@ -193,7 +193,7 @@ fn every_limit_of_conversations_can_be_set() {
 fn every_key_of_a_dialect_arrives() {
     let settings = read(
         "shards = 3\nlimits.shard.letters_max = 4\nlimits.publication.filter_nodes_max = 5\n\
-         [dialects]\nplain = { channels_max = 1, early_max = 2, echo = false }\n\
+         [dialects]\nplain = { channels_max = 1, echo = false }\n\
          sse = { channels_max = 3, early_max = 4, heartbeat_every = \"5s\", retry = \"6s\", cookie = \"c\" }\n\
          [dialects.centrifuge]\nconnect_within = \"1s\"\nping_every = \"off\"\npong_within = \"3s\"\n\
          commands_max = 4\npositions_max = 6\nwaiting_max = 7\nwebtransport = false\n\
@@ -204,7 +204,7 @@ fn every_key_of_a_dialect_arrives() {
     let shards = settings.shards();
     assert_eq!((shards.shards.get(), shards.letters_max), (3, 4));
     let plain = settings.plain();
-    assert_eq!((plain.channels_max, plain.early_bytes_max, plain.echo), (1, 2, false));
+    assert_eq!((plain.channels_max, plain.echo), (1, false));
     assert_eq!(plain.json, [Box::from("n")]);
     let sse = settings.sse();
     assert_eq!((sse.channels_max, sse.early_max, sse.cookie.as_deref()), (3, 4, Some("c")));

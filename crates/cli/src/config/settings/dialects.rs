@@ -29,9 +29,6 @@ pub(crate) struct Plain {
     pub(crate) enabled: bool,
     /// Channels that a client may name in its URL; past it: status 400.
     pub(crate) channels_max: usize,
-    /// Bytes that a client may send before it is let in, each message counted with 40 more, and one message in any case;
-    /// past it: close code 4429.
-    pub(crate) early_max: Size,
     /// Whether the path /echo sends each message back instead of naming a channel.
     pub(crate) echo: bool,
 }
@@ -39,12 +36,7 @@ pub(crate) struct Plain {
 impl Default for Plain {
     fn default() -> Self {
         let theirs = taiwa_plain::Settings::default();
-        Self {
-            enabled: true,
-            channels_max: theirs.channels_max,
-            early_max: Size(theirs.early_bytes_max),
-            echo: theirs.echo,
-        }
+        Self { enabled: true, channels_max: theirs.channels_max, echo: theirs.echo }
     }
 }
 

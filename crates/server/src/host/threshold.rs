@@ -1,0 +1,138 @@
+//! WebSockets whose opening handshake waits for their conversation: it is answered once that says so, or has ended.
+//!
+//! The conversation has its line from the beginning. What it says on it meanwhile waits here, and goes out with the socket.
+
+use taiwa_core::{Input, Line, Message};
+use tokio::sync::oneshot;
+
+use super::{
+    Host, Parting,
+    act::close,
+    exchange::BodyGone,
+    note::Guest,
+    stage::{Stage, as_ours},
+    talk::{Carrier, Lines as TalkLines, Talk, TalkKey},
+    visit::Visit,
+};
+use crate::shard::{Key as LineKey, Lines};
+
+/// A line that is not open yet, or whose socket is on its way.
+pub(super) struct Threshold {
+    /// Tells whoever answers the handshake; taken when that was told.
+    answer: Option<oneshot::Sender<Crossing>>,
+    pub(super) said: Vec<Message>,
+    pub(super) bytes: usize,
+}
+
+/// What becomes of an opening handshake.
+pub(crate) enum Crossing {
+    /// It is to be opened, and its socket brought to this line. Dropped, it tells the conversation that nobody comes.
+    Open(BodyGone),
+    /// It is to be opened, and closed at once.
+    Away(Box<Away>),
+}
+
+/// What a client is told whose conversation has ended before its WebSocket was open.
+pub(crate) struct Away {
+    said: Vec<Message>,
+    code: u16,
+    reason: String,
+}
+
+impl Threshold {
+    pub(super) fn push(&mut self, message: Message) {
+        self.bytes += message.as_bytes().len();
+        self.said.push(message);
+    }
+
+    /// Tells who waits for the opening that it is closed at once. Who was told before brings a socket that finds nobody.
+    pub(super) fn turn_away(self, code: u16, reason: &str) {
+        if let Some(answer) = self.answer {
+            // Whoever waited may have gone.
+            let (said, reason) = (self.said, reason.to_owned());
+            let _ = answer.send(Crossing::Away(Box::new(Away { said, code, reason })));
+        }
+    }
+}
+
+impl Host {
+    /// Begins the conversation of a WebSocket whose handshake is answered when that says so.
+    pub(super) fn expect_guest(
+        &mut self,
+        guest: Guest,
+        answer: oneshot::Sender<Crossing>,
+        lines: &mut Lines,
+    ) {
+        let Guest::New { conversation, dialect, version, peer, place, certificate, path, span } =
+            guest
+        else {
+            return;
+        };
+        if let Parting::From(_) = self.parting {
+            // Who waits is told by the end of this answer.
+            return;
+        }
+        // What is asked at once is asked because of the handshake.
+        let because = span.enter();
+        let visit = Visit::new((version, &peer), (place, certificate), &path, lines.now());
+        let mut talk = Talk::new(conversation, dialect, None, visit);
+        let (line, said) = (Line::default(), vec![]);
+        let threshold = Threshold { answer: Some(answer), said, bytes: 0 };
+        talk.lines = TalkLines::One(line, Carrier::Threshold(Box::new(threshold)));
+        talk.flow = Some(line);
+        let Ok(key) = self.stage.talks.insert(talk) else { return };
+        self.stage.tally.opened += 1;
+        if let Some(leaving) = &mut self.leaving {
+            leaving.one_more(lines.now());
+        }
+        if self.take_seat(key, lines).is_some() {
+            self.hear(key, Input::Joined(line), lines);
+        }
+        drop(because);
+        self.settle(lines);
+    }
+
+    /// Brings an opened WebSocket to the conversation that waited for it.
+    pub(super) fn seat_awaited(&mut self, socket: LineKey, place: BodyGone, lines: &mut Lines) {
+        let (key, line) = place.defuse();
+        let carrier = self.stage.talks.get_mut(key).and_then(|it| it.lines.get_mut(line));
+        let Some(carrier @ Carrier::Threshold(_)) = carrier else {
+            // It ended while the handshake was answered. Who comes again hears why.
+            return close(socket, 1013, "", lines);
+        };
+        let before = std::mem::replace(carrier, Carrier::Socket(socket));
+        self.stage.remember_socket(socket, key, line);
+        if let Carrier::Threshold(threshold) = before {
+            if threshold.bytes > 0 {
+                // Somebody may wait for it to be read.
+                lines.await_room(socket);
+            }
+            for message in threshold.said {
+                self.stage.send(key, line, message, lines);
+            }
+        }
+    }
+}
+
+/// Closes a WebSocket that has no conversation any more, behind that one's last words.
+pub(super) fn send_away(socket: LineKey, away: Away, lines: &mut Lines) {
+    for message in away.said.iter().filter_map(as_ours) {
+        // What is too much for it is behind what it can read.
+        let _ = lines.send(socket, &message);
+    }
+    close(socket, away.code, &away.reason, lines);
+}
+
+impl Stage {
+    /// Has a line opened that waits for it.
+    pub(super) fn open(&mut self, key: TalkKey, line: Line) {
+        let post = self.posts[self.index].clone();
+        let Some(talk) = self.talks.get_mut(key) else { return };
+        if let Some(Carrier::Threshold(threshold)) = talk.lines.get_mut(line)
+            && let Some(answer) = threshold.answer.take()
+        {
+            // If nobody waits for it, it tells so as it is dropped.
+            let _ = answer.send(Crossing::Open(BodyGone::new(post, key, line)));
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! WebSockets that open when their conversations say so.
+
+use std::time::{Duration, Instant};
+
+use taiwa_core::{Channel, Payload};
+use taiwa_server::hub::{Done, Order};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use super::{Stage, Terms, closed, said, soon};
+
+/// How long the puppets of these tests keep their doors shut.
+const SHUT: Duration = Duration::from_millis(300);
+
+fn late(name: &str, first: &str, then: &str) -> String {
+    let orders = |text: &str| text.replace(' ', "%20").replace(';', "%3B");
+    format!("/late?name={name}&first={}&then={}", orders(first), orders(then))
+}
+
+async fn publish(stage: &Stage, text: &str) {
+    let channel = Channel::parse("news").unwrap();
+    let publish = taiwa_core::Publish::new(channel, Payload::Text(text.to_owned().into()));
+    let done = soon(stage.running.control().order(Order::Publish(Box::new(publish)))).await;
+    assert!(matches!(done, Ok(Done::Published(_))), "{done:?}");
+}
+
+#[tokio::test]
+async fn it_opens_when_its_conversation_says_so_and_brings_what_was_said_before() {
+    let mut stage = Stage::with(Terms { shards: 2, ..Terms::default() }).await;
+    let target = late("p", "connect; hear news; send 0 first; alarm 300", "open 0; send 0 second");
+    let began = Instant::now();
+    let opens = async {
+        let socket = stage.connect(&target).await;
+        assert!(began.elapsed() >= SHUT, "{:?}", began.elapsed());
+        socket
+    };
+    let publishes = async {
+        // It hears before it is open.
+        tokio::time::sleep(SHUT / 2).await;
+        publish(&stage, "news").await;
+    };
+    let (mut socket, ()) = tokio::join!(opens, publishes);
+    for due in ["first", "all: news", "second"] {
+        assert_eq!(said(&mut socket).await, due);
+    }
+    socket.send("send 0 answer").await.unwrap();
+    assert_eq!(said(&mut socket).await, "answer");
+    publish(&stage, "more").await;
+    assert_eq!(said(&mut socket).await, "all: more");
+    stage.hears("p: joined 0").await;
+    stage.has_not_heard("p: joined");
+    drop(socket);
+    stage.hears("p: left 0").await;
+}
+
+#[tokio::test]
+async fn a_conversation_that_ends_before_has_its_line_opened_and_closed_with_its_code() {
+    let stage = Stage::new().await;
+    for (first, then) in [
+        ("send 0 sorry; end 4403 no", ""),
+        ("alarm 300", "send 0 sorry; end 4403 no"),
+        ("open 0; send 0 sorry; end 4403 no", ""),
+        ("send 0 sorry; close 0 4403", "end 4000"),
+    ] {
+        let mut socket = stage.connect(&late("p", first, then)).await;
+        let (code, _) = match first.starts_with("open") {
+            // Who was told to open the door finds nobody behind it.
+            true => {
+                assert_eq!(closed(&mut socket).await, (1013, "".into()));
+                continue;
+            }
+            false => {
+                assert_eq!(said(&mut socket).await, "sorry");
+                closed(&mut socket).await
+            }
+        };
+        assert_eq!(code, 4403, "{first}; {then}");
+    }
+    drop(stage);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_before_it_is_open_has_left() {
+    let mut stage = Stage::new().await;
+    let head = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        late("p", "connect; alarm 300", "open 0"),
+        stage.addr,
+    );
+    let mut socket = TcpStream::connect(stage.addr).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
+    stage.hears("p: connect: connected").await;
+    drop(socket);
+    stage.hears("p: left 0").await;
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_says_goodbye_at_the_threshold_too() {
+    let mut stage = Stage::new().await;
+    let target = late("p", "connect; alarm 600000", "");
+    let url = format!("ws://{}{target}", stage.addr);
+    let running = stage.running.clone();
+    let leaves = async {
+        stage.hears("p: connect: connected").await;
+        soon(running.shut_down(Duration::from_secs(5))).await.expect("no shard failed");
+    };
+    let comes = async {
+        let mut socket = soon(taiwa::connect(&url)).await.expect("it opens");
+        assert!(said(&mut socket).await.starts_with("bye Shutdown"));
+        assert_eq!(closed(&mut socket).await, (4001, "bye".into()));
+    };
+    tokio::join!(leaves, comes);
+}
