@@ -150,7 +150,7 @@ impl Site {
         getrandom::fill(&mut secret).map_err(io::Error::other)?;
         getrandom::fill(&mut key).map_err(io::Error::other)?;
         let runtime = Handle::try_current().map_err(io::Error::other)?;
-        let membership = self.cluster.map(|it| Arc::new(Membership::new(it)));
+        let membership = self.cluster.map(|it| Arc::new(Membership::new(it, runtime.clone())));
         if let Some(membership) = &membership {
             secret = membership.cluster.registry.secret();
         }

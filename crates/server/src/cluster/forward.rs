@@ -28,7 +28,7 @@ const PIECE: usize = 256 << 10;
 /// How long another node may take to say that it has a request.
 const TAKEN_WITHIN: Duration = Duration::from_secs(3);
 /// How long another node may take for the head of an answer: longer than a poll waits.
-const HEAD_WITHIN: Duration = Duration::from_secs(90);
+pub(super) const HEAD_WITHIN: Duration = Duration::from_secs(90);
 /// Requests that are on their way at once; one more is answered with 503.
 const ASKED_MAX: usize = 16_384;
 /// Requests of other nodes that are answered at once; one more is answered with 503.
@@ -125,17 +125,23 @@ impl Forwards {
     }
 
     /// Takes a part of a request or an answer from another node; tells whether it could be read.
-    pub(crate) fn take(&self, from: NodeId, letter: &[u8], site: Option<Running>) -> bool {
+    pub(crate) fn take(
+        &self,
+        from: NodeId,
+        letter: &[u8],
+        membership: &Arc<super::Membership>,
+        site: Option<Running>,
+    ) -> bool {
         match Part::read(letter) {
             Some(Part::Ask { id, method, uri, headers, peer, body }) => {
                 let head = head(method, uri, &headers, peer.map(Addr::Tcp));
                 let size = usize::try_from(body).unwrap_or(usize::MAX);
                 match head {
-                    Some(head) => self.begin(from, id, head, size, site),
-                    None => self.refuse(from, id, StatusCode::BAD_REQUEST),
+                    Some(head) => self.begin((from, id), head, size, membership, site),
+                    None => refuse(membership, from, id, StatusCode::BAD_REQUEST),
                 }
             }
-            Some(Part::AskBody(id, piece)) => self.more(from, id, piece, site),
+            Some(Part::AskBody(id, piece)) => self.more((from, id), piece, membership, site),
             Some(Part::Taken(id)) => self.is_taken(id, true),
             Some(Part::Answer { id, status, headers }) => {
                 let mut asked = lock(&self.asked);
@@ -156,9 +162,8 @@ impl Forwards {
                 }
             }
             Some(Part::Cancel(id)) => {
-                if let Some(Answering::Doing(task)) = lock(&self.answering).remove(&(from, id)) {
-                    task.abort();
-                }
+                let answering = lock(&self.answering).remove(&(from, id));
+                answering.map(Answering::abort);
             }
             None => return false,
         }
@@ -179,21 +184,18 @@ impl Forwards {
         }
     }
 
-    /// Gives up on all that a node was to answer, and on all that it asked.
-    pub(crate) fn gone(&self, node: NodeId) {
+    /// Gives up on all that a node was to answer, and on all that it asked: should it be there all the same, it is told.
+    pub(crate) fn gone(&self, node: NodeId, membership: &Arc<super::Membership>) {
         lock(&self.asked).retain(|_, it| it.node != node);
-        lock(&self.answering).retain(|(from, _), it| {
-            if *from == node
-                && let Answering::Doing(task) = it
-            {
-                task.abort();
-            }
-            *from != node
-        });
+        let all: Vec<_> = lock(&self.answering).extract_if(|it, _| it.0 == node).collect();
+        for ((from, id), answering) in all {
+            answering.abort();
+            membership.not_told(from, id);
+        }
     }
 
     /// Gives up on all that is on its way, and tells the other nodes: parts of it may have been lost, and would be waited for.
-    pub(crate) fn interrupted(&self) {
+    pub(crate) fn interrupted(&self, membership: &Arc<super::Membership>) {
         let all = std::mem::take(&mut *lock(&self.asked));
         for (id, asked) in all {
             // Who asked may have gone.
@@ -206,45 +208,44 @@ impl Forwards {
         }
         let all = std::mem::take(&mut *lock(&self.answering));
         for ((from, id), answering) in all {
-            if let Answering::Doing(task) = answering {
-                task.abort();
-            }
-            self.send(from, &Part::End(id));
+            answering.abort();
+            membership.answer(from, id, &Part::End(id));
         }
-    }
-
-    fn refuse(&self, node: NodeId, id: u64, status: StatusCode) {
-        self.send(node, &Part::Taken(id));
-        self.send(node, &Part::Answer { id, status: status.as_u16(), headers: vec![] });
-        self.send(node, &Part::End(id));
     }
 
     fn begin(
         &self,
-        from: NodeId,
-        id: u64,
+        (from, id): (NodeId, u64),
         head: request::Parts,
         size: usize,
+        membership: &Arc<super::Membership>,
         site: Option<Running>,
     ) {
         let Some(site) = site else {
-            return self.refuse(from, id, StatusCode::SERVICE_UNAVAILABLE);
+            return refuse(membership, from, id, StatusCode::SERVICE_UNAVAILABLE);
         };
         if size > site.request_bytes_max() {
-            return self.refuse(from, id, StatusCode::PAYLOAD_TOO_LARGE);
+            return refuse(membership, from, id, StatusCode::PAYLOAD_TOO_LARGE);
         }
         if size == 0 {
-            return self.answer(from, id, Request::from_parts(head, Bytes::new()), site);
+            let request = Request::from_parts(head, Bytes::new());
+            return self.answer(from, id, request, membership, site);
         }
         let mut answering = lock(&self.answering);
         if answering.len() >= ANSWERED_MAX {
             drop(answering);
-            return self.refuse(from, id, StatusCode::SERVICE_UNAVAILABLE);
+            return refuse(membership, from, id, StatusCode::SERVICE_UNAVAILABLE);
         }
         answering.insert((from, id), Answering::Reading(Box::new(head), BytesMut::new(), size));
     }
 
-    fn more(&self, from: NodeId, id: u64, piece: &[u8], site: Option<Running>) {
+    fn more(
+        &self,
+        (from, id): (NodeId, u64),
+        piece: &[u8],
+        membership: &Arc<super::Membership>,
+        site: Option<Running>,
+    ) {
         let mut answering = lock(&self.answering);
         let Some(Answering::Reading(_, body, size)) = answering.get_mut(&(from, id)) else {
             return;
@@ -256,49 +257,76 @@ impl Forwards {
         let Some(Answering::Reading(head, body, _)) = answering.remove(&(from, id)) else { return };
         drop(answering);
         if let Some(site) = site {
-            self.answer(from, id, Request::from_parts(*head, body.freeze()), site);
+            let request = Request::from_parts(*head, body.freeze());
+            self.answer(from, id, request, membership, site);
         }
     }
 
     /// Answers a request of another node. Requests reach their conversations in the order of these calls.
-    fn answer(&self, from: NodeId, id: u64, request: Request<Bytes>, site: Running) {
+    fn answer(
+        &self,
+        from: NodeId,
+        id: u64,
+        request: Request<Bytes>,
+        membership: &Arc<super::Membership>,
+        site: Running,
+    ) {
         let is_full = lock(&self.answering).len() >= ANSWERED_MAX;
         if is_full {
-            return self.refuse(from, id, StatusCode::SERVICE_UNAVAILABLE);
+            return refuse(membership, from, id, StatusCode::SERVICE_UNAVAILABLE);
         }
         let (head, body) = request.into_parts();
         let Some(asking) = site.asking(head) else {
-            return self.refuse(from, id, StatusCode::NOT_FOUND);
+            return refuse(membership, from, id, StatusCode::NOT_FOUND);
         };
         self.send(from, &Part::Taken(id));
         let begun = asking.begin(body);
         let runtime = site.0.runtime.clone();
         // The answer may be there before the entry is: the task waits for it.
         let mut answering = lock(&self.answering);
+        let membership = membership.clone();
         let task = runtime.spawn(async move {
-            let Some(membership) = site.0.membership.clone() else { return };
-            let forwards = &membership.forwards;
-            forwards.bring(from, id, begun.finish().await).await;
-            lock(&forwards.answering).remove(&(from, id));
+            bring(&membership, from, id, begun.finish().await).await;
+            lock(&membership.forwards.answering).remove(&(from, id));
         });
         answering.insert((from, id), Answering::Doing(task.abort_handle()));
     }
+}
 
-    /// Sends an answer to the node that asked.
-    async fn bring(&self, to: NodeId, id: u64, response: Response<SiteBody>) {
-        let (head, body) = response.into_parts();
-        let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let headers = headers.collect();
-        self.send(to, &Part::Answer { id, status: head.status.as_u16(), headers });
-        let mut body = std::pin::pin!(body);
-        while let Some(Ok(frame)) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            let Ok(bytes) = frame.into_data() else { continue };
-            for piece in bytes.chunks(PIECE) {
-                self.send(to, &Part::Body(id, piece));
-            }
+impl Answering {
+    fn abort(self) {
+        if let Self::Doing(task) = self {
+            task.abort();
         }
-        self.send(to, &Part::End(id));
     }
+}
+
+fn refuse(membership: &Arc<super::Membership>, node: NodeId, id: u64, status: StatusCode) {
+    let answer = Part::Answer { id, status: status.as_u16(), headers: vec![] };
+    for part in [Part::Taken(id), answer, Part::End(id)] {
+        membership.answer(node, id, &part);
+    }
+}
+
+/// Sends an answer to the node that asked.
+async fn bring(
+    membership: &Arc<super::Membership>,
+    to: NodeId,
+    id: u64,
+    response: Response<SiteBody>,
+) {
+    let (head, body) = response.into_parts();
+    let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let headers = headers.collect();
+    membership.answer(to, id, &Part::Answer { id, status: head.status.as_u16(), headers });
+    let mut body = std::pin::pin!(body);
+    while let Some(Ok(frame)) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let Ok(bytes) = frame.into_data() else { continue };
+        for piece in bytes.chunks(PIECE) {
+            membership.answer(to, id, &Part::Body(id, piece));
+        }
+    }
+    membership.answer(to, id, &Part::End(id));
 }
 
 impl super::Membership {

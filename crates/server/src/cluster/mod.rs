@@ -3,6 +3,7 @@
 mod forward;
 mod carry;
 mod pipe;
+mod untold;
 mod wire;
 
 use std::{
@@ -51,14 +52,17 @@ pub(crate) struct Membership {
     /// When the log was told last that something can't be read.
     unread_told: Mutex<Option<Instant>>,
     pub(crate) carried: Carried,
+    untold: untold::Untold,
+    runtime: tokio::runtime::Handle,
 }
 
 impl Membership {
-    pub(crate) fn new(cluster: Cluster) -> Self {
+    pub(crate) fn new(cluster: Cluster, runtime: tokio::runtime::Handle) -> Self {
         let forwards = Forwards::new(cluster.registry.clone());
         let carried = Carried::new(cluster.registry.clone());
         let (patterns, unread_told) = (AtomicU64::new(0), Mutex::new(None));
-        Self { cluster, patterns, forwards, unread_told, carried }
+        let untold = untold::Untold::default();
+        Self { cluster, patterns, forwards, unread_told, carried, untold, runtime }
     }
 
     /// Tells the log, once a minute at most, that something can't be read.
@@ -176,7 +180,7 @@ impl Ears for Hearing {
             Some(&HUB) => shard_of(&letter[1..], self.posts.len() as u16),
             Some(&FORWARD) => {
                 let site = self.site.get().and_then(crate::site::Weakly::upgrade);
-                if self.membership.forwards.take(from, &letter[1..], site) {
+                if self.membership.forwards.take(from, &letter[1..], &self.membership, site) {
                     return;
                 }
                 None
@@ -207,7 +211,7 @@ impl Ears for Hearing {
 
     fn node_gone(&self, node: NodeId) {
         tracing::info!(%node, "another node is gone");
-        self.membership.forwards.gone(node);
+        self.membership.forwards.gone(node, &self.membership);
         self.membership.carried.gone(node);
         self.tell_all(|| Note::NodeGone(node));
     }
@@ -219,7 +223,7 @@ impl Ears for Hearing {
             State::Missed => tracing::warn!("too much came from the broker: it is read again"),
         }
         if let State::Back { .. } | State::Missed = state {
-            self.membership.forwards.interrupted();
+            self.membership.forwards.interrupted(&self.membership);
             self.membership.carried.interrupted();
         }
         self.tell_all(|| Note::Cluster(state));

@@ -262,6 +262,10 @@ impl Above for Host {
     }
 
     fn deadline(&self) -> Option<Instant> {
+        if !self.stage.polls.is_empty() || !self.stage.migrants.is_empty() {
+            // Said as lines ended, behind the end of the turn: it goes out in the next one, which is due now.
+            return Some(Instant::now());
+        }
         let held = self.stage.held.front().map(|(until, _)| *until);
         let leaving = self.leaving.as_ref().and_then(Leaving::next_at);
         [self.hub.deadline(), self.stage.wheel.next(), held, leaving].into_iter().flatten().min()

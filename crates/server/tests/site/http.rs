@@ -310,3 +310,19 @@ async fn what_is_volatile_goes_to_who_has_a_line_that_waits_for_it() {
     let texts = ["nobody listens", "one", "two", "three", "four", "five", "six"];
     assert_eq!(heard, texts.map(|it| format!("all: {it}")), "a socket takes all at once");
 }
+
+/// The end of a line is told at the end of a turn, behind the answers to polls of that turn.
+#[tokio::test]
+async fn what_is_said_as_a_line_ends_reaches_a_poll_at_once() {
+    let mut stage = Stage::new().await;
+    let address = stage.open("p", "connect; hear news").await;
+    let poll = stage.request(Method::POST, &format!("/http?to={address}"), "reply poll; flow this");
+    let poll = tokio::spawn(stage.client.request(poll));
+    stage.hears("p: asked 1").await;
+    let mut socket = stage.connect("/ws?name=w&then=say%20news%20gone").await;
+    socket.send("connect").await.unwrap();
+    stage.hears("w: connect: connected").await;
+    drop(socket);
+    let answer = soon(poll).await.unwrap().expect("it is answered");
+    assert_eq!(read(answer).await, (200, "all: gone".into()));
+}
