@@ -163,7 +163,9 @@ impl Forwards {
             }
             Some(Part::Cancel(id)) => {
                 let answering = lock(&self.answering).remove(&(from, id));
-                answering.map(Answering::abort);
+                if let Some(answering) = answering {
+                    answering.abort();
+                }
             }
             None => return false,
         }
