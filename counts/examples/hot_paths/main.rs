@@ -43,6 +43,7 @@ fn play(scene: &str, events: u32) -> Result<(), String> {
         "serve-echo" => return serve::echo(events),
         "serve-fan-out" => return serve::fan_out(events),
         "serve-fan-out-centrifuge" => return serve::fan_out_centrifuge(events),
+        "serve-fan-out-socketio" => return serve::fan_out_socketio(events),
         "serve-handshake" => return serve::handshakes(events),
         other => return Err(format!("there is no scene {other}")),
     }

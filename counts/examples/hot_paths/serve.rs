@@ -2,16 +2,21 @@
 //!
 //! What is counted are the turns of its shard, and for handshakes all that tokio's one thread does, too.
 
+use std::time::Duration;
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use taiwa_centrifuge::Centrifuge;
 use taiwa_plain::Plain;
 use taiwa_server::{Anyone, Site, hub::Settings, shard};
+use taiwa_socketio::SocketIo;
 use tokio::runtime::Runtime;
 
 use crate::client::Client;
 
 const LISTENERS: u32 = 1000;
 const FEW_LISTENERS: u32 = 100;
+/// Longer than any scene takes under callgrind.
+const NEVER: Duration = Duration::from_secs(3600);
 
 /// A server on a thread of its own, and one for its shard.
 struct House {
@@ -29,10 +34,14 @@ impl House {
         let runtime =
             runtime.worker_threads(1).enable_all().build().map_err(|it| it.to_string())?;
         let port = runtime.block_on(async {
+            // Nobody is asked whether it is there while it is counted.
+            let mut socket_io = taiwa_socketio::Settings::default();
+            socket_io.ping_every = NEVER;
             let one = std::num::NonZeroUsize::MIN;
             let site = Site::new(Settings::open(), std::sync::Arc::new(Anyone))
                 .dialect(Plain::new(taiwa_plain::Settings::default()))
                 .dialect(Centrifuge::new(taiwa_centrifuge::Settings::default()))
+                .dialect(SocketIo::new(socket_io))
                 .shards(shard::Settings { shards: one, ..shard::Settings::default() })
                 .start()?;
             // No Ping comes between on a slow machine.
@@ -96,10 +105,39 @@ pub(crate) fn fan_out_centrifuge(events: u32) -> Result<(), String> {
     Ok(())
 }
 
+/// The same in the protocol of Socket.IO, to as many as are plain ones.
+pub(crate) fn fan_out_socketio(events: u32) -> Result<(), String> {
+    let house = House::open()?;
+    let mut crowd = Vec::new();
+    for _ in 0..LISTENERS {
+        let path = "/socket.io/?EIO=4&transport=websocket&channel=crowd";
+        let mut client = Client::open(house.port, path)?;
+        begins("0{", &client.recv()?)?;
+        client.send("40")?;
+        begins("40{", &client.recv()?)?;
+        crowd.push(client);
+    }
+    for event in 0..events {
+        let said = format!("{event:0>64}");
+        crowd[0].send(&format!(r#"42["taiwa:publish","crowd","say","{said}"]"#))?;
+        let due = format!(r#"42["say","{said}""#);
+        crowd.iter_mut().try_for_each(|it| begins(&due, &it.recv()?))?;
+    }
+    Ok(())
+}
+
 /// Opens and closes one connection after the other.
 pub(crate) fn handshakes(events: u32) -> Result<(), String> {
     let house = House::open()?;
     (0..events).try_for_each(|_| Client::open(house.port, "/echo")?.close())
+}
+
+fn begins(beginning: &str, said: &str) -> Result<(), String> {
+    if said.starts_with(beginning) {
+        Ok(())
+    } else {
+        Err(format!("{said:?} comes, not {beginning:?}"))
+    }
 }
 
 fn is(expected: &str, said: &str) -> Result<(), String> {

@@ -51,6 +51,7 @@ pub(super) const SCENES: &[Scene] = &[
         growth_max: 1.2,
         ..of_messages("serve-fan-out-centrifuge", SHARD, (5, 55), 100, 40.0)
     },
+    Scene { growth_max: 1.2, ..of_messages("serve-fan-out-socketio", SHARD, (2, 12), 1000, 5.0) },
     of_handshakes("serve-handshake", SERVER, (50, 350)),
 ];
 
