@@ -139,7 +139,10 @@ impl Options {
         if options.rows.is_empty() {
             options.rows = ROWS.to_vec();
         }
-        options.rows.retain(|it| !options.goals || goals::is_about(it));
+        if options.goals {
+            options.rows.retain(goals::is_about);
+            options.rows = options.rows.into_iter().map(Row::with_memory_once).collect();
+        }
         if options.quick {
             options.rounds = 1;
             options.quiet_max = Duration::ZERO;
@@ -207,6 +210,8 @@ mod tests {
         let rows = parse("--goals").unwrap().rows;
         assert!(rows.iter().any(|it| it.name == "echo-16"));
         assert!(rows.iter().all(|it| it.name != "resume"));
+        let idle = rows.iter().find(|it| it.name == "idle").unwrap();
+        assert_eq!(idle.rounds_max, 1, "it is memory");
         assert_eq!(parse("--goals --only echo-16 --only resume").unwrap().rows.len(), 1);
     }
 

@@ -127,6 +127,14 @@ impl Row {
         Self { rounds_max: usize::MAX, ..self }
     }
 
+    /// The same, measured in one round if its figure is memory, which differs little from round to round.
+    pub(crate) fn with_memory_once(self) -> Self {
+        match self.kind {
+            Kind::Idle | Kind::Sessions { .. } | Kind::SlowReader => Self { rounds_max: 1, ..self },
+            _ => self,
+        }
+    }
+
     /// The name of the figure by which servers are compared; less is better.
     pub(crate) fn figure(&self) -> &'static str {
         match self.kind {
