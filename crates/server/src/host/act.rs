@@ -192,7 +192,9 @@ impl Host {
                 match talk.lines.remove(line) {
                     // Behind all that was sent on it: who has gone does not get it.
                     Some(Carrier::Poll(poll)) => drop(poll.finish()),
-                    Some(Carrier::Threshold(threshold)) => threshold.turn_away(code, reason),
+                    Some(Carrier::Threshold(threshold)) => {
+                        threshold.turn_away(code, reason, &self.parting)
+                    }
                     _ => {}
                 }
                 self.stage.queue.push_back(Pending::Left(key, line));
@@ -225,7 +227,7 @@ impl Host {
         for (_, carrier) in all {
             match carrier {
                 Carrier::Socket(socket) => close(socket, code, reason, lines),
-                Carrier::Threshold(threshold) => threshold.turn_away(code, reason),
+                Carrier::Threshold(threshold) => threshold.turn_away(code, reason, &self.parting),
                 // Its body ends with it.
                 Carrier::Stream(_) => {}
                 Carrier::Poll(poll) => drop(poll.finish()),

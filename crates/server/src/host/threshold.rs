@@ -45,9 +45,10 @@ impl Threshold {
         self.said.push(message);
     }
 
-    /// Tells who waits for the opening that it is closed at once. Who was told before brings a socket that finds nobody.
-    pub(super) fn turn_away(self, code: u16, reason: &str) {
-        if let Some(answer) = self.answer {
+    /// Tells who waits for the opening that it is closed at once; without a word, when the shards end, that nobody opens it: a
+    /// socket would find no shard. Who was told before brings a socket that finds nobody.
+    pub(super) fn turn_away(self, code: u16, reason: &str, parting: &Parting) {
+        if let (Some(answer), Parting::Not) = (self.answer, parting) {
             // Whoever waited may have gone.
             let (said, reason) = (self.said, reason.to_owned());
             let _ = answer.send(Crossing::Away(Box::new(Away { said, code, reason })));

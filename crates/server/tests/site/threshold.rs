@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use taiwa::Error;
 use taiwa_core::{Channel, Payload};
 use taiwa_server::hub::{Done, Order};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -95,7 +96,7 @@ async fn a_client_that_goes_before_it_is_open_has_left() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_away_says_goodbye_at_the_threshold_too() {
+async fn who_waits_to_be_opened_by_a_server_that_goes_away_is_refused() {
     let mut stage = Stage::new().await;
     let target = late("p", "connect; alarm 600000", "");
     let url = format!("ws://{}{target}", stage.addr);
@@ -105,9 +106,12 @@ async fn a_server_that_goes_away_says_goodbye_at_the_threshold_too() {
         soon(running.shut_down(Duration::from_secs(5))).await.expect("no shard failed");
     };
     let comes = async {
-        let mut socket = soon(taiwa::connect(&url)).await.expect("it opens");
-        assert!(said(&mut socket).await.starts_with("bye Shutdown"));
-        assert_eq!(closed(&mut socket).await, (4001, "bye".into()));
+        let refused = soon(taiwa::connect(&url)).await;
+        let Err(Error::Refused(response)) = refused else { panic!("{refused:?}") };
+        assert_eq!(
+            (response.status().as_u16(), &response.body()[..]),
+            (503, &b"the server goes away\n"[..])
+        );
     };
     tokio::join!(leaves, comes);
 }
