@@ -85,12 +85,18 @@ impl Clocks {
     pub fn resume(&mut self, now: Instant) {
         let Some(reading) = &mut self.reading else { return };
         let Some(paused) = reading.paused.take() else { return };
-        let pause = now.saturating_duration_since(paused);
-        self.heard += pause;
-        for since in [&mut reading.asked, &mut reading.message].into_iter().flatten() {
-            *since += pause;
-        }
+        self.skip(now.saturating_duration_since(paused));
         self.forget(|_| ());
+    }
+
+    /// Does not count a time against the peer in which nobody read.
+    pub fn skip(&mut self, pause: Duration) {
+        self.heard += pause;
+        if let Some(reading) = &mut self.reading {
+            for since in [&mut reading.asked, &mut reading.message].into_iter().flatten() {
+                *since += pause;
+            }
+        }
     }
 
     fn reading(&mut self) -> &mut Reading {
@@ -128,6 +134,10 @@ impl Clocks {
 
     /// Returns the first time at which something is due.
     pub fn next(&self, config: &Config) -> Option<Instant> {
+        if self.write.is_none() && self.reading.is_none() {
+            // What it mostly is, and asked for each message.
+            return config.keepalive.as_ref().map(|it| self.heard + it.ping_after);
+        }
         let reading = match self.is_paused() {
             true => [None, None],
             false => [

@@ -276,6 +276,21 @@ fn a_reader_that_pauses_does_not_blame_the_peer() {
 }
 
 #[test]
+fn a_reader_that_comes_back_does_not_blame_the_peer() {
+    let config = Config { keepalive: Some(Default::default()), ..Config::default() };
+    let mut server = Peer::new(Role::Server, config);
+    let wire = frame(0x82, &[0; 100]);
+    server.receive(&wire[..50]);
+    let (since, due) = (server.now, server.conn.deadline().unwrap());
+    server.now += 1000 * SECOND;
+    server.conn.was_away(since, server.now);
+    assert_eq!(server.conn.deadline(), Some(due + 1000 * SECOND));
+    server.after(SECOND);
+    assert_eq!((server.conn.step(), server.conn.outbox().len()), (Step::Transfer, 0));
+    assert_eq!(server.receive(&wire[50..]).len(), 1);
+}
+
+#[test]
 fn a_peer_that_does_not_read_is_given_up_and_one_that_reads_slowly_is_not() {
     let mut server = Peer::server();
     server.conn.send(&vec![0_u8; 1000].into(), server.now, &mut server.pool).unwrap();

@@ -58,8 +58,8 @@ pub(crate) struct Inner {
     pub(crate) held_back: Option<Box<HeldBack>>,
     pub(crate) news: News,
     timer: Timer,
-    /// Nobody reads, and proto knows it.
-    pub(super) paused: bool,
+    /// Nobody reads.
+    pub(super) absence: Absence,
     /// A sink was given messages that nobody has asked to write: they may wait for more.
     pub(super) is_fed: bool,
     ear: Option<Ear>,
@@ -71,6 +71,16 @@ pub(crate) struct Inner {
     pub(super) tasks: Option<Arc<TwoTasks>>,
     /// The socket was dropped by a panic.
     pub(crate) panicked: bool,
+}
+
+/// Whether nobody reads, so that the peer is not to blame for what it can't deliver.
+#[derive(Clone, Copy)]
+pub(super) enum Absence {
+    Not,
+    /// Since then, and proto does not know it: mostly who has got a message comes back before anybody asks for a deadline.
+    Untold(Instant),
+    /// Proto knows it.
+    Told,
 }
 
 /// What one call brought that others may wait for.
@@ -110,7 +120,7 @@ impl Inner {
             held_back: None,
             news: News::default(),
             timer: Timer::default(),
-            paused: false,
+            absence: Absence::Not,
             is_fed: false,
             ear: None,
             agreed,
@@ -154,6 +164,7 @@ impl Inner {
 
     /// Acts on deadlines that have passed and returns the time; pending when none has.
     pub(crate) fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        self.tell_absence();
         ready!(self.timer.poll(cx, self.conn.deadline()));
         let now = now();
         with_scratch(|scratch| self.conn.timeout(now, &mut scratch.pool));

@@ -11,7 +11,7 @@ use tokio::io::ReadBuf;
 
 use super::{
     found::{Found, Pings, next_found},
-    inner::Inner,
+    inner::{Absence, Inner},
     timer::now,
 };
 use crate::{error::Error, scratch::with_scratch};
@@ -53,6 +53,39 @@ impl Inner {
                 None => return Poll::Ready(Ok(None)),
             }
         }
+    }
+
+    /// Returns the next message of those that were read with the last one, if nothing waits to be written before: then nobody
+    /// has to be woken for anything. What it [owes](Self::owes_answer) is to be written before it is handed out.
+    pub(super) fn next_at_hand(&mut self) -> Option<Message> {
+        let writes_nothing = self.is_fed || self.conn.outbox().is_empty();
+        if self.leftover.is_empty() || !self.kept.is_empty() || !writes_nothing {
+            return None;
+        }
+        // It was read when the one before it was handed out. Reading the clock for each would cost as much as reading it.
+        let now = match self.absence {
+            Absence::Untold(since) => since,
+            Absence::Not | Absence::Told => now(),
+        };
+        self.conn.take_in(Intake::Whole);
+        let before = self.conn.outbox().len();
+        let found = self.next_leftover(now, Pings::Skip, None);
+        // What answers a Ping before it does not wait for what else is fed.
+        self.is_fed &= self.conn.outbox().len() == before;
+        self.pause(now);
+        match found {
+            Some(Found::Message(message)) => Some(message),
+            Some(Found::Pong(payload)) => {
+                self.hear_pong(&payload, now);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Tells whether something waits to be written that was not fed to a sink.
+    pub(super) fn owes_answer(&self) -> bool {
+        !self.is_fed && !self.conn.outbox().is_empty()
     }
 
     /// Returns the next message, Ping or Pong; `None` at the end.
@@ -237,6 +270,7 @@ impl Inner {
     ) -> Poll<Result<Option<Found>, Error>> {
         // Once a poll: reading the clock costs as much as reading a small frame.
         let mut now = now();
+        self.come_back(now);
         let fed = self.conn.outbox().len();
         loop {
             if self.closed().is_some() {
@@ -309,17 +343,33 @@ impl Inner {
         self.news.for_senders |= answered != 0;
     }
 
-    /// Says that nobody reads, unless others do.
+    /// Notes that nobody reads, unless others do.
     pub(super) fn pause(&mut self, now: Instant) {
-        if !self.others_read {
-            self.paused = true;
-            self.conn.pause(now);
+        if !self.others_read && matches!(self.absence, Absence::Not) {
+            self.absence = Absence::Untold(now);
+        }
+    }
+
+    /// Tells proto that nobody reads, before anybody asks it for a deadline.
+    pub(super) fn tell_absence(&mut self) {
+        if let Absence::Untold(since) = self.absence {
+            self.absence = Absence::Told;
+            self.conn.pause(since);
+        }
+    }
+
+    /// Somebody reads again. The peer is still not to blame before all is read that there is to read, but nobody asks
+    /// proto for a deadline until then.
+    fn come_back(&mut self, now: Instant) {
+        if let Absence::Untold(since) = self.absence {
+            self.absence = Absence::Not;
+            self.conn.was_away(since, now);
         }
     }
 
     /// Says that all was read that there was to read.
     fn resume(&mut self, now: Instant) {
-        if std::mem::take(&mut self.paused) {
+        if let Absence::Told = std::mem::replace(&mut self.absence, Absence::Not) {
             self.conn.resume(now);
         }
     }

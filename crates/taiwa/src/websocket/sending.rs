@@ -10,7 +10,10 @@ use std::{
 use taiwa_proto::{CloseCode, Connection, Fin, Kind, Message, Misuse, Prepared, Step};
 use tokio::task::coop;
 
-use super::{inner::Inner, timer::now};
+use super::{
+    inner::{Absence, Inner},
+    timer::now,
+};
 use crate::{error::Error, scratch::with_scratch};
 
 /// Bytes of a streamed message that wait to be written, at most, beside one part.
@@ -98,18 +101,20 @@ impl Inner {
     /// Queues a message of a sink's, room or not. It goes out when the sink is flushed, when much has been gathered or when
     /// there is nothing to read.
     pub(super) fn feed(&mut self, message: &Message) -> Result<(), Error> {
-        self.queue_anyway(Outgoing::Message(message), now())?;
+        let now = match self.absence {
+            // What was fed before waits already, and not since now.
+            Absence::Untold(since) if self.is_fed => since,
+            _ => now(),
+        };
+        self.queue_anyway(Outgoing::Message(message), now)?;
         self.is_fed = true;
         Ok(())
     }
 
-    /// Is ready when a sink may be fed, or never may be any more.
-    pub(super) fn poll_feed_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Tells whether a sink that was fed may be fed more before anything is written.
+    pub(super) fn may_feed(&self) -> bool {
         let may_gather = self.is_fed && self.conn.outbox().len() < FED_BYTES_MAX;
-        if may_gather && has_room(&self.conn, false) {
-            return Poll::Ready(self.check_may_send());
-        }
-        self.poll_reserve(cx)
+        may_gather && has_room(&self.conn, false) && self.check_may_send().is_ok()
     }
 
     /// Is ready when the kernel has everything.

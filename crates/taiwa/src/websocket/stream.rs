@@ -10,7 +10,7 @@ use futures_core::{FusedStream, Stream};
 use futures_sink::Sink;
 use taiwa_proto::{CloseCode, Message};
 
-use super::{WebSocket, inner::Inner};
+use super::{WebSocket, inner::Inner, timer::now};
 use crate::error::Error;
 
 /// Gives the messages of the peer, as [`recv`](WebSocket::recv) does; the stream ends with the connection,
@@ -41,10 +41,19 @@ impl Stream for WebSocket {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let inner = self.inner_mut();
+        let at_hand = inner.next_at_hand();
+        if at_hand.is_some() && !inner.owes_answer() {
+            return Poll::Ready(at_hand.map(Ok));
+        }
         let tasks = inner.tasks.get_or_insert_default();
         tasks.reads(cx.waker());
         let waker = Waker::from(Arc::clone(tasks));
-        inner.poll_recv(&mut Context::from_waker(&waker)).map(Result::transpose)
+        let cx = &mut Context::from_waker(&waker);
+        if at_hand.is_some() {
+            let _ = inner.poll_write(cx, now());
+            return Poll::Ready(at_hand.map(Ok));
+        }
+        inner.poll_recv(cx).map(Result::transpose)
     }
 }
 
@@ -75,7 +84,11 @@ impl Sink<Message> for WebSocket {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        write(self.inner_mut(), cx, Inner::poll_feed_room)
+        let inner = self.inner_mut();
+        if inner.may_feed() {
+            return Poll::Ready(Ok(()));
+        }
+        write(inner, cx, Inner::poll_reserve)
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
