@@ -94,7 +94,12 @@ impl Recovery {
         };
         match place {
             Some(place) => *place = (Some(channel.clone()), position),
-            None => self.places.push((Some(channel.clone()), position)),
+            None => {
+                if self.places.is_empty() {
+                    self.places.reserve_exact(1);
+                }
+                self.places.push((Some(channel.clone()), position));
+            }
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) struct Sockets {
     outlet: Outlet,
     /// What the client said at the door.
     token: Option<Secret>,
-    channels: Vec<Channel>,
+    channels: Box<[Channel]>,
     assembly: Assembly,
     sockets: Vec<Socket>,
     session: Option<SessionId>,
@@ -69,17 +69,8 @@ impl Socket {
 /// How far a namespace is.
 enum Stage {
     /// The hub is asked whether the client may come in.
-    Asking {
-        auth: Option<Bytes>,
-    },
-    /// It may; so many answers are to come before it is told.
-    Joining {
-        auth: Option<Bytes>,
-        unanswered: usize,
-        said: Option<Payload>,
-        /// What it wanted to hear, and why it does not.
-        refused: Vec<(Channel, Refusal)>,
-    },
+    Asking(Box<Option<Bytes>>),
+    Joining(Box<Joining>),
     In,
     /// It is in, but has not asked for that since it came back.
     Dormant,
@@ -87,6 +78,16 @@ enum Stage {
     Leaving,
     /// The server has ended it, and what the client said before it knew may still come.
     Ended,
+}
+
+/// A client that may come in, and is not told yet.
+struct Joining {
+    auth: Option<Bytes>,
+    /// So many answers are to come before.
+    unanswered: usize,
+    said: Option<Payload>,
+    /// What it wanted to hear, and why it does not.
+    refused: Vec<(Channel, Refusal)>,
 }
 
 /// What the hub was asked.
@@ -101,13 +102,21 @@ enum Asked {
     Subscribe(Link, Option<u64>, Channel),
 }
 
+/// Adds something to a list that mostly has no second one: room is made for the first alone.
+fn push<T>(list: &mut Vec<T>, it: T) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+    list.push(it);
+}
+
 impl Sockets {
     pub(super) fn new(opening: Opening, settings: Arc<Settings>, now: Instant) -> Self {
         let ttl = settings.recovery.filter(|_| opening.revision == Revision::V4);
         Self {
             outlet: Outlet::Text(opening.revision),
             token: opening.token,
-            channels: opening.channels,
+            channels: opening.channels.into(),
             assembly: Assembly::default(),
             sockets: vec![],
             session: None,
@@ -209,7 +218,7 @@ impl Sockets {
             None => 0,
             Some(why) => {
                 self.tokens_so_far += 1;
-                self.asked.push((self.tokens_so_far, why));
+                push(&mut self.asked, (self.tokens_so_far, why));
                 self.tokens_so_far
             }
         };
@@ -260,7 +269,7 @@ impl Sockets {
         self.forget(link);
         match &self.sockets[at].stage {
             Stage::In => self.say(&self.sockets[at].name, &Reply::Disconnect, engine, out),
-            Stage::Joining { .. } => {
+            Stage::Joining(_) => {
                 let (_, reason) = words::ending(why);
                 let refusal = Refusal::new(RefusalKind::Forbidden, &reason);
                 return self.kept_out(link, &refusal, engine, out);
@@ -394,6 +403,9 @@ impl Sockets {
     ) {
         let Some(at) = self.asked.iter().position(|it| it.0 == token) else { return };
         let (_, asked) = self.asked.swap_remove(at);
+        if self.asked.is_empty() {
+            self.asked = vec![];
+        }
         match (asked, result) {
             (Asked::Connect(link), Ok(HubReply::Connected(it))) => {
                 self.connected(link, *it, engine, now, out);
@@ -410,7 +422,7 @@ impl Sockets {
             (Asked::Join(link, channel), result) => {
                 if let Ok(HubReply::Subscribed(it)) = &result {
                     self.stands(&channel, it.position);
-                    self.named.push((link, channel));
+                    push(&mut self.named, (link, channel));
                 }
                 self.one_answered(link, engine, out);
             }
@@ -446,5 +458,19 @@ impl Sockets {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let held_until = self.recovery.as_ref().and_then(|it| it.held_until);
         [self.connect_until, held_until].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_in_and_silent_costs_little() {
+        assert!(size_of::<Sockets>() <= 288, "{}", size_of::<Sockets>());
+        assert!(size_of::<Socket>() <= 48, "{}", size_of::<Socket>());
+        let mut list = vec![];
+        push(&mut list, 1);
+        assert_eq!(list.capacity(), 1);
     }
 }

@@ -69,7 +69,7 @@ pub(crate) enum Reply<'a> {
 
 /// Puts packets together whose attachments come in messages of their own.
 #[derive(Debug, Default)]
-pub(crate) struct Assembly(Option<(Header, Vec<Bytes>, usize)>);
+pub(crate) struct Assembly(Option<Box<(Header, Vec<Bytes>, usize)>>);
 
 /// How many attachments there may be, and how many bytes they may have together.
 #[derive(Clone, Copy, Debug)]
@@ -103,12 +103,13 @@ impl Assembly {
                     0 => header.whole(vec![]).map(Some),
                     many if many > bounds.attachments_max => Err(Fault("too many attachments")),
                     _ => {
-                        self.0 = Some((header, vec![], 0));
+                        self.0 = Some(Box::new((header, vec![], 0)));
                         Ok(None)
                     }
                 }
             }
-            (Message::Binary(bytes), Some((header, all, len))) => {
+            (Message::Binary(bytes), Some(begun)) => {
+                let (header, all, len) = &mut **begun;
                 *len += bytes.len();
                 if *len > bounds.bytes_max {
                     return Err(Fault("too large attachments"));
@@ -117,7 +118,7 @@ impl Assembly {
                 if all.len() < header.attachments {
                     return Ok(None);
                 }
-                let (header, all, _) = self.0.take().expect("looked at above");
+                let (header, all, _) = *self.0.take().expect("looked at above");
                 header.whole(all).map(Some)
             }
         }

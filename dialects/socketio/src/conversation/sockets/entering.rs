@@ -15,7 +15,7 @@ use super::{
         recovery::{HELD_WITHIN, Offset, Pid},
         words,
     },
-    Asked, Socket, Sockets, Stage,
+    Asked, Joining, Socket, Sockets, Stage, push,
 };
 use crate::{
     encode::namespace_of,
@@ -86,8 +86,8 @@ impl Sockets {
             resume,
             ..Connect::default()
         };
-        let stage = Stage::Asking { auth };
-        self.sockets.push(Socket { link, name: name.into(), stage, said });
+        let stage = Stage::Asking(auth.into());
+        push(&mut self.sockets, Socket { link, name: name.into(), stage, said });
         self.ask(Some(Asked::Connect(link)), Command::Connect(link, Box::new(connect)), out);
     }
 
@@ -141,7 +141,7 @@ impl Sockets {
             self.sockets[at].said = 0;
         }
         let socket = &mut self.sockets[at];
-        let Stage::Asking { auth } = &mut socket.stage else { return };
+        let Stage::Asking(auth) = &mut socket.stage else { return };
         let own = Channel::parse(&socket.name);
         let named = self.channels.iter().filter(|it| namespace_of(it.as_str()) == &*socket.name);
         let has = |wanted: &Channel| it.subscribed.iter().any(|it| it.0 == *wanted);
@@ -151,8 +151,9 @@ impl Sockets {
         wanted.retain(|it| !is_whole && !has(it));
         let keeps = self.recovery.as_ref().is_some_and(|it| it.key.is_none());
         let unanswered = wanted.len() + usize::from(keeps);
-        socket.stage =
-            Stage::Joining { auth: auth.take(), unanswered, said: it.data, refused: vec![] };
+        let auth = auth.take();
+        let joining = Joining { auth, unanswered, said: it.data, refused: vec![] };
+        socket.stage = Stage::Joining(joining.into());
         if let Some(ttl) = self.recovery.as_ref().filter(|_| keeps).map(|it| it.ttl) {
             self.ask(Some(Asked::Keep(link)), Command::Keep(ttl), out);
         }
@@ -175,16 +176,16 @@ impl Sockets {
     pub(super) fn not_heard(&mut self, link: Link, channel: Channel, refusal: Refusal) {
         let is_named = self.channels.contains(&channel);
         let Some(at) = self.link(link).filter(|_| is_named) else { return };
-        if let Stage::Joining { refused, .. } = &mut self.sockets[at].stage {
-            refused.push((channel, refusal));
+        if let Stage::Joining(joining) = &mut self.sockets[at].stage {
+            joining.refused.push((channel, refusal));
         }
     }
 
     /// Takes one of the answers without which a client is not in.
     pub(super) fn one_answered(&mut self, link: Link, engine: &mut Engine, out: &mut Actions) {
         let Some(at) = self.link(link) else { return };
-        if let Stage::Joining { unanswered, .. } = &mut self.sockets[at].stage {
-            *unanswered = unanswered.saturating_sub(1);
+        if let Stage::Joining(joining) = &mut self.sockets[at].stage {
+            joining.unanswered = joining.unanswered.saturating_sub(1);
             self.perhaps_in(link, engine, out);
         }
     }
@@ -192,11 +193,13 @@ impl Sockets {
     /// Tells the client that it is in, when all that belongs to it is there.
     fn perhaps_in(&mut self, link: Link, engine: &mut Engine, out: &mut Actions) {
         let Some(at) = self.link(link) else { return };
-        let Stage::Joining { unanswered: 0, auth, said, refused } = &mut self.sockets[at].stage
-        else {
+        let stage = &mut self.sockets[at].stage;
+        let Stage::Joining(joining) = stage else { return };
+        if joining.unanswered > 0 {
             return;
-        };
-        let (auth, said, refused) = (auth.take(), said.take(), std::mem::take(refused));
+        }
+        let (auth, said) = (joining.auth.take(), joining.said.take());
+        let refused = std::mem::take(&mut joining.refused);
         self.welcome(link, said.as_ref(), engine, out);
         for (channel, refusal) in refused {
             let reason = format!(",\"reason\":{}", quoted(words::message(&refusal)));
@@ -270,7 +273,7 @@ impl Sockets {
     fn goes_on(&mut self, it: &Connected, now: Instant) {
         for (link, scope) in &it.links {
             let name = scope.as_deref().unwrap_or("/").into();
-            self.sockets.push(Socket { link: *link, name, stage: Stage::Dormant, said: 0 });
+            push(&mut self.sockets, Socket { link: *link, name, stage: Stage::Dormant, said: 0 });
         }
         if let Some(recovery) = self.recovery.as_mut().filter(|_| !it.links.is_empty()) {
             recovery.held_until = Some(now + HELD_WITHIN);

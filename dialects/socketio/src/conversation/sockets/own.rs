@@ -10,7 +10,7 @@ use taiwa_core::{
 
 use super::{
     super::{engine::Engine, words},
-    Asked, Sockets,
+    Asked, Sockets, push,
 };
 use crate::{
     encode::namespace_of,
@@ -147,7 +147,7 @@ impl Sockets {
         if let Ok(HubReply::Subscribed(it)) = &result {
             self.stands(&channel, it.position);
             if self.inside(link).is_some() {
-                self.named.push((link, channel));
+                push(&mut self.named, (link, channel));
             }
         }
         let Some(socket) = self.inside(link) else { return };

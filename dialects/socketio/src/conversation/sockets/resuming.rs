@@ -70,7 +70,7 @@ impl Sockets {
         let Some(at) = self.link(link) else { return };
         match (&self.sockets[at].stage, &mut self.recovery) {
             (Stage::In, _) => self.utter(at, &it, number, engine, out),
-            (Stage::Joining { .. } | Stage::Dormant, Some(recovery)) => {
+            (Stage::Joining(_) | Stage::Dormant, Some(recovery)) => {
                 recovery.held.push_back((link, it, number));
                 if recovery.held.len() <= self.settings.held_max {
                     return;
