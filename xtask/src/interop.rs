@@ -39,13 +39,11 @@ fn groups(outcome: &Outcome) -> Vec<String> {
 
 /// Builds what the checks run.
 pub(crate) fn build(workspace: &Workspace) -> Result<(), String> {
-    let mut binary = workspace.cargo(&["build", "--quiet", "--release", "--bin", "taiwa"]);
-    process::run(&mut binary, BUILD_MAX)?;
-    let game = ["build", "--quiet", "--release", "-p", "taiwa-examples", "--bin", "game"];
-    process::run(&mut workspace.cargo(&game), BUILD_MAX)?;
-    let library = ["build", "--quiet", "--release", "-p", "taiwa"];
-    let examples = ["--example", "interop_client", "--example", "interop_session"];
-    process::run(&mut workspace.cargo(&[&library[..], &examples].concat()), BUILD_MAX)
+    process::run(&mut workspace.release_build(&["--bin", "taiwa"]), BUILD_MAX)?;
+    let game = ["-p", "taiwa-examples", "--bin", "game"];
+    process::run(&mut workspace.release_build(&game), BUILD_MAX)?;
+    let library = ["-p", "taiwa", "--example", "interop_client", "--example", "interop_session"];
+    process::run(&mut workspace.release_build(&library), BUILD_MAX)
 }
 
 fn check(workspace: &Workspace, names: &[&str]) -> Result<Outcome, String> {

@@ -56,8 +56,8 @@ pub(crate) fn socketio(workspace: &Workspace, tally: &mut Tally, folder: Option<
     }
     let folder = folder.expect("the suites are in it");
     tally.stage("build", || {
-        let binary = ["build", "--quiet", "--release", "--bin", "taiwa"];
-        Outcome::of(process::run(&mut workspace.cargo(&binary), BUILD_MAX))
+        let mut binary = workspace.release_build(&["--bin", "taiwa"]);
+        Outcome::of(process::run(&mut binary, BUILD_MAX))
     });
     let mut reports = vec![];
     for suite in &SUITES {

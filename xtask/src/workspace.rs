@@ -52,6 +52,14 @@ impl Workspace {
         command
     }
 
+    /// Starts a release build, but for link-time optimization, which takes half of a build's time and changes no behaviour:
+    /// for checks that need speed and measure none.
+    pub(crate) fn release_build(&self, args: &[&str]) -> Command {
+        let mut command = self.cargo(&[&["build", "--quiet", "--release"], args].concat());
+        command.env("CARGO_PROFILE_RELEASE_LTO", "off");
+        command
+    }
+
     /// Returns where a release build puts a binary.
     pub(crate) fn release(&self, name: &str) -> PathBuf {
         self.target.join("release").join(name)

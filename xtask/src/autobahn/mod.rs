@@ -146,11 +146,9 @@ impl Suite<'_> {
         if !self.workspace.venv("kosoku").exists() {
             return Err("kosoku is not installed: cargo xtask setup".into());
         }
-        let binary = ["build", "--quiet", "--release", "--bin", "taiwa"];
-        process::run(&mut self.workspace.cargo(&binary), BUILD_MAX)?;
-        let client =
-            ["build", "--quiet", "--release", "-p", "taiwa", "--example", "autobahn_client"];
-        process::run(&mut self.workspace.cargo(&client), BUILD_MAX)
+        process::run(&mut self.workspace.release_build(&["--bin", "taiwa"]), BUILD_MAX)?;
+        let client = ["-p", "taiwa", "--example", "autobahn_client"];
+        process::run(&mut self.workspace.release_build(&client), BUILD_MAX)
     }
 
     fn run_leg(&self, leg: Leg) -> Result<Report, String> {
