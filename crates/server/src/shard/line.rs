@@ -1,6 +1,6 @@
 //! [`Line`]: one connection, and how it is written and timed.
 
-use std::time::Instant;
+use std::{io, time::Instant};
 
 use mio::{Registry, Token};
 use taiwa::RawSeat;
@@ -11,6 +11,9 @@ use super::{
     Key,
     transport::{Transport, Written},
 };
+
+/// Bytes that are read straight into a message at once: what is cleared for them is still in the cache when they come.
+const STRAIGHT_LEN_MAX: usize = 128 << 10;
 
 /// One connection.
 pub(super) struct Line {
@@ -65,6 +68,19 @@ impl Line {
             end_is_near: false,
             is_awaited: false,
         }
+    }
+
+    /// Reads what is left of a large message straight into it, and not by way of the shard's buffer. `None` if none is
+    /// unfinished; otherwise with how many bytes were asked for.
+    pub(super) fn read_message(&mut self, bytes_max: usize) -> Option<(io::Result<usize>, usize)> {
+        let Self { conn, transport, .. } = self;
+        let (message, room) = conn.spare()?;
+        let (start, asked) = (message.len(), room.min(bytes_max).min(STRAIGHT_LEN_MAX));
+        // The zeros cost less than what they save: a copy of all that was read.
+        message.resize(start + asked, 0);
+        let read = transport.read(&mut message[start..]);
+        message.truncate(start + read.as_ref().map_or(0, |n| *n));
+        Some((read, asked))
     }
 
     pub(super) fn write(&mut self, key: Key, registry: &Registry, now: Instant, pool: &mut Pool) {

@@ -255,7 +255,11 @@ impl<A: Above> Shard<A> {
                 return total;
             }
             let room = (bytes_max - total).min(BUFFER_LEN);
-            match line.transport.read(&mut buffer[..room]) {
+            let straight = line.read_message(room);
+            let is_straight = straight.is_some();
+            let (read, room) =
+                straight.unwrap_or_else(|| (line.transport.read(&mut buffer[..room]), room));
+            match read {
                 Ok(0) => {
                     line.conn.end_of_input();
                     lines.touch(key);
@@ -263,9 +267,10 @@ impl<A: Above> Shard<A> {
                 }
                 Ok(n) => {
                     let was_all = n < room && line.transport.is_plain() && !line.end_is_near;
-                    let bytes = &mut buffer[..n];
                     total += n;
-                    if take_in(above, lines, key, bytes, &mut share).is_break() {
+                    if is_straight {
+                        take_filled(above, lines, key, n, &mut share);
+                    } else if take_in(above, lines, key, &mut buffer[..n], &mut share).is_break() {
                         return total;
                     }
                     if was_all {
@@ -391,10 +396,25 @@ fn take_in<A: Above>(
         let Some(event) = line.conn.receive(&mut input, now, pool) else {
             return ControlFlow::Continue(());
         };
-        if let Event::Message(payload) = event {
-            share.messages = share.messages.saturating_sub(1);
-            share.bytes = share.bytes.saturating_sub(payload.as_slice().len());
-            above.received(key, payload, lines);
-        }
+        tell(above, lines, key, event, share);
+    }
+}
+
+/// Tells a connection of bytes that were read straight into its message, and above of the message if it is whole.
+fn take_filled<A: Above>(above: &mut A, lines: &mut Lines, key: Key, n: usize, share: &mut Share) {
+    let now = lines.now();
+    lines.touch(key);
+    if let Some((line, pool)) = lines.get_mut(key)
+        && let Some(event) = line.conn.filled(n, now, pool)
+    {
+        tell(above, lines, key, event, share);
+    }
+}
+
+fn tell<A: Above>(above: &mut A, lines: &mut Lines, key: Key, event: Event<'_>, share: &mut Share) {
+    if let Event::Message(payload) = event {
+        share.messages = share.messages.saturating_sub(1);
+        share.bytes = share.bytes.saturating_sub(payload.as_slice().len());
+        above.received(key, payload, lines);
     }
 }
