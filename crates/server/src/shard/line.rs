@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Bytes that are read straight into a message at once: what is cleared for them is still in the cache when they come.
-const STRAIGHT_LEN_MAX: usize = 128 << 10;
+const STRAIGHT_LEN_MAX: usize = 64 << 10;
 
 /// One connection.
 pub(super) struct Line {
