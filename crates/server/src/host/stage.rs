@@ -15,7 +15,7 @@ use super::{
     Host, Shared,
     moved::{Migrant, Old},
     sockets::Place,
-    talk::{Carrier, Talk, TalkKey},
+    talk::{self, Carrier, Talk, TalkKey},
     visit::Tally,
 };
 use crate::shard::{Key as LineKey, Lines, Post, Unsent};
@@ -188,6 +188,10 @@ impl Stage {
     /// Returns how many bytes wait for a client.
     pub(super) fn queued(&self, key: TalkKey, lines: &Lines) -> usize {
         let Some(talk) = self.talks.get(key) else { return 0 };
+        if let (talk::Lines::One(_, Carrier::Socket(socket)), None) = (&talk.lines, &talk.aside) {
+            // What it mostly is, and asked for each delivery.
+            return lines.queued_bytes(*socket);
+        }
         let carried = talk.lines.iter().map(|(_, it)| match it {
             Carrier::Socket(socket) => lines.queued_bytes(*socket),
             Carrier::Stream(stream) => stream.backlog.len(),

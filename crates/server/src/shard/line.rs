@@ -1,6 +1,6 @@
 //! [`Line`]: one connection, and how it is written and timed.
 
-use std::{io, time::Instant};
+use std::{collections::VecDeque, io, time::Instant};
 
 use mio::{Registry, Token};
 use taiwa::RawSeat;
@@ -89,6 +89,13 @@ impl Line {
             Ok(Written::All) => {}
             Ok(Written::Blocked) => self.block(key, registry, pool),
             Err(_) => self.conn.transport_failed(pool),
+        }
+    }
+
+    /// Queues it to be written, unless it is queued.
+    pub(super) fn touch(&mut self, key: Key, touched: &mut VecDeque<Key>) {
+        if !std::mem::replace(&mut self.is_touched, true) {
+            touched.push_back(key);
         }
     }
 

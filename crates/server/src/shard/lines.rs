@@ -241,7 +241,7 @@ impl Lines {
         key: Key,
         write: impl FnOnce(&mut Connection, Instant, &mut Pool) -> Result<(), Misuse>,
     ) -> Result<(), Unsent> {
-        let Self { slab, pool, now, registry, .. } = self;
+        let Self { slab, pool, now, registry, touched, .. } = self;
         let line = slab.get_mut(key).ok_or(Unsent::Gone)?;
         if !line.conn.has_room() && line.writing != Writing::Blocked {
             line.write(key, registry, *now, pool);
@@ -251,7 +251,7 @@ impl Lines {
             return Err(Unsent::Full);
         }
         write(&mut line.conn, *now, pool).map_err(Unsent::Misuse)?;
-        self.touch(key);
+        line.touch(key, touched);
         Ok(())
     }
 }

@@ -87,11 +87,8 @@ impl Lines {
 
     /// Has a line written, its step taken and its timer set at the end of the turn.
     pub(in crate::shard) fn touch(&mut self, key: Key) {
-        if let Some(line) = self.slab.get_mut(key)
-            && !line.is_touched
-        {
-            line.is_touched = true;
-            self.touched.push_back(key);
+        if let Some(line) = self.slab.get_mut(key) {
+            line.touch(key, &mut self.touched);
         }
     }
 
@@ -204,18 +201,16 @@ impl Lines {
         self.wheel.next()
     }
 
+    /// Takes a line that is to be [settled](Self::settle).
     pub(in crate::shard) fn next_touched(&mut self) -> Option<Key> {
-        let key = self.touched.pop_front()?;
-        if let Some(line) = self.slab.get_mut(key) {
-            line.is_touched = false;
-        }
-        Some(key)
+        self.touched.pop_front()
     }
 
     /// Writes a line, takes it as far towards its end as it goes, and sets its timer.
     pub(in crate::shard) fn settle(&mut self, key: Key) -> Option<Settled> {
         let Self { slab, pool, now, registry, wheel, .. } = self;
         let line = slab.get_mut(key)?;
+        line.is_touched = false;
         match line.writing {
             Writing::Blocked => line.conn.blocked(pool),
             Writing::New | Writing::Free => line.write(key, registry, *now, pool),
