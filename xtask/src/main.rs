@@ -16,6 +16,7 @@ mod instructions;
 mod outcome;
 mod again;
 mod process;
+mod shown;
 mod workspace;
 
 use std::process::ExitCode;

@@ -9,7 +9,7 @@ mod tree;
 mod wings;
 mod words;
 
-use crate::{outcome::Outcome, workspace::Workspace};
+use crate::{outcome::Outcome, shown, workspace::Workspace};
 
 /// Checks every rule; each is one check of the outcome.
 pub(crate) fn run(workspace: &Workspace) -> Outcome {
@@ -31,6 +31,7 @@ pub(crate) fn run(workspace: &Workspace) -> Outcome {
         ("names say what things are", names::faults(&texts)),
         ("no word of work left undone", words::unfinished(&texts)),
         ("no path or address of one machine", words::machine(&texts, &root)),
+        ("README.md shows the goals as measured", shown::faults(&workspace.root)),
         ("every relative link resolves", markdown::links(&texts, &workspace.root)),
     ] {
         println!("    {:<6} {rule}", if faults.is_empty() { "ok" } else { "FAILED" });
@@ -54,6 +55,6 @@ mod tests {
     fn house_is_tidy() {
         let outcome = run(&Workspace::find().unwrap());
         assert_eq!(outcome.failed, [""; 0]);
-        assert_eq!(outcome.passed, 12);
+        assert_eq!(outcome.passed, 13);
     }
 }

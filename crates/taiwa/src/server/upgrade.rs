@@ -73,11 +73,24 @@ pub use service::{UpgradeBody, UpgradeFuture, UpgradeLayer, UpgradeService};
 /// ```
 #[must_use = "accept or reject it; dropping it answers with status 500"]
 pub struct Upgrade {
+    /// Boxed: a closure's future holds it, in each of the futures that it is moved through, as long as the WebSocket lives.
+    asked: Box<Asked>,
+}
+
+struct Asked {
     parts: Parts,
     opening: Opening,
     ends: Arc<Ends>,
     subprotocol: Option<String>,
     response_headers: HeaderMap,
+    config: Arc<Config>,
+    terms: Arc<Terms>,
+    road: Road,
+}
+
+/// What is left of it once it is answered.
+struct Answered {
+    ends: Arc<Ends>,
     config: Arc<Config>,
     terms: Arc<Terms>,
     road: Road,
@@ -107,91 +120,97 @@ impl Upgrade {
     ) -> (Self, Waiting) {
         let (reply, reply_waiting) = oneshot::channel();
         let (home, home_waiting) = oneshot::channel();
-        let upgrade = Self {
-            parts,
-            subprotocol: terms.subprotocols.choose(&opening),
-            opening,
-            ends: Arc::clone(ends),
-            response_headers: HeaderMap::new(),
-            config: Arc::clone(&terms.config),
-            terms: Arc::clone(terms),
-            road: Road::Awaited { reply, home },
-        };
+        let road = Road::Awaited { reply, home };
+        let upgrade = Self::by(Arc::clone(terms), Arc::clone(ends), parts, opening, road);
         (upgrade, Waiting { reply: reply_waiting, home: home_waiting })
+    }
+
+    fn by(terms: Arc<Terms>, ends: Arc<Ends>, parts: Parts, opening: Opening, road: Road) -> Self {
+        let subprotocol = terms.subprotocols.choose(&opening);
+        let (response_headers, config) = (HeaderMap::new(), Arc::clone(&terms.config));
+        let asked =
+            Asked { parts, opening, ends, subprotocol, response_headers, config, terms, road };
+        Self { asked: Box::new(asked) }
+    }
+
+    /// Drops what the request has said.
+    fn answered(self) -> Answered {
+        let Asked { ends, config, terms, road, .. } = *self.asked;
+        Answered { ends, config, terms, road }
     }
 
     /// Returns the version of HTTP over which the WebSocket is to be opened: `HTTP_11`, or `HTTP_2` and `HTTP_3` on a
     /// stream (RFC 8441, RFC 9220).
     pub fn version(&self) -> Version {
-        self.parts.version
+        self.asked.parts.version
     }
 
     /// Returns the method of the request: `GET`, over HTTP/2 and HTTP/3 `CONNECT`.
     pub fn method(&self) -> &Method {
-        &self.parts.method
+        &self.asked.parts.method
     }
 
     /// Returns path and query of the request.
     pub fn uri(&self) -> &Uri {
-        &self.parts.uri
+        &self.asked.parts.uri
     }
 
     /// Returns the headers of the request.
     pub fn headers(&self) -> &HeaderMap {
-        &self.parts.headers
+        &self.asked.parts.headers
     }
 
     /// Returns the extensions of the request: what middleware left there.
     pub fn extensions(&self) -> &Extensions {
-        &self.parts.extensions
+        &self.asked.parts.extensions
     }
 
     /// Returns the address of the peer. Behind an HTTP server that is not ours it is what stands as [`Addr`]
     /// or [`SocketAddr`](std::net::SocketAddr) in the request's extensions, or [`Addr::Unknown`];
     /// [`WebSocket::peer_addr`] knows better where the transport is a tokio `TcpStream`.
     pub fn peer_addr(&self) -> &Addr {
-        &self.ends.peer
+        &self.asked.ends.peer
     }
 
     /// Returns the address on which we were reached; [`Addr::Unknown`] behind an HTTP server that is not
     /// ours.
     pub fn local_addr(&self) -> &Addr {
-        &self.ends.local
+        &self.asked.ends.local
     }
 
     /// Returns which user and process connected, over a unix socket; `None` over TCP.
     pub fn peer_credentials(&self) -> Option<Credentials> {
-        self.ends.credentials
+        self.asked.ends.credentials
     }
 
     /// Returns the certificates that the client has shown, each in DER (RFC 5280), its own first: verified, as
     /// [`Server::client_certificates`](crate::Server::client_certificates) asks for. Empty if it has shown none.
     pub fn peer_certificates(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.ends.certificates.iter().map(|it| it.as_ref())
+        self.asked.ends.certificates.iter().map(|it| it.as_ref())
     }
 
     /// Returns host and port as the client named them: in an absolute request target, else in `Host`
     /// (RFC 9112 §3.2.2); over HTTP/2 and HTTP/3 in `:authority`.
     pub fn host(&self) -> &str {
-        self.opening.host()
+        self.asked.opening.host()
     }
 
     /// Returns the origin of the page that connects, if a browser does (RFC 6455 §10.2). Whether it may
     /// has been decided already, by [`Origins`](crate::Origins).
     pub fn origin(&self) -> Option<&str> {
-        self.opening.origin()
+        self.asked.opening.origin()
     }
 
     /// Returns the subprotocols that the client offers, the most preferred first (RFC 6455 §4.1); at most
     /// 64, more are refused before the closure is asked.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
-        self.opening.subprotocols().iter().map(String::as_str)
+        self.asked.opening.subprotocols().iter().map(String::as_str)
     }
 
     /// Tells whether the connection is encrypted. `false` behind an HTTP server that is not ours: we can't
     /// know.
     pub fn is_tls(&self) -> bool {
-        self.ends.is_tls
+        self.asked.ends.is_tls
     }
 
     /// Names the subprotocols that we speak. The first one of the client's list that is among them is
@@ -199,14 +218,14 @@ impl Upgrade {
     /// [`Server::subprotocols`](crate::Server::subprotocols).
     pub fn subprotocol<S: AsRef<str>>(mut self, ours: impl IntoIterator<Item = S>) -> Self {
         let ours: Vec<S> = ours.into_iter().collect();
-        self.subprotocol = self.opening.choose(&ours).map(str::to_owned);
+        self.asked.subprotocol = self.asked.opening.choose(&ours).map(str::to_owned);
         self
     }
 
     /// Borrows the headers that go out with the response, to add to, for example `set-cookie`. Those of
     /// the handshake itself are left out.
     pub fn response_headers(&mut self) -> &mut HeaderMap {
-        &mut self.response_headers
+        &mut self.asked.response_headers
     }
 
     /// Accepts: answers with status 101, over HTTP/2 and HTTP/3 with 200.
@@ -218,21 +237,23 @@ impl Upgrade {
     /// return, see [`on_upgrade`](Self::on_upgrade).
     pub async fn accept(self) -> Result<WebSocket, Error> {
         let (response, agreed) = self.response();
-        let Road::Awaited { reply, home } = self.road else { return Err(Error::ResponseExpected) };
+        let Answered { ends, config, terms, road } = self.answered();
+        let Road::Awaited { reply, home } = road else { return Err(Error::ResponseExpected) };
         let (transfer, transferred) = oneshot::channel();
         reply.send(Reply::Accept(response, transfer)).map_err(|_| Error::Lost)?;
         let (io, leftover) = transferred.await.map_err(|_| Error::Lost)?;
-        let opened = Opened { io, leftover, agreed, peer_addr: self.ends.peer.tcp() };
-        let inner = Inner::new(Role::Server, self.config, opened);
-        let ear = Ear::new(Arc::clone(&self.terms.going_away));
+        let opened = Opened { io, leftover, agreed, peer_addr: ends.peer.tcp() };
+        let inner = Inner::new(Role::Server, config, opened);
+        let ear = Ear::new(Arc::clone(&terms.going_away));
         Ok(WebSocket::new(inner.of_server(ear, home)))
     }
 
     /// Makes the response 101 or 200, and says what is agreed by it.
     fn response(&self) -> (Response<()>, Agreed) {
-        let subprotocol = self.subprotocol.as_deref();
-        let (mut response, agreed) = self.opening.accept(subprotocol, self.config.deflate.as_ref());
-        for (name, value) in &self.response_headers {
+        let subprotocol = self.asked.subprotocol.as_deref();
+        let (mut response, agreed) =
+            self.asked.opening.accept(subprotocol, self.asked.config.deflate.as_ref());
+        for (name, value) in &self.asked.response_headers {
             let is_ours = [CONNECTION, UPGRADE, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name)
                 || name.as_str().starts_with("sec-websocket-");
             if !is_ours {
@@ -240,7 +261,7 @@ impl Upgrade {
             }
         }
         if self.version() < Version::HTTP_3 {
-            self.terms.alternative.tell(&self.ends, response.headers_mut());
+            self.asked.terms.alternative.tell(&self.asked.ends, response.headers_mut());
         }
         (response, agreed)
     }
@@ -275,7 +296,9 @@ impl Upgrade {
         if response.status().is_informational() {
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         }
-        let Road::Awaited { reply, .. } = self.road else { return Err(Error::ResponseExpected) };
+        let Road::Awaited { reply, .. } = self.answered().road else {
+            return Err(Error::ResponseExpected);
+        };
         // A client that has gone meanwhile needs no answer.
         let _ = reply.send(Reply::Reject(response));
         Ok(())
@@ -286,11 +309,11 @@ impl fmt::Debug for Upgrade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the headers and not the query: they hold secrets.
         f.debug_struct("Upgrade")
-            .field("peer", &self.ends.peer)
+            .field("peer", &self.asked.ends.peer)
             .field("host", &self.host())
             .field("path", &self.uri().path())
             .field("origin", &self.origin())
-            .field("subprotocols", &self.opening.subprotocols())
+            .field("subprotocols", &self.asked.opening.subprotocols())
             .finish_non_exhaustive()
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{Rejection, Reply, Road, Upgrade, returned::Arrived};
+use super::{Answered, Rejection, Reply, Road, Upgrade, returned::Arrived};
 use crate::{
     error::Error,
     io::{BoxIo, Io, downcast},
@@ -143,14 +143,15 @@ impl Upgrade {
     async fn accepted(self) -> Result<Accepted, Error> {
         let (response, agreed) = self.response();
         // Without a home to come to, who attends the closure waits for nothing but its return.
-        let Road::Awaited { reply, home: _ } = self.road else {
+        let Answered { config, terms, road, .. } = self.answered();
+        let Road::Awaited { reply, home: _ } = road else {
             return Err(Error::ResponseExpected);
         };
         let (transfer, transferred) = oneshot::channel();
         reply.send(Reply::Accept(response, transfer)).map_err(|_| Error::Lost)?;
         let (io, leftover) = transferred.await.map_err(|_| Error::Lost)?;
-        let seat = RawSeat::take(&self.terms);
-        Ok(Accepted { io, leftover, agreed, config: self.config, seat })
+        let seat = RawSeat::take(&terms);
+        Ok(Accepted { io, leftover, agreed, config, seat })
     }
 
     /// Accepts as [`respond`](Self::respond) does: makes the response to return, and the future of the connection in

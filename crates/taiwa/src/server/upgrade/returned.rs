@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use hyper::upgrade::OnUpgrade;
 use taiwa_proto::{
     Config, Role,
@@ -19,7 +19,7 @@ use taiwa_proto::{
 use tokio::sync::oneshot;
 
 use super::{
-    Rejection, Reply, Road, Upgrade,
+    Asked, Rejection, Reply, Road, Upgrade,
     handed::hand_over,
     request::{as_over_http1, copy_of, ends, read},
 };
@@ -53,16 +53,8 @@ impl Sockets {
         let upgrading = request.extensions_mut().remove().ok_or(Rejection::NotUpgradable)?;
         let parts = as_over_http1(copy_of(request));
         let terms = Arc::clone(self.terms());
-        Ok(Upgrade {
-            subprotocol: terms.subprotocols.choose(&opening),
-            opening,
-            ends: Arc::new(ends(&parts)),
-            parts,
-            response_headers: HeaderMap::new(),
-            config: Arc::clone(&terms.config),
-            terms,
-            road: Road::Returned(Place { upgrading, seat }),
-        })
+        let (ends, road) = (Arc::new(ends(&parts)), Road::Returned(Place { upgrading, seat }));
+        Ok(Upgrade::by(terms, ends, parts, opening, road))
     }
 }
 
@@ -244,7 +236,7 @@ impl Upgrade {
 
     pub(super) fn take_place(self) -> Result<(Response<()>, Accepted), Rejection> {
         let (response, agreed) = self.response();
-        let Self { opening, ends, config, terms, road, .. } = self;
+        let Asked { opening, ends, config, terms, road, .. } = *self.asked;
         let way = match road {
             Road::Awaited { reply, home } => {
                 let (transfer, transferred) = oneshot::channel();
