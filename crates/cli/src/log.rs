@@ -1,5 +1,7 @@
 //! The log on stderr: written by a thread of its own, many lines at once, so that no connection waits for whoever reads it.
 
+mod text;
+
 use std::{
     io::{self, IsTerminal, Write},
     mem,
@@ -107,10 +109,10 @@ pub(crate) fn to_stderr(
         // Without a thread each line is written by who says it.
         lines.waiting().stage = Stage::Ended;
     }
-    let written = fmt::layer().with_writer(lines.clone()).with_ansi(colour).with_target(false);
+    let written = fmt::layer().with_writer(lines.clone()).with_ansi(colour);
     let written = match log.format {
-        LogFormat::Text => written.boxed(),
-        LogFormat::Json => written.json().flatten_event(true).boxed(),
+        LogFormat::Text => written.event_format(text::Text::new()).boxed(),
+        LogFormat::Json => written.with_target(false).json().flatten_event(true).boxed(),
     };
     let loudness = match traces {
         None => {

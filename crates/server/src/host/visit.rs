@@ -102,6 +102,7 @@ impl Visit {
             Some(closed) => format!("{} {:?}", closed.code, closed.reason),
             None => why.to_owned(),
         };
+        let age = self.age(now).as_millis() as u64;
         info!(
             id,
             who = %self.peer(),
@@ -109,7 +110,7 @@ impl Visit {
             dialect,
             path = self.path(),
             http = %self.http(),
-            seconds = format_args!("{:.3}", self.age(now).as_secs_f64()),
+            seconds = format_args!("{}.{:03}", age / 1000, age % 1000),
             received = self.received,
             sent = self.sent,
             "closed: {how}"
