@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, Uri};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use taiwa_core::{Dialect, Door, Refusal, RefusalKind, Request, Response, Transport};
 
 use crate::body::response;
@@ -67,8 +67,12 @@ fn leads(door: &str, path: &str) -> bool {
 
 /// Makes the words of core out of those of HTTP.
 pub(crate) fn request(method: &str, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Request {
-    let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-        (name.as_str().into(), Bytes::copy_from_slice(value.as_bytes()))
+    // All values lie in one piece of memory.
+    let mut values = BytesMut::with_capacity(headers.values().map(HeaderValue::len).sum());
+    headers.values().for_each(|it| values.extend_from_slice(it.as_bytes()));
+    let mut values = values.freeze();
+    let header = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.as_str().into(), values.split_to(value.len()))
     };
     Request {
         method: method.into(),

@@ -1,5 +1,6 @@
 //! From a head to the types of the `http` crate.
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
 };
@@ -13,9 +14,11 @@ use super::{H1Fault, Head};
 ///
 /// [`H1Fault::StartLine`], [`H1Fault::Target`], [`H1Fault::Version`] or [`H1Fault::Header`].
 pub fn parse_request(head: &Head<'_>) -> Result<Request<()>, H1Fault> {
+    // One copy, of which all values are parts.
+    let bytes = Bytes::copy_from_slice(&head.bytes);
     let mut lines = vec![httparse::EMPTY_HEADER; head.headers];
     let mut parsed = httparse::Request::new(&mut lines);
-    whole(parsed.parse(&head.bytes), head)?;
+    whole(parsed.parse(&bytes), head)?;
 
     let mut request = Request::new(());
     *request.method_mut() = parsed
@@ -24,7 +27,7 @@ pub fn parse_request(head: &Head<'_>) -> Result<Request<()>, H1Fault> {
         .ok_or(H1Fault::StartLine)?;
     *request.uri_mut() = target(request.method(), parsed.path.ok_or(H1Fault::StartLine)?)?;
     *request.version_mut() = version(parsed.version)?;
-    read_headers(parsed.headers, request.headers_mut())?;
+    read_headers(parsed.headers, &bytes, request.headers_mut())?;
     Ok(request)
 }
 
@@ -34,15 +37,16 @@ pub fn parse_request(head: &Head<'_>) -> Result<Request<()>, H1Fault> {
 ///
 /// [`H1Fault::StartLine`], [`H1Fault::Version`] or [`H1Fault::Header`].
 pub fn parse_response(head: &Head<'_>) -> Result<Response<()>, H1Fault> {
+    let bytes = Bytes::copy_from_slice(&head.bytes);
     let mut lines = vec![httparse::EMPTY_HEADER; head.headers];
     let mut parsed = httparse::Response::new(&mut lines);
-    whole(parsed.parse(&head.bytes), head)?;
+    whole(parsed.parse(&bytes), head)?;
 
     let mut response = Response::new(());
     *response.status_mut() =
         parsed.code.and_then(|it| StatusCode::from_u16(it).ok()).ok_or(H1Fault::StartLine)?;
     *response.version_mut() = version(parsed.version)?;
-    read_headers(parsed.headers, response.headers_mut())?;
+    read_headers(parsed.headers, &bytes, response.headers_mut())?;
     Ok(response)
 }
 
@@ -92,11 +96,16 @@ fn version(minor: Option<u8>) -> Result<Version, H1Fault> {
     }
 }
 
-fn read_headers(lines: &[httparse::Header<'_>], headers: &mut HeaderMap) -> Result<(), H1Fault> {
+fn read_headers(
+    lines: &[httparse::Header<'_>],
+    bytes: &Bytes,
+    headers: &mut HeaderMap,
+) -> Result<(), H1Fault> {
     headers.try_reserve(lines.len()).map_err(|_| H1Fault::TooManyHeaders)?;
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| H1Fault::Header)?;
-        let value = HeaderValue::from_bytes(line.value).map_err(|_| H1Fault::Header)?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value))
+            .map_err(|_| H1Fault::Header)?;
         headers.try_append(name, value).map_err(|_| H1Fault::TooManyHeaders)?;
     }
     Ok(())
