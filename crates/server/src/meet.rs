@@ -6,18 +6,18 @@ use bytes::Bytes;
 use http::{Response, StatusCode, Version};
 use taiwa::{Addr, Error, Upgrade, webtransport::SessionRequest};
 use taiwa_core::{
-    Addressee, Certificate, Dialect, Framing, Knock, Message, Refusal,
+    Addressee, Certificate, Conversation, Dialect, Framing, Knock, Message, Refusal,
     RefusalKind::{Limit, NotFound, Unavailable},
     Request, Transport,
 };
 use tokio::sync::oneshot;
-use tracing::Span;
+use tracing::{Span, debug};
 
 use crate::{
-    body, certificate,
+    addresses, body, certificate,
     cluster::Far,
     doors, drain,
-    host::{Crossing, Guest, Host, NO_CONVERSATION, Note},
+    host::{Crossing, Guest, Host, NO_CONVERSATION, Note, Opener, Unanswered},
     random,
     reach::FROM_ONE_ADDRESS,
     shard,
@@ -61,6 +61,43 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// Answers, without waiting, an opening handshake with which a conversation begins: its shard does the rest. Others, and
+    /// those that are to be refused, are given back.
+    pub(crate) fn meet_at_once(&self, mut upgrade: Upgrade) -> Result<(), Upgrade> {
+        let Some((mut knocking, begun)) = self.newcomer(&upgrade) else { return Err(upgrade) };
+        let dialect = Arc::clone(&knocking.dialect);
+        let span = trace::handshake(Transport::WebSocket, upgrade.method().as_str());
+        span.record("taiwa.dialect", dialect.name());
+        knocking.span = span.clone();
+        let (post, agreed, who) =
+            (self.0.shards.assign(), knocking.agreed, upgrade.peer_addr().clone());
+        let (guest, headers) = knocking.guest(begun);
+        body::add_headers(upgrade.response_headers(), headers);
+        let joined = upgrade.subprotocol(agreed).accept_raw_at_once().and_then(|raw| {
+            if dialect.opens_later() {
+                post.send(Note::Expect(guest, Opener::Here(Box::new(Unanswered::new(raw, span)))));
+                return Ok(());
+            }
+            trace::answered(&span, StatusCode::SWITCHING_PROTOCOLS, 500);
+            post.join(raw, guest).map_err(Error::Io)
+        });
+        if let Err(error) = joined {
+            debug!(%who, "opening handshake failed: {error}");
+        }
+        Ok(())
+    }
+
+    /// Finds the door for a WebSocket with which a conversation begins, and opens it.
+    fn newcomer(&self, upgrade: &Upgrade) -> Option<(Knocking, Begun)> {
+        if upgrade.uri().path() == watch::PATH || self.0.exit.get().is_some() {
+            return None;
+        }
+        let knocking = self.knocking(upgrade, Span::none()).ok()?;
+        let Addressee::New = knocking.dialect.addressee(&knocking.request) else { return None };
+        let begun = knocking.begin().ok()?;
+        Some((knocking, begun))
     }
 
     /// Opens the door for a WebSocket, or says why it stays shut.
@@ -222,6 +259,22 @@ impl Knocking {
         if let Some(exit) = self.site.0.exit.get() {
             return Err(Box::new(drain::unavailable(exit.retry_after())));
         }
+        let (mut guest, headers) = self.guest(self.begin()?);
+        let post = self.site.0.shards.assign().clone();
+        if self.dialect.opens_later() {
+            let (answer, answered) = oneshot::channel();
+            post.send(Note::Expect(guest, Opener::There(answer)));
+            guest = Box::new(match answered.await {
+                Ok(Crossing::Open(place)) => Guest::Awaited(place),
+                Ok(Crossing::Away(away)) => Guest::Away(away),
+                Err(_) => return Err(self.refuse(&Refusal::new(Unavailable, drain::GOES_AWAY))),
+            });
+        }
+        Ok(Open { way: Way::Here(post, guest), agreed: self.agreed, headers, span: self.span })
+    }
+
+    /// Begins a conversation, which has its place among those of its address.
+    fn begin(&self) -> Result<Begun, Shut> {
         let knock = Knock {
             transport: self.transport,
             request: &self.request,
@@ -236,6 +289,12 @@ impl Knocking {
         let Ok(place) = self.site.0.addresses.enter(&self.peer) else {
             return Err(self.refuse(&Refusal::new(Limit, FROM_ONE_ADDRESS)));
         };
+        Ok(Begun { conversation, place, headers })
+    }
+
+    /// Returns what its shard is told, and headers of the response.
+    fn guest(&self, begun: Begun) -> (Box<Guest>, Vec<(&'static str, String)>) {
+        let Begun { conversation, place, headers } = begun;
         let guest = Guest::New {
             conversation,
             dialect: self.dialect.name(),
@@ -246,22 +305,21 @@ impl Knocking {
             path: self.request.path.clone(),
             span: self.span.clone(),
         };
-        let (post, mut guest) = (self.site.0.shards.assign().clone(), Box::new(guest));
-        if self.dialect.opens_later() {
-            let (answer, answered) = oneshot::channel();
-            post.send(Note::Expect(guest, answer));
-            guest = Box::new(match answered.await {
-                Ok(Crossing::Open(place)) => Guest::Awaited(place),
-                Ok(Crossing::Away(away)) => Guest::Away(away),
-                Err(_) => return Err(self.refuse(&Refusal::new(Unavailable, drain::GOES_AWAY))),
-            });
-        }
-        Ok(Open { way: Way::Here(post, guest), agreed: self.agreed, headers, span: self.span })
+        (Box::new(guest), headers)
     }
 
     fn refuse(&self, why: &Refusal) -> Shut {
         Box::new(doors::turned_away(&*self.dialect, &self.request, why))
     }
+}
+
+/// A conversation that is not on its shard yet.
+struct Begun {
+    conversation: Box<dyn Conversation>,
+    /// Counts it among those of its address.
+    place: Option<Box<addresses::Place>>,
+    /// Of the response.
+    headers: Vec<(&'static str, String)>,
 }
 
 /// A session of WebTransport that may come in.

@@ -258,6 +258,7 @@ impl Running {
         A: Future<Output = Option<Response<Bytes>>> + Send + 'static,
     {
         let (site, upgrades, sessions) = (self.clone(), self.clone(), self.clone());
+        let at_once = self.clone();
         let otherwise = Arc::new(otherwise);
         server
             .http(move |request| {
@@ -282,6 +283,7 @@ impl Running {
                     Ok::<(), Infallible>(())
                 }
             })
+            .upgrades_at_once(move |upgrade| at_once.meet_at_once(upgrade))
             .serve(move |upgrade| {
                 let site = upgrades.clone();
                 async move {

@@ -110,6 +110,7 @@ fn join(way: Way, seat: RawSeat, config: &Config) -> io::Result<WebSocket> {
             let raw = RawConnection {
                 connection: Connection::new(Role::Server, config_there, None, now),
                 transport: RawTransport::Other(io),
+                response: vec![],
                 leftover,
                 subprotocol: None,
                 seat,

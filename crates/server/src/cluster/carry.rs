@@ -190,6 +190,7 @@ impl Carried {
         let raw = RawConnection {
             connection,
             transport: RawTransport::Other(Box::new(pipe)),
+            response: vec![],
             leftover: BytesMut::new(),
             subprotocol: None,
             seat: RawSeat::elsewhere(),

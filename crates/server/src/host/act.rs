@@ -126,7 +126,7 @@ impl Host {
 
     pub(super) fn act(&mut self, key: TalkKey, action: Action, lines: &mut Lines) {
         match action {
-            Action::Open(line) => self.stage.open(key, line),
+            Action::Open(line) => self.open(key, line, lines),
             Action::Send(line, message) => self.stage.send(key, line, message, lines),
             Action::Say(message) => self.stage.send_shared(key, message, lines),
             Action::Flow(line) => self.stage.flow(key, line, lines),
@@ -193,7 +193,7 @@ impl Host {
                     // Behind all that was sent on it: who has gone does not get it.
                     Some(Carrier::Poll(poll)) => drop(poll.finish()),
                     Some(Carrier::Threshold(threshold)) => {
-                        threshold.turn_away(code, reason, &self.parting)
+                        threshold.turn_away(code, reason, &self.parting, lines)
                     }
                     _ => {}
                 }
@@ -227,7 +227,9 @@ impl Host {
         for (_, carrier) in all {
             match carrier {
                 Carrier::Socket(socket) => close(socket, code, reason, lines),
-                Carrier::Threshold(threshold) => threshold.turn_away(code, reason, &self.parting),
+                Carrier::Threshold(threshold) => {
+                    threshold.turn_away(code, reason, &self.parting, lines)
+                }
                 // Its body ends with it.
                 Carrier::Stream(_) => {}
                 Carrier::Poll(poll) => drop(poll.finish()),

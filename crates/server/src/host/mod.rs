@@ -44,7 +44,7 @@ pub(crate) use stage::as_ours;
 use stage::{Pending, Stage};
 use talk::Talk;
 pub(crate) use talk::TalkKey;
-pub(crate) use threshold::Crossing;
+pub(crate) use threshold::{Crossing, Opener, Unanswered};
 pub use visit::{Row, Snapshot, Tally};
 
 /// What all hosts of a server share.

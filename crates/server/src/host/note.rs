@@ -23,7 +23,7 @@ use super::{
     exchange::{Answered, BodyGone},
     moved::{Moving, Old},
     talk::{Talk, TalkKey},
-    threshold::{Away, Crossing},
+    threshold::{Away, Opener},
     visit::Snapshot,
 };
 
@@ -50,7 +50,7 @@ pub(crate) enum Note {
     /// An HTTP request for a conversation.
     Visit(Box<Visitor>),
     /// A client at the door, whose opening handshake is answered when its conversation says so.
-    Expect(Box<Guest>, oneshot::Sender<Crossing>),
+    Expect(Box<Guest>, Opener),
     /// Somebody wants to know whether a conversation of this dialect is there.
     IsThere(TalkKey, &'static str, oneshot::Sender<bool>),
     /// A client of this conversation hears that a server goes away, and after which time it may come back.

@@ -43,13 +43,35 @@ pub(super) enum Written {
 }
 
 impl Transport {
-    pub(super) fn plain(socket: RawSocket) -> Self {
-        Self::Plain(Socket::new(socket))
+    /// Takes a socket, with TLS or without.
+    ///
+    /// # Errors
+    ///
+    /// What is no socket can't be polled.
+    pub(super) fn new(raw: RawTransport) -> io::Result<Self> {
+        match raw {
+            RawTransport::Plain(socket) => Ok(Self::Plain(Socket::new(socket))),
+            RawTransport::Tls(socket, mut session) => {
+                session.set_buffer_limit(Some(ENCRYPTED_BYTES_MAX));
+                let socket = Socket::new(socket);
+                Ok(Self::Tls(Box::new(Tls { socket, session, said_goodbye: false })))
+            }
+            RawTransport::Other(_) => Err(ErrorKind::Unsupported.into()),
+        }
     }
 
-    pub(super) fn tls(socket: RawSocket, mut session: Box<ServerConnection>) -> Self {
-        session.set_buffer_limit(Some(ENCRYPTED_BYTES_MAX));
-        Self::Tls(Box::new(Tls { socket: Socket::new(socket), session, said_goodbye: false }))
+    /// Writes the head of a response on a connection on which nothing was written: the kernel takes one whole. Over TLS it goes
+    /// out with what is written next.
+    ///
+    /// # Errors
+    ///
+    /// If it takes less, or the client has gone.
+    pub(super) fn write_response(&mut self, head: &[u8]) -> io::Result<()> {
+        match self {
+            _ if head.is_empty() => Ok(()),
+            Self::Plain(socket) => socket.write_all(head),
+            Self::Tls(tls) => tls.session.writer().write_all(head),
+        }
     }
 
     /// Takes it off this shard's epoll, to be brought to another.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use mio::{Events, Poll, Token};
-use taiwa::{RawConnection, RawTransport};
+use taiwa::RawConnection;
 use taiwa_proto::{Event, Input, Step};
 
 use taiwa_hub::wheel::Due;
@@ -24,7 +24,6 @@ use super::{
     line::Reading,
     lines::Settled,
     post::{Inbound, Inbox},
-    transport::Transport,
 };
 
 /// Bytes of the one buffer that all lines of a shard are read into.
@@ -199,13 +198,7 @@ impl<A: Above> Shard<A> {
     }
 
     fn join(&mut self, raw: RawConnection, opening: A::Opening) {
-        let RawConnection { connection, transport, leftover, seat, .. } = raw;
-        let transport = match transport {
-            RawTransport::Plain(socket) => Transport::plain(socket),
-            RawTransport::Tls(socket, session) => Transport::tls(socket, session),
-            RawTransport::Other(_) => unreachable!("the post made a socket of it"),
-        };
-        match self.lines.join(connection, transport, leftover, seat) {
+        match self.lines.take_in(raw) {
             Ok(key) => {
                 self.above.joined(key, opening, &mut self.lines);
                 if let Shutdown::Begun { .. } = self.shutdown {

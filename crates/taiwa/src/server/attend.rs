@@ -126,7 +126,7 @@ async fn close(mut socket: Box<Inner>, code: CloseCode, terms: &Terms) {
     let _ = poll_fn(|cx| socket.poll_end(cx)).await;
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panicked: {}", text.unwrap_or("?"))

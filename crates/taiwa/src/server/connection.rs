@@ -11,6 +11,7 @@ use taiwa_proto::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     sync::oneshot,
     time::{Instant, timeout_at},
 };
@@ -18,11 +19,12 @@ use tokio::{
 use super::{
     Addr, Credentials, LocalAddr, PeerCertificates, Shared, Terms,
     attend::{Attended, attend},
+    early::Arrived,
     h2,
     listener::Stream,
     plain,
     serving::part,
-    upgrade::{Reply, Upgrade},
+    upgrade::{Bare, BareIo, RESPONSE_LEN, Reply, Upgrade},
 };
 use crate::{
     io::BoxIo,
@@ -92,8 +94,8 @@ impl Ends {
 /// Serves one connection to its end.
 ///
 /// What opens it is boxed apart: its room is given back before the long life of the WebSocket begins.
-pub(super) async fn serve(shared: Arc<Shared>, stream: Stream) {
-    match Box::pin(open(Arc::clone(&shared), stream)).await {
+pub(super) async fn serve(shared: Arc<Shared>, arrived: Arrived) {
+    match Box::pin(open(Arc::clone(&shared), arrived)).await {
         Some(Became::WebSocket(Opened { attended, home })) => {
             drop(shared);
             attend(attended, home).await;
@@ -118,7 +120,13 @@ pub(super) struct Opened {
 }
 
 /// Serves a connection until it is a WebSocket or turns out to be of HTTP/2. `None`: it became neither, and has ended.
-async fn open(shared: Arc<Shared>, stream: Stream) -> Option<Became> {
+async fn open(shared: Arc<Shared>, arrived: Arrived) -> Option<Became> {
+    let stream = match arrived {
+        Arrived::Upgrade(upgrade) => {
+            return answer_later(&shared, upgrade).await.map(Became::WebSocket);
+        }
+        Arrived::Stream(stream) => stream,
+    };
     let deadline = shared.terms.config.deadlines.handshake.map(|within| Instant::now() + within);
     let begun = tokio::select! {
         begun = begin(&shared, stream, deadline) => begun,
@@ -144,9 +152,6 @@ async fn open(shared: Arc<Shared>, stream: Stream) -> Option<Became> {
 
 /// Bytes of a read of a head: the opening handshakes of browsers fit, unless they have long cookies.
 const HEAD_LEN: usize = 1024;
-
-/// What the response has room for from the beginning: a subprotocol and permessage-deflate with all their parameters fit.
-const RESPONSE_LEN: usize = 256;
 
 /// What a connection begins with.
 enum First {
@@ -242,7 +247,7 @@ async fn read_first(shared: &Shared, io: &mut BoxIo) -> io::Result<First> {
 /// Answers an opening handshake.
 async fn upgrade(
     shared: Arc<Shared>,
-    mut io: BoxIo,
+    io: BoxIo,
     ends: Arc<Ends>,
     request: Request<()>,
     leftover: BytesMut,
@@ -254,10 +259,26 @@ async fn upgrade(
             return None;
         }
     };
-    let (upgrade, mut waiting) =
-        Upgrade::new(&shared.terms, &ends, request.into_parts().0, opening);
+    let asked = (request.into_parts().0, opening);
+    let bare = Bare { io: BareIo::Task(io), leftover };
+    let upgrade = Upgrade::at_once(&shared.terms, &ends, asked, bare);
+    let upgrade = match &shared.at_once {
+        Some(at_once) => shared.ask(at_once, &ends, upgrade)?,
+        None => upgrade,
+    };
+    answer_later(&shared, upgrade).await
+}
+
+/// Answers an opening handshake about which somebody decides in their own time.
+async fn answer_later(shared: &Shared, upgrade: Upgrade) -> Option<Opened> {
+    let peer = upgrade.peer_addr().clone();
+    let (upgrade, mut waiting, Bare { io, leftover }) = upgrade.later()?;
+    let mut io = match io {
+        BareIo::Task(io) => io,
+        BareIo::Accepted(tcp) => Box::new(TcpStream::from_std(tcp).ok()?),
+    };
     let running = (shared.answer)(upgrade);
-    let mut attended = Attended::new(&shared.terms, &ends.peer, running);
+    let mut attended = Attended::new(&shared.terms, &peer, running);
     match attended.answer(&mut waiting.reply).await {
         Reply::Reject(response) => {
             part(io, &whole(response)).await;
@@ -288,7 +309,7 @@ pub(super) struct Waiting {
 }
 
 /// Writes a response after which the connection ends.
-fn whole<B: Into<Bytes>>(response: Response<B>) -> Vec<u8> {
+pub(super) fn whole<B: Into<Bytes>>(response: Response<B>) -> Vec<u8> {
     let (mut parts, body) = response.into_parts();
     if !parts.headers.contains_key(CONNECTION) {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -16,7 +16,7 @@ impl Server {
     /// # Errors
     /// As [`TcpListener::bind`].
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
-        Ok(Self::on(Listener::tcp(TcpListener::bind(addr).await?)))
+        Ok(Self::on(Listener::tcp(TcpListener::bind(addr).await?)?))
     }
 
     /// Listens on a further address.
@@ -26,7 +26,7 @@ impl Server {
     /// # Errors
     /// As [`TcpListener::bind`].
     pub async fn listen(self, addr: impl ToSocketAddrs) -> io::Result<Self> {
-        self.listen_on(Listener::tcp(TcpListener::bind(addr).await?))
+        self.listen_on(Listener::tcp(TcpListener::bind(addr).await?)?)
     }
 
     /// Listens on a unix socket at a path (unix(7)); its length is limited by the system, to 107 bytes on
@@ -135,6 +135,7 @@ impl Server {
             udp: Ports::default(),
             sessions: None,
             http: None,
+            at_once: None,
             tuner: None,
         }
     }

@@ -1,10 +1,16 @@
 //! [`Listener`]: a socket that accepts connections, ours or from outside.
 
 use std::{
-    io,
+    io::{
+        self,
+        ErrorKind::{Interrupted, WouldBlock},
+        Read,
+    },
+    net::SocketAddr,
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
@@ -12,10 +18,11 @@ use tokio::net::{UnixListener, UnixStream};
 #[cfg(unix)]
 use super::unix::SocketFile;
 use super::{
+    acceptor::{Accepted, Acceptor},
     addr::{Addr, Credentials},
     connection::Ends,
 };
-use crate::io::BoxIo;
+use crate::{io::BoxIo, rewind::Rewind};
 
 /// A socket that accepts connections: what [`Server::from_listener`](crate::Server::from_listener) takes.
 ///
@@ -44,7 +51,7 @@ pub struct Listener {
 
 #[derive(Debug)]
 enum Socket {
-    Tcp(TcpListener),
+    Tcp(Acceptor),
     #[cfg(unix)]
     Unix {
         listener: UnixListener,
@@ -55,8 +62,8 @@ enum Socket {
 }
 
 impl Listener {
-    pub(super) fn tcp(listener: TcpListener) -> Self {
-        Self { socket: Socket::Tcp(listener), is_shared: false }
+    pub(super) fn tcp(listener: TcpListener) -> io::Result<Self> {
+        Ok(Self { socket: Socket::Tcp(Acceptor::new(listener.into_std()?)?), is_shared: false })
     }
 
     /// Listens on a unix socket at `path`, as [`Server::bind_unix`](crate::Server::bind_unix) does.
@@ -107,7 +114,7 @@ impl Listener {
     /// As [`TcpListener::local_addr`].
     pub fn local_addr(&self) -> io::Result<Addr> {
         match &self.socket {
-            Socket::Tcp(listener) => Ok(listener.local_addr()?.into()),
+            Socket::Tcp(listener) => Ok(listener.local_addr().into()),
             #[cfg(unix)]
             Socket::Unix { addr, .. } => Ok(addr.clone()),
         }
@@ -116,30 +123,44 @@ impl Listener {
     /// Ends the listening, and returns connections that were made to this very socket and wait to be accepted: none if
     /// another process has the socket as well, and so will accept them.
     pub(super) fn leave(self) -> Vec<Stream> {
-        let Socket::Tcp(listener) = self.socket else { return Vec::new() };
-        let Ok(listener) = listener.into_std() else { return Vec::new() };
         let mut waiting = Vec::new();
-        while has_queue_of_its_own(&listener)
-            && let Ok((stream, peer)) = listener.accept()
-            && let Ok(()) = stream.set_nonblocking(true)
-            && let Ok(stream) = TcpStream::from_std(stream)
+        while let Socket::Tcp(listener) = &self.socket
+            && listener.has_queue_of_its_own()
+            && let Some(stream) = self.accept_now()
         {
-            waiting.push(Stream { peer: peer.into(), transport: Transport::Tcp(stream) });
+            waiting.push(stream);
         }
         waiting
     }
 
+    /// Has connections come with the first bytes of their clients, where the system can do that. One that another process will
+    /// have is left alone: connections that wait so would be lost with it.
+    pub(super) fn await_first_bytes(&self) {
+        if let Socket::Tcp(listener) = &self.socket
+            && !self.is_shared
+        {
+            listener.await_first_bytes();
+        }
+    }
+
+    /// Accepts a connection over TCP, if one waits: for all that came with the one that was waited for.
+    pub(super) fn accept_now(&self) -> Option<Stream> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.accept_now().ok().map(Stream::tcp),
+            #[cfg(unix)]
+            Socket::Unix { .. } => None,
+        }
+    }
+
     pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         Poll::Ready(Ok(match &self.socket {
-            Socket::Tcp(listener) => {
-                let (stream, peer) = ready!(listener.poll_accept(cx))?;
-                Stream { peer: peer.into(), transport: Transport::Tcp(stream) }
-            }
+            Socket::Tcp(listener) => Stream::tcp(ready!(listener.poll_accept(cx))?),
             #[cfg(unix)]
             Socket::Unix { listener, addr, .. } => {
                 let (stream, peer) = ready!(listener.poll_accept(cx))?;
                 let local = addr.clone();
-                Stream { peer: peer.into(), transport: Transport::Unix { stream, local } }
+                let transport = Transport::Unix { stream, local };
+                Stream { peer: peer.into(), transport, first: Bytes::new() }
             }
         }))
     }
@@ -149,10 +170,12 @@ impl Listener {
 pub(super) struct Stream {
     pub(super) peer: Addr,
     transport: Transport,
+    /// What was read of it already.
+    first: Bytes,
 }
 
 enum Transport {
-    Tcp(TcpStream),
+    Tcp(std::net::TcpStream, SocketAddr),
     #[cfg(unix)]
     Unix {
         stream: UnixStream,
@@ -161,14 +184,59 @@ enum Transport {
 }
 
 impl Stream {
+    fn tcp(Accepted { stream, peer, local }: Accepted) -> Self {
+        let transport = Transport::Tcp(stream, local);
+        Self { peer: peer.into(), transport, first: Bytes::new() }
+    }
+
+    /// Reads what came with a connection over TCP: how many bytes; none if nothing is there yet.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Transport::Tcp(stream, _) = &mut self.transport else { return Ok(0) };
+        match stream.read(buffer) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => Ok(0),
+            read => read,
+        }
+    }
+
+    /// Puts back what was read of it.
+    pub(super) fn put_back(self, read: &[u8]) -> Self {
+        Self { first: Bytes::copy_from_slice(read), ..self }
+    }
+
+    /// Returns who talks to whom over TCP.
+    pub(super) fn tcp_ends(&self) -> Option<Ends> {
+        match &self.transport {
+            Transport::Tcp(_, local) => Some(Ends::new(self.peer.clone(), (*local).into())),
+            #[cfg(unix)]
+            Transport::Unix { .. } => None,
+        }
+    }
+
+    /// Takes a connection over TCP as it was accepted.
+    pub(super) fn into_tcp(self) -> Option<std::net::TcpStream> {
+        match self.transport {
+            Transport::Tcp(stream, _) => Some(stream),
+            #[cfg(unix)]
+            Transport::Unix { .. } => None,
+        }
+    }
+
     /// Makes it ready for use.
     pub(super) fn open(self) -> io::Result<(BoxIo, Ends)> {
-        let peer = self.peer;
-        match self.transport {
-            Transport::Tcp(stream) => {
-                stream.set_nodelay(true)?;
-                let ends = Ends::new(peer, stream.local_addr()?.into());
-                Ok((Box::new(stream), ends))
+        let (io, ends) = Self::open_transport(self.transport, self.peer)?;
+        let first = self.first;
+        Ok((if first.is_empty() { io } else { Box::new(Rewind { first, io }) }, ends))
+    }
+
+    fn open_transport(transport: Transport, peer: Addr) -> io::Result<(BoxIo, Ends)> {
+        match transport {
+            Transport::Tcp(stream, local) => {
+                let ends = Ends::new(peer, local.into());
+                Ok((Box::new(TcpStream::from_std(stream)?), ends))
             }
             #[cfg(unix)]
             Transport::Unix { stream, local } => {
@@ -183,12 +251,12 @@ impl Stream {
     }
 
     /// Gives the bare transport, to say no on it.
-    pub(super) fn into_io(self) -> BoxIo {
-        match self.transport {
-            Transport::Tcp(stream) => Box::new(stream),
+    pub(super) fn into_io(self) -> io::Result<BoxIo> {
+        Ok(match self.transport {
+            Transport::Tcp(stream, _) => Box::new(TcpStream::from_std(stream)?),
             #[cfg(unix)]
             Transport::Unix { stream, .. } => Box::new(stream),
-        }
+        })
     }
 }
 
@@ -197,7 +265,7 @@ impl TryFrom<TcpListener> for Listener {
 
     fn try_from(listener: TcpListener) -> io::Result<Self> {
         check_listens(&listener)?;
-        Ok(Self::tcp(listener))
+        Self::tcp(listener)
     }
 }
 
@@ -208,7 +276,7 @@ impl TryFrom<std::net::TcpListener> for Listener {
         check_runtime()?;
         check_listens(&listener)?;
         listener.set_nonblocking(true)?;
-        Ok(Self::tcp(TcpListener::from_std(listener)?))
+        Ok(Self { socket: Socket::Tcp(Acceptor::new(listener)?), is_shared: false })
     }
 }
 
@@ -242,14 +310,6 @@ fn check_listens<'a>(socket: impl Into<socket2::SockRef<'a>>) -> io::Result<()> 
         Ok(false) => Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen")),
         Err(error) => Err(error),
     }
-}
-
-/// Tells whether its connections are lost with it, even if another socket listens on its port.
-fn has_queue_of_its_own(listener: &std::net::TcpListener) -> bool {
-    #[cfg(target_os = "linux")]
-    return socket2::SockRef::from(listener).reuse_port().unwrap_or(false);
-    #[cfg(not(target_os = "linux"))]
-    false
 }
 
 /// tokio panics where it can't register a socket.

@@ -1,5 +1,6 @@
 //! [`Server`]: listens, upgrades, closes.
 
+mod acceptor;
 #[cfg(unix)]
 mod activation;
 mod addr;
@@ -7,6 +8,7 @@ mod alternative;
 mod attend;
 mod body;
 mod connection;
+mod early;
 mod extended;
 mod h2;
 mod h3;
@@ -62,6 +64,8 @@ pub use upgrade::{
 };
 
 type Answer = Arc<dyn Fn(Upgrade) -> attend::Running + Send + Sync>;
+/// What decides about upgrades without waiting, or gives them back.
+type AtOnce = Arc<dyn Fn(Upgrade) -> Result<(), Upgrade> + Send + Sync>;
 
 /// What all connections of a server share.
 #[derive(Clone)]
@@ -82,6 +86,7 @@ struct Shared {
     sessions: Option<h3::Answer>,
     http: Option<plain::Answer>,
     answer: Answer,
+    at_once: Option<AtOnce>,
     tuner: Option<Tuner>,
 }
 
@@ -130,6 +135,7 @@ pub struct Server {
     sessions: Option<h3::Answer>,
     udp: h3::Ports,
     http: Option<plain::Answer>,
+    at_once: Option<AtOnce>,
     tuner: Option<Tuner>,
 }
 
@@ -283,6 +289,20 @@ impl Server {
         self
     }
 
+    /// Asks first, for each opening handshake over HTTP/1.1 that is the first request on its connection, a closure that
+    /// decides without waiting: by [`Upgrade::accept_raw_at_once`], or by giving the upgrade back, to the closure of
+    /// [`serve`](Self::serve). It may run on the task that accepts connections. If it panics, or drops the upgrade, the
+    /// connection is closed.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn upgrades_at_once<F>(mut self, answer: F) -> Self
+    where
+        F: Fn(Upgrade) -> Result<(), Upgrade> + Send + Sync + 'static,
+    {
+        self.at_once = Some(Arc::new(answer));
+        self
+    }
+
     /// Serves until the listeners are dropped or [`Serving::with_shutdown`] says so. The closure runs once
     /// for each opening handshake, in a task of its own; see [`Upgrade`].
     ///
@@ -318,6 +338,7 @@ impl Server {
             sessions: self.sessions,
             http: self.http,
             tuner: self.tuner,
+            at_once: self.at_once,
             answer: Arc::new(move |upgrade| {
                 let answer = Arc::clone(&answer);
                 // Called inside, so that a panic of the closure itself is caught, too.

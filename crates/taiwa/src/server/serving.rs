@@ -103,53 +103,49 @@ impl Serving {
     async fn run(self) -> io::Result<()> {
         let Self { mut listeners, udp, shared, signal, successor, is_open } = self;
         shared.check(is_open)?;
+        if shared.reads_first() {
+            listeners.iter().for_each(Listener::await_first_bytes);
+        }
         let mut shared = Arc::new(shared);
         let mut quic = h3::Endpoints::bind(&shared, &listeners, udp)?;
         let mut signal = signal.unwrap_or_else(|| Box::pin(pending()));
         let mut successor = successor.unwrap_or_else(|| Box::pin(pending()));
-        let mut connections = JoinSet::new();
         let looked_after = Arc::clone(&shared);
         let mut looked_after = pin!(looked_after.look_after_certificates());
-        let mut turned_away = JoinSet::new();
+        let mut doorway = Doorway::default();
         let mut tuned = shared.tuner.as_ref().map(Tuner::subscribe);
         let mut turn = 0;
         loop {
-            shared.terms.served.store(connections.len(), Ordering::Relaxed);
+            shared.terms.served.store(doorway.connections.len(), Ordering::Relaxed);
             tokio::select! {
                 () = &mut signal => break,
                 () = &mut successor => {
                     successor = Box::pin(pending());
                     let left = listeners.extract_if(.., |it| it.is_shared());
                     for stream in left.flat_map(Listener::leave) {
-                        connections.spawn(connection::serve(Arc::clone(&shared), stream));
+                        doorway.serve(&shared, stream);
                     }
                     quic.leave_shared(&shared.terms.alternative);
                 }
                 () = &mut looked_after => {}
                 tuning = tuner::changed(&mut tuned) => shared = Arc::new(shared.tuned(tuning)),
-                Some(ended) = connections.join_next() => shared.hear_panic(ended),
+                Some(ended) = doorway.connections.join_next() => shared.hear_panic(ended),
                 Some(arriving) = quic.accept(&shared) => {
-                    if connections.len() + shared.apart() < shared.connections_max {
-                        connections.spawn(h3::serve(Arc::clone(&shared), arriving));
+                    if doorway.has_room(&shared) {
+                        doorway.connections.spawn(h3::serve(Arc::clone(&shared), arriving));
                     } else {
                         arriving.refuse();
                     }
                 }
-                Some(_) = turned_away.join_next() => {}
+                Some(_) = doorway.turned_away.join_next() => {}
                 accepted = accept(&listeners, &mut turn) => match accepted {
-                    Ok(stream) if connections.len() + shared.apart() < shared.connections_max => {
-                        let shared = Arc::clone(&shared);
-                        connections.spawn(connection::serve(shared, stream));
+                    Ok(stream) => {
+                        doorway.take(&shared, stream);
+                        // All the rest of this loop is for many of them.
+                        for stream in (1..ACCEPTED_IN_A_ROW).map_while(|_| listeners[turn].accept_now()) {
+                            doorway.take(&shared, stream);
+                        }
                     }
-                    // Over TLS, a refusal would cost a handshake.
-                    Ok(stream)
-                        if shared.tls.is_none()
-                            && shared.lets_in(&stream.peer)
-                            && turned_away.len() < TURNED_AWAY_MAX =>
-                    {
-                        turned_away.spawn(turn_away(stream));
-                    }
-                    Ok(_) => {}
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => {
                         (shared.terms.on_error)(None, &error);
@@ -164,11 +160,42 @@ impl Serving {
         drop(listeners);
         quic.leave();
         shared.terms.going_away.say();
-        while let Some(ended) = connections.join_next().await {
+        while let Some(ended) = doorway.connections.join_next().await {
             shared.hear_panic(ended);
         }
         quic.end().await;
         Ok(())
+    }
+}
+
+/// The tasks of connections.
+#[derive(Default)]
+struct Doorway {
+    connections: JoinSet<()>,
+    turned_away: JoinSet<()>,
+}
+
+impl Doorway {
+    fn has_room(&self, shared: &Shared) -> bool {
+        self.connections.len() + shared.apart() < shared.connections_max
+    }
+
+    fn take(&mut self, shared: &Arc<Shared>, stream: Stream) {
+        if self.has_room(shared) {
+            self.serve(shared, stream);
+        } else if shared.tls.is_none()
+            // Over TLS, a refusal would cost a handshake.
+            && shared.lets_in(&stream.peer)
+            && self.turned_away.len() < TURNED_AWAY_MAX
+        {
+            self.turned_away.spawn(turn_away(stream));
+        }
+    }
+
+    fn serve(&mut self, shared: &Arc<Shared>, stream: Stream) {
+        if let Some(arrived) = shared.meet(stream) {
+            self.connections.spawn(connection::serve(Arc::clone(shared), arrived));
+        }
     }
 }
 
@@ -236,6 +263,8 @@ impl IntoFuture for Serving {
 /// Wait after a failed `accept`: there are no descriptors left, and without a wait there would be no
 /// processor left either.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// Connections that are accepted before anything else is looked at.
+const ACCEPTED_IN_A_ROW: usize = 64;
 /// Connections that are being told that there is no place for them.
 const TURNED_AWAY_MAX: usize = 64;
 /// How long to wait for a peer to read its refusal.
@@ -269,7 +298,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn turn_away(stream: Stream) {
     const RESPONSE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\
         Connection: close\r\nRetry-After: 5\r\n\r\n";
-    part(stream.into_io(), RESPONSE).await;
+    if let Ok(io) = stream.into_io() {
+        part(io, RESPONSE).await;
+    }
 }
 
 /// Writes the last bytes to a peer, and reads what it still sends for a moment: closing a socket with

@@ -1,5 +1,6 @@
 //! [`Upgrade`]: an opening handshake that waits for an answer.
 
+mod at_once;
 #[cfg(feature = "axum")]
 mod axum;
 mod handed;
@@ -11,7 +12,10 @@ mod service;
 mod settings;
 mod stream;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{
@@ -34,6 +38,7 @@ use crate::{
     io::BoxIo,
     websocket::{Ear, Inner, Opened, WebSocket},
 };
+pub(super) use at_once::{Bare, BareIo, RESPONSE_LEN};
 pub use raw::{RawConnection, RawIo, RawSeat, RawSocket, RawStream, RawTransport};
 pub use rejection::Rejection;
 pub use returned::{Handover, Outcome};
@@ -102,6 +107,8 @@ enum Road {
     Awaited { reply: oneshot::Sender<Reply>, home: oneshot::Sender<Box<Inner>> },
     /// Our caller returns it to hyper.
     Returned(returned::Place),
+    /// Who decides about it gets the transport, or gives it back. Nobody locks it: with the lock it may be shared.
+    AtOnce(Box<Mutex<Bare>>),
 }
 
 /// An answer to an opening handshake.

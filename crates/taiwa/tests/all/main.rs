@@ -7,6 +7,7 @@ mod at_once;
 mod axum;
 mod authority;
 mod dial;
+mod early;
 mod cancel;
 mod echo;
 mod endings;

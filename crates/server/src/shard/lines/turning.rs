@@ -7,9 +7,9 @@ use std::{
 };
 
 use bytes::BytesMut;
-use taiwa::{RawConnection, RawSeat};
+use taiwa::RawConnection;
 use taiwa_hub::wheel::Due;
-use taiwa_proto::{Connection, Pool, Step};
+use taiwa_proto::{Pool, Step};
 
 use super::Lines;
 use crate::shard::{
@@ -20,18 +20,19 @@ use crate::shard::{
 
 /// What the engine does with its lines.
 impl Lines {
-    /// Takes in a line. Bytes behind its handshake are read in this turn; of those that the kernel has it tells by itself, once
-    /// it is asked to tell of the socket.
-    pub(in crate::shard) fn join(
-        &mut self,
-        mut conn: Connection,
-        mut transport: Transport,
-        leftover: BytesMut,
-        seat: RawSeat,
-    ) -> io::Result<Key> {
+    /// Takes in a line, and writes the response to its handshake if that waits. Bytes behind the handshake are read in this turn;
+    /// of those that the kernel has it tells by itself, once it is asked to tell of the socket.
+    ///
+    /// # Errors
+    ///
+    /// Of the system; the line is dropped, and its end not told.
+    pub(crate) fn take_in(&mut self, raw: RawConnection) -> io::Result<Key> {
+        let RawConnection { connection: mut conn, transport, response, leftover, seat, .. } = raw;
+        let mut transport = Transport::new(transport)?;
+        transport.write_response(&response)?;
         let (registry, is_plain) = (&self.registry, transport.is_plain());
         let mut registered = Ok(());
-        // It may come from another shard, where nobody read it.
+        // It may come from another shard, or have waited: nobody read it.
         conn.resume(self.now);
         let key = self.slab.insert_with(|key| {
             registered = transport.register(registry, token(key));
@@ -58,7 +59,8 @@ impl Lines {
         let Line { conn, transport, seat, .. } = self.slab.remove(key)?;
         let leftover = self.take_leftover(key).unwrap_or_default();
         let transport = transport.into_raw(&self.registry).ok()?;
-        Some(RawConnection { connection: conn, transport, leftover, subprotocol: None, seat })
+        let (response, subprotocol) = (vec![], None);
+        Some(RawConnection { connection: conn, transport, response, leftover, subprotocol, seat })
     }
 
     /// Notes what the kernel says of a line.

@@ -66,6 +66,7 @@ impl House {
             let raw = RawConnection {
                 connection: Connection::new(Role::Server, Arc::default(), None, Instant::now()),
                 transport: RawTransport::Plain(RawSocket::Tcp(socket)),
+                response: vec![],
                 leftover: BytesMut::new(),
                 subprotocol: None,
                 seat: RawSeat::elsewhere(),

@@ -3,11 +3,11 @@
 use std::{
     fmt,
     future::Future,
-    io,
+    io::{self, Write},
     sync::{Arc, atomic::Ordering},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::Response;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -25,7 +25,7 @@ use crate::{
     error::Error,
     io::{BoxIo, Io, downcast},
     rewind::Rewind,
-    server::Terms,
+    server::{Terms, connection::whole},
     websocket::now,
 };
 
@@ -37,8 +37,10 @@ use crate::{
 pub struct RawConnection {
     /// The protocol, open, with the settings of the server and what was agreed on.
     pub connection: Connection,
-    /// What carries it. The response 101 is written.
+    /// What carries it.
     pub transport: RawTransport,
+    /// The head of the response 101, to be written before all else; empty if it is written.
+    pub response: Vec<u8>,
     /// Bytes of the peer that were read behind its request: the first for
     /// [`Connection::receive`](taiwa_proto::Connection::receive). Decrypted, if it is over TLS.
     pub leftover: BytesMut,
@@ -230,12 +232,52 @@ impl RawConnection {
         seat: RawSeat,
     ) -> Result<Self, Error> {
         let transport = unwrap(io, &mut leftover).map_err(Error::Io)?;
-        Ok(Self { connection, transport, leftover, subprotocol, seat })
+        Ok(Self { connection, transport, response: Vec::new(), leftover, subprotocol, seat })
+    }
+
+    /// Answers a connection whose response is not written by another one, as far as the socket takes it at once, and closes it.
+    #[doc(hidden)]
+    pub fn refuse(self, response: Response<Bytes>) {
+        if !self.response.is_empty() {
+            // Who has gone meanwhile needs no answer.
+            let _ = self.transport.write_last(&whole(response));
+        }
+    }
+}
+
+impl RawTransport {
+    fn write_last(self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(mut socket) => socket.write_all(bytes),
+            Self::Tls(mut socket, mut session) => {
+                session.writer().write_all(bytes)?;
+                session.send_close_notify();
+                while session.wants_write() {
+                    session.write_tls(&mut socket)?;
+                }
+                Ok(())
+            }
+            Self::Other(_) => Ok(()),
+        }
+    }
+}
+
+impl Write for RawSocket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.write(bytes),
+            #[cfg(unix)]
+            Self::Unix(unix) => unix.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 /// Takes a transport out of its wrappings; what they hold of the peer's bytes comes behind `leftover`.
-fn unwrap(mut io: BoxIo, leftover: &mut BytesMut) -> io::Result<RawTransport> {
+pub(super) fn unwrap(mut io: BoxIo, leftover: &mut BytesMut) -> io::Result<RawTransport> {
     loop {
         io = match downcast::<Rewind>(io) {
             Ok(rewind) => {

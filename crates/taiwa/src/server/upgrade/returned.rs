@@ -247,6 +247,8 @@ impl Upgrade {
             Road::Returned(Place { upgrading, seat }) => {
                 Way::Returned { upgrading, seat: seat.open()? }
             }
+            // Its closure has neither a response to return nor the time to wait.
+            Road::AtOnce(_) => return Err(Rejection::NotUpgradable),
         };
         Ok((response, Accepted { opening, ends, config, terms, agreed, way }))
     }
