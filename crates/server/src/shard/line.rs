@@ -5,7 +5,7 @@ use std::{collections::VecDeque, io, time::Instant};
 use mio::{Registry, Token};
 use taiwa::RawSeat;
 use taiwa_hub::wheel::{Alarm, Wheel};
-use taiwa_proto::{Connection, Pool};
+use taiwa_proto::{Connection, Pool, Step};
 
 use super::{
     Key,
@@ -89,6 +89,23 @@ impl Line {
             Ok(Written::All) => {}
             Ok(Written::Blocked) => self.block(key, registry, pool),
             Err(_) => self.conn.transport_failed(pool),
+        }
+    }
+
+    /// Shuts down the write side, behind all that was written.
+    pub(super) fn shut_down(&mut self, key: Key, registry: &Registry, pool: &mut Pool) {
+        if self.transport.is_plain() {
+            self.conn.shut_down();
+            // What ends by that is dropped next, which says the same to the peer in one call of the kernel.
+            if !matches!(self.conn.step(), Step::End(_)) {
+                // What fails here can't be told to the peer any more: it ends all the same.
+                let _ = self.transport.shut_down();
+            }
+            return;
+        }
+        match self.transport.shut_down() {
+            Ok(Written::Blocked) => self.block(key, registry, pool),
+            Ok(Written::All) | Err(_) => self.conn.shut_down(),
         }
     }
 

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use taiwa::Error;
 use taiwa_core::{Channel, Payload};
 use taiwa_server::hub::{Done, Order};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::{Stage, Terms, closed, said, soon};
 
@@ -63,31 +66,45 @@ async fn a_conversation_that_ends_before_has_its_line_opened_and_closed_with_its
         ("send 0 sorry; close 0 4403", "end 4000"),
     ] {
         let mut socket = stage.connect(&late("p", first, then)).await;
-        let (code, _) = match first.starts_with("open") {
-            // Who was told to open the door finds nobody behind it.
-            true => {
-                assert_eq!(closed(&mut socket).await, (1013, "".into()));
-                continue;
-            }
-            false => {
-                assert_eq!(said(&mut socket).await, "sorry");
-                closed(&mut socket).await
-            }
-        };
+        assert_eq!(said(&mut socket).await, "sorry", "{first}; {then}");
+        let (code, _) = closed(&mut socket).await;
         assert_eq!(code, 4403, "{first}; {then}");
     }
     drop(stage);
 }
 
+/// A request by hand.
+fn head(stage: &Stage, target: &str) -> String {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        stage.addr
+    )
+}
+
+#[tokio::test]
+async fn who_is_opened_by_a_task_may_find_nobody_behind_the_door() {
+    let stage = Stage::new().await;
+    // Behind another request on its connection it is not the shard that answers.
+    let first = format!("GET /nowhere HTTP/1.1\r\nHost: {}\r\n\r\n", stage.addr);
+    let second = head(&stage, &late("p", "open 0; send 0 sorry; end 4403 no", ""));
+    let mut tcp = TcpStream::connect(stage.addr).await.unwrap();
+    tcp.write_all((first + &second).as_bytes()).await.unwrap();
+    let mut said = vec![];
+    let closed = [0x88, 2, 0x03, 0xf5];
+    while !said.ends_with(&closed) {
+        let n = soon(tcp.read_buf(&mut said)).await.unwrap();
+        assert!(n > 0, "{:?}", String::from_utf8_lossy(&said));
+    }
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.starts_with("HTTP/1.1 404 ") && said.contains("HTTP/1.1 101 "), "{said}");
+    assert!(!said.contains("sorry"), "{said}");
+}
+
 #[tokio::test]
 async fn a_client_that_goes_before_it_is_open_has_left() {
     let mut stage = Stage::new().await;
-    let head = format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        late("p", "connect; alarm 300", "open 0"),
-        stage.addr,
-    );
+    let head = head(&stage, &late("p", "connect; alarm 300", "open 0"));
     let mut socket = TcpStream::connect(stage.addr).await.unwrap();
     socket.write_all(head.as_bytes()).await.unwrap();
     stage.hears("p: connect: connected").await;

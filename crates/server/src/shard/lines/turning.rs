@@ -15,7 +15,7 @@ use super::Lines;
 use crate::shard::{
     Key, Left,
     line::{Line, Reading, Writing, token},
-    transport::{Transport, Written},
+    transport::Transport,
 };
 
 /// What the engine does with its lines.
@@ -220,11 +220,7 @@ impl Lines {
         if let Step::ShutDown = line.conn.step()
             && line.writing != Writing::Blocked
         {
-            match line.transport.shut_down() {
-                Ok(Written::Blocked) => line.block(key, registry, pool),
-                // What failed here can't be told to the peer any more: it ends all the same.
-                Ok(Written::All) | Err(_) => line.conn.shut_down(),
-            }
+            line.shut_down(key, registry, pool);
         }
         if let Step::End(end) = line.conn.step() {
             let stats = line.conn.stats();
