@@ -235,7 +235,7 @@ mod tests {
     fn an_error_says_what_is_behind_it() {
         let said = written(Text::with(clock), false, || {
             let inner = io::Error::other("\x1b inner");
-            let error: Box<dyn Error> = Box::new(io::Error::new(io::ErrorKind::Other, inner));
+            let error: Box<dyn Error> = Box::new(io::Error::other(inner));
             error!(error = &*error as &dyn Error, "it failed");
         });
         assert!(said.ends_with(" ERROR it failed error=\\x1b inner\n"), "{said}");
