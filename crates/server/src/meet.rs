@@ -77,7 +77,8 @@ impl Running {
         body::add_headers(upgrade.response_headers(), headers);
         let joined = upgrade.subprotocol(agreed).accept_raw_at_once().and_then(|raw| {
             if dialect.opens_later() {
-                post.send(Note::Expect(guest, Opener::Here(Box::new(Unanswered::new(raw, span)))));
+                let unanswered = Unanswered::new(shard::carried(raw).map_err(Error::Io)?, span);
+                post.send(Note::Expect(guest, Opener::Here(Box::new(unanswered))));
                 return Ok(());
             }
             trace::answered(&span, StatusCode::SWITCHING_PROTOCOLS, 500);

@@ -96,12 +96,7 @@ impl<A: Above> Post<A> {
     /// # Panics
     /// For what is no socket, outside of a tokio runtime.
     pub fn join(&self, raw: RawConnection, opening: A::Opening) -> std::io::Result<()> {
-        #[cfg(unix)]
-        let raw = super::foreign::carry(raw)?;
-        #[cfg(not(unix))]
-        if let taiwa::RawTransport::Other(_) = raw.transport {
-            return Err(std::io::ErrorKind::Unsupported.into());
-        }
+        let raw = carried(raw)?;
         let _ = self.put(Inbound::Join(Box::new((raw, opening))));
         Ok(())
     }
@@ -118,6 +113,21 @@ impl<A: Above> Post<A> {
             waker.wake().expect("an eventfd that is open takes a wake-up");
         }
         Ok(())
+    }
+}
+
+/// Gives a connection a socket, if it has none.
+///
+/// # Errors
+///
+/// As [`Post::join`].
+pub(crate) fn carried(raw: RawConnection) -> std::io::Result<RawConnection> {
+    #[cfg(unix)]
+    return super::foreign::carry(raw);
+    #[cfg(not(unix))]
+    match raw.transport {
+        taiwa::RawTransport::Other(_) => Err(std::io::ErrorKind::Unsupported.into()),
+        _ => Ok(raw),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One connection of a server, from the accepted socket to its end.
 
-use std::{io, sync::Arc};
+use std::{io, pin::Pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{Extensions, HeaderValue, Request, Response, StatusCode, header::CONNECTION};
@@ -93,9 +93,17 @@ impl Ends {
 
 /// Serves one connection to its end.
 ///
-/// What opens it is boxed apart: its room is given back before the long life of the WebSocket begins.
-pub(super) async fn serve(shared: Arc<Shared>, arrived: Arrived) {
-    match Box::pin(open(Arc::clone(&shared), arrived)).await {
+/// What opens it, and what it came as, is boxed apart: its room is given back before the long life of the WebSocket begins.
+pub(super) fn serve(shared: Arc<Shared>, arrived: Arrived) -> impl Future<Output = ()> + Send {
+    let opening = Box::pin(open(Arc::clone(&shared), arrived));
+    serve_opened(shared, opening)
+}
+
+async fn serve_opened(
+    shared: Arc<Shared>,
+    opening: Pin<Box<impl Future<Output = Option<Became>>>>,
+) {
+    match opening.await {
         Some(Became::WebSocket(Opened { attended, home })) => {
             drop(shared);
             attend(attended, home).await;

@@ -264,6 +264,7 @@ impl TryFrom<TcpListener> for Listener {
     type Error = io::Error;
 
     fn try_from(listener: TcpListener) -> io::Result<Self> {
+        check_runtime()?;
         check_listens(&listener)?;
         Self::tcp(listener)
     }

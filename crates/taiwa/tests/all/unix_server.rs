@@ -213,8 +213,11 @@ fn copy_of(socket: TcpSocket) -> std::net::TcpStream {
 }
 
 #[test]
-fn outside_of_a_runtime_a_listener_of_std_is_an_error_and_no_panic() {
+fn outside_of_a_runtime_a_listener_is_an_error_and_no_panic() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    assert!(Server::from_listener(listener).is_err());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     assert!(Server::from_listener(listener).is_err());
 }
 
