@@ -9,7 +9,7 @@ use std::{io, net::UdpSocket, sync::Arc};
 
 use bench_order::{Order, Over};
 use fan_out::Members;
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use taiwa::{Deflate, Error, Http3, Limits, Server, Upgrade};
 
 #[tokio::main(flavor = "current_thread")]
@@ -60,8 +60,11 @@ async fn echo(upgrade: Upgrade) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes when there is nothing to read: what came together goes out together.
+/// Feeds the sink, which writes when there is nothing to read: what came together goes out together.
 async fn forward(upgrade: Upgrade) -> Result<(), Error> {
-    let (sink, stream) = StreamExt::split(upgrade.accept().await?);
-    stream.forward(sink).await
+    let mut socket = upgrade.accept().await?;
+    while let Some(message) = socket.next().await {
+        socket.feed(message?).await?;
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::Full;
-use taiwa::{Client, Error, RawConnection, RawSocket, RawTransport, Server, Upgrade};
+use taiwa::{Client, Deadlines, Error, RawConnection, RawSocket, RawTransport, Server, Upgrade};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -221,4 +221,26 @@ async fn only_what_is_to_be_decided_at_once_can_be_accepted_so() {
     }));
     let _tcp = ask(addr, request("/").as_bytes()).await;
     assert!(matches!(soon(told.recv()).await, Some(Err(Error::ResponseExpected))));
+}
+
+#[tokio::test]
+async fn who_says_nothing_for_a_while_is_let_in_when_something_comes() {
+    let (server, addr) = bind().await;
+    let mut house = house(server);
+    // Longer than the kernel is asked to keep connections back that say nothing.
+    let mut silent = TcpStream::connect(addr).await.unwrap();
+    sleep(Duration::from_millis(2500)).await;
+    silent.write_all(request("/now").as_bytes()).await.unwrap();
+    assert!(soon(house.given.recv()).await.is_some());
+}
+
+#[tokio::test]
+async fn who_never_says_anything_is_told_so_in_the_end() {
+    let (server, addr) = bind().await;
+    let _house = house(server.deadlines(Deadlines {
+        handshake: Some(Duration::from_millis(200)),
+        ..Deadlines::default()
+    }));
+    let said = answer(TcpStream::connect(addr).await.unwrap()).await;
+    assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
 }
