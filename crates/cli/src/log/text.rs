@@ -1,4 +1,4 @@
-//! [`Text`]: lines of the log for those who read them in a file: the same as `tracing_subscriber` writes, with a third of the
+//! [`Text`]: lines of the log for those who read them in a file: the same as `tracing_subscriber` writes, with half of the
 //! work, since each connection that ends has one.
 
 use std::{
