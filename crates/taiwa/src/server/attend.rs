@@ -5,15 +5,15 @@ use std::{
     fmt::Display,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use taiwa_proto::CloseCode;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::RecvError};
 
 use super::{Addr, Terms, upgrade::Reply};
 use crate::websocket::Inner;
@@ -78,6 +78,35 @@ impl Attended {
         Reply::Reject(response)
     }
 
+    /// Waits as [`run_out`](Self::run_out), and not longer than until something comes `home`, or nothing can.
+    async fn run_until<T>(
+        &mut self,
+        home: &mut oneshot::Receiver<T>,
+    ) -> Option<Result<T, RecvError>> {
+        let terms = Arc::clone(&self.terms);
+        let mut patience = pin!(terms.patience());
+        let mut woken: Option<Waker> = None;
+        poll_fn(|cx| {
+            if self.poll_returned(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            // For each message the task is woken for the closure alone: the others have this waker already.
+            let is_known = woken.as_ref().is_some_and(|it| it.will_wake(cx.waker()));
+            if is_known && home.is_empty() && !terms.going_away.is_said() {
+                return Poll::Pending;
+            }
+            if !is_known {
+                woken = Some(cx.waker().clone());
+            }
+            if patience.as_mut().poll(cx).is_ready() {
+                self.running = None;
+                return Poll::Ready(None);
+            }
+            Pin::new(&mut *home).poll(cx).map(Some)
+        })
+        .await
+    }
+
     /// Waits until the closure has returned, but not longer than the server's patience.
     pub(super) async fn run_out(&mut self) {
         let terms = Arc::clone(&self.terms);
@@ -92,12 +121,7 @@ impl Attended {
 /// Runs a closure that has accepted, and closes its socket when it comes `home` open.
 pub(super) async fn attend(mut attended: Attended, mut home: oneshot::Receiver<Box<Inner>>) {
     let terms = Arc::clone(&attended.terms);
-    let socket = tokio::select! {
-        biased;
-        () = attended.run_out() => None,
-        socket = &mut home => Some(socket),
-    };
-    match socket {
+    match attended.run_until(&mut home).await {
         // Dropped while the closure goes on.
         Some(Ok(socket)) => {
             tokio::join!(close(socket, CloseCode::NORMAL, &terms), attended.run_out());

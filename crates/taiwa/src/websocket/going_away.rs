@@ -60,6 +60,11 @@ impl Ear {
         Self { mouth, waiting: None }
     }
 
+    /// Tells whether the server goes away.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.mouth.is_said()
+    }
+
     /// Tells whether the server goes away; if not, the task is woken when it does.
     pub(crate) fn poll_heard(&mut self, cx: &mut Context<'_>) -> bool {
         if self.mouth.is_said() {

@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Instant,
 };
 
@@ -162,18 +162,21 @@ impl Inner {
         self.peer_addr
     }
 
-    /// Acts on deadlines that have passed and returns the time; pending when none has.
+    /// Acts on deadlines that have passed and returns the time; pending when none has and the server stays.
     pub(crate) fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         self.tell_absence();
-        ready!(self.timer.poll(cx, self.conn.deadline()));
+        if self.timer.poll(cx, self.conn.deadline()).is_pending() {
+            let goes_away = self.ear.as_mut().is_some_and(|ear| ear.poll_heard(cx));
+            return if goes_away { Poll::Ready(now()) } else { Poll::Pending };
+        }
         let now = now();
         with_scratch(|scratch| self.conn.timeout(now, &mut scratch.pool));
         Poll::Ready(now)
     }
 
-    /// Begins the closing handshake if the server goes away.
-    pub(super) fn poll_going_away(&mut self, cx: &mut Context<'_>) {
-        if self.ear.as_mut().is_some_and(|ear| ear.poll_heard(cx)) {
+    /// Begins the closing handshake if the server goes away. [`poll_time`](Self::poll_time) wakes the task when it does.
+    pub(super) fn hear_going_away(&mut self) {
+        if self.ear.as_ref().is_some_and(Ear::has_heard) {
             self.ear = None;
             let _ = self.close(CloseCode::GOING_AWAY, "");
         }
@@ -181,10 +184,9 @@ impl Inner {
 
     /// What a call gets that can't be served any more.
     pub(super) fn check_open(&self) -> Result<(), Error> {
-        match self.transport.as_ref().map(Transport::failure) {
+        match &self.transport {
             None => Err(self.over()),
-            Some(Some(failure)) => Err(Error::Io(failure)),
-            Some(None) => Ok(()),
+            Some(transport) => transport.failure().map_or(Ok(()), |it| Err(Error::Io(it))),
         }
     }
 

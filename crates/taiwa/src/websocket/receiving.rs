@@ -209,7 +209,7 @@ impl Inner {
             if let Step::End(end) = self.conn.step() {
                 return Poll::Ready(self.end(end));
             }
-            self.poll_going_away(cx);
+            self.hear_going_away();
             let _ = self.poll_write(cx, now);
             self.pause(now);
             now = ready!(self.poll_time(cx));
@@ -276,7 +276,7 @@ impl Inner {
             if self.closed().is_some() {
                 return Poll::Ready(self.untold.take().map_or(Ok(None), Err));
             }
-            self.poll_going_away(cx);
+            self.hear_going_away();
             if let Some(found) = self.next_leftover(now, pings, buffer.as_deref_mut()) {
                 // What a sink was fed may wait for what else has come; an answer, to a Ping say, may not.
                 self.is_fed &= self.conn.outbox().len() == fed;

@@ -134,7 +134,7 @@ impl Inner {
                 self.end(end)?;
             }
             self.check_open()?;
-            self.poll_going_away(cx);
+            self.hear_going_away();
             let is_written = self.poll_write(cx, now).is_ready();
             if enough(&self.conn, is_written) {
                 return Poll::Ready(self.check_open());
@@ -161,10 +161,11 @@ impl Inner {
 
     /// Queues the next message that a policy holds back.
     fn refill(&mut self, now: Instant) -> bool {
+        let Some(held_back) = &mut self.held_back else { return false };
         if !self.conn.is_open() || self.conn.is_sending_parts() {
             return false;
         }
-        let Some(message) = self.held_back.as_mut().and_then(|it| it.next()) else { return false };
+        let Some(message) = held_back.next() else { return false };
         with_scratch(|scratch| message.queue(&mut self.conn, now, &mut scratch.pool)).is_ok()
     }
 
