@@ -1,4 +1,4 @@
-//! `miri`: runs the tests around the one `unsafe` block under Miri, which sees undefined behaviour.
+//! `miri`: runs the tests around the two `unsafe` blocks under Miri, which sees undefined behaviour.
 
 use std::time::Duration;
 
@@ -11,11 +11,12 @@ use crate::{
 const RUN_MAX: Duration = Duration::from_secs(15 * 60);
 /// Tests that make texts in every way, and those of the code that hands bytes in place, whole and in
 /// parts; a minute under Miri. Those that compress take many.
-const TESTS: [&str; 8] = [
+const TESTS: [&str; 9] = [
     "message::",
     "header::",
     "mask::",
     "close::",
+    "reader::onto::",
     "reader::tests::a_frame",
     "parts::tests::bytes_can_be_read",
     "parts::tests::text_that_is_thrown",

@@ -77,6 +77,7 @@ pub mod header;
 pub mod mask;
 pub mod utf8;
 pub mod pool;
+mod spares;
 pub mod outbox;
 mod run;
 pub mod reader;

@@ -238,7 +238,10 @@ impl Outbox {
                     (self.first, rest.written) = (First::Own(it), n);
                     break;
                 }
-                Segment::Shared(it) if it.len() <= n => n -= it.len(),
+                Segment::Shared(it) if it.len() <= n => {
+                    n -= it.len();
+                    pool.spares.give(it);
+                }
                 Segment::Shared(mut it) => {
                     bytes::Buf::advance(&mut it, n);
                     rest.segments.push_front(Segment::Shared(it));

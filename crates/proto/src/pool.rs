@@ -1,8 +1,8 @@
 //! What the connections of one thread share: mask keys, compressors, spare buffers.
 
-use std::fmt;
+use std::{fmt, time::Instant};
 
-use crate::{deflate::Shared, outbox::Rest, run::Runs};
+use crate::{deflate::Shared, message::Message, outbox::Rest, run::Runs, spares::Spares};
 
 /// Bytes of randomness fetched at a time: 1,024 mask keys.
 const KEYS_LEN: usize = 4096;
@@ -13,8 +13,9 @@ const BUFFER_LEN_MAX: usize = 128 << 10;
 
 /// Things that connections borrow for the length of a call. Make one per thread.
 ///
-/// It holds at most 2 MiB of spare buffers, 64 KiB of frames that many send, and the codecs of
-/// [`deflate::Shared`](crate::deflate::Shared).
+/// It holds at most 2 MiB of spare buffers, 64 KiB of frames that many send, the codecs of
+/// [`deflate::Shared`](crate::deflate::Shared), and at most 32 MiB of buffers of large messages, each until a second has
+/// passed in which nobody needed it.
 pub struct Pool {
     fill: fn(&mut [u8]),
     keys: Vec<u8>,
@@ -24,6 +25,7 @@ pub struct Pool {
     rests: Vec<Box<Rest>>,
     pub(crate) deflate: Shared,
     pub(crate) runs: Runs,
+    pub(crate) spares: Spares,
 }
 
 impl Pool {
@@ -42,6 +44,7 @@ impl Pool {
             rests: Vec::new(),
             deflate: Shared::default(),
             runs: Runs::default(),
+            spares: Spares::default(),
         }
     }
 
@@ -50,6 +53,18 @@ impl Pool {
     /// written together, in each turn of an event loop; without that everything works the same, and costs more.
     pub fn begin_turn(&mut self) {
         self.runs.end();
+    }
+
+    /// Keeps the buffer of a message that is of no more use for the next one like it, if it has 128 KiB or more and nobody else
+    /// has it. Messages that were written whole are taken back without it.
+    pub fn take_back(&mut self, message: Message) {
+        self.spares.give(message.into_bytes());
+    }
+
+    /// Gives up the buffers of large messages that nobody has needed for a second. Every connection does it when it receives,
+    /// writes or keeps time; returns when somebody else has to, if none does so before.
+    pub fn age(&mut self, now: Instant) -> Option<Instant> {
+        self.spares.age(now)
     }
 
     /// Returns a mask key that was not used before (RFC 6455 §5.3: "a fresh masking key" per frame).

@@ -1,5 +1,6 @@
 //! Frames in, messages out: the reading half of RFC 6455 §5 and §6.2.
 
+mod onto;
 mod part;
 mod partial;
 mod payload;
@@ -22,6 +23,7 @@ use crate::{
     utf8,
 };
 
+pub use onto::read_onto;
 pub use part::{Filled, Intake, Part};
 use partial::Partial;
 use payload::Repr;
@@ -175,7 +177,7 @@ impl Reader {
 
     /// Lends the buffer of the unfinished message, and how many bytes may be appended to it, when the
     /// rest of a large uncompressed frame may be read straight into it. Its capacity is at most twice
-    /// the bytes that arrived, plus 16 KiB.
+    /// the bytes that arrived, plus 16 KiB; or it is the buffer of a message before, and at most twice as large as this frame.
     pub fn spare(&mut self) -> Option<(&mut BytesMut, usize)> {
         let (State::Data { left, .. }, Intake::Whole) = (&self.state, self.intake) else {
             return None;
@@ -337,7 +339,7 @@ impl Reader {
             Opcode::Continuation => self.partial.as_mut().ok_or(Fault::UnexpectedContinuation)?,
             _ => self.partial.insert(Box::new(Partial::new(kind_of(opcode), inflater))),
         };
-        partial.announce(header.payload_len, limits, intake)
+        partial.announce(header.payload_len, limits, intake, &mut pool.spares)
     }
 
     /// Takes in an unmasked piece of a data frame; `done` tells, at the frame's end, whether it has FIN.

@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 
-use taiwa_proto::Pool;
+use taiwa_proto::{Message, Pool};
 
 /// Bytes of one read: what a TCP socket usually has ready at most.
 const READ_LEN: usize = 64 << 10;
+/// Bytes from which on a message is worth taking back.
+const LARGE: usize = 128 << 10;
 
 /// The buffer that transports are read into, so that an idle connection needs none of its own, and the
 /// pool.
@@ -30,6 +32,13 @@ pub(crate) fn with_scratch<R>(borrow: impl FnOnce(&mut Scratch) -> R) -> R {
     // A thread that is ending takes nothing back; the scratch is freed then.
     let _ = SCRATCH.try_with(|it| it.set(Some(scratch)));
     result
+}
+
+/// Takes back the buffer of a message that was sent, for the next large one.
+pub(crate) fn take_back(message: Message) {
+    if LARGE <= message.as_bytes().len() {
+        with_scratch(|scratch| scratch.pool.take_back(message));
+    }
 }
 
 fn fill(bytes: &mut [u8]) {

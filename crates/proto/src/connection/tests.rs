@@ -449,3 +449,35 @@ fn what_does_not_compress_goes_out_plain_unless_the_window_needs_it() {
     assert!(compressed_round_trip(params(true), &messages) < plain);
     assert!(compressed_round_trip(params(false), &messages) < plain);
 }
+
+#[test]
+fn the_buffer_of_a_large_message_that_has_gone_takes_in_the_next_one() {
+    let mut server = Peer::server();
+    let wire = frame(0x82, &vec![7; 300_000]);
+    let (head, rest) = wire.split_at(1000);
+    let keeps = |it: &mut Peer| it.pool.age(it.now).is_some();
+    for is_first in [true, false] {
+        server.receive(head);
+        let (buffer, room) = server.conn.spare().expect("a large message");
+        let is_whole = buffer.capacity() == 300_000;
+        assert_eq!((is_whole, room == rest.len()), (!is_first, !is_first), "grown as it arrives");
+        assert!(!keeps(&mut server), "taken");
+        let mut bytes = rest.to_vec();
+        let mut input = Input::new(&mut bytes);
+        let event = server.conn.receive(&mut input, server.now, &mut server.pool);
+        let Some(Event::Message(payload)) = event else { panic!("{event:?}") };
+        let message = payload.into_message();
+        server.conn.send(&message, server.now, &mut server.pool).unwrap();
+        if is_first {
+            drop(message);
+            server.write(usize::MAX);
+        } else {
+            server.write(usize::MAX);
+            assert!(!keeps(&mut server), "somebody else has it");
+            server.pool.take_back(message);
+        }
+        assert!(keeps(&mut server));
+    }
+    server.now += SECOND;
+    assert!(!keeps(&mut server), "nobody needed it for a second");
+}

@@ -2,7 +2,9 @@
 
 use bytes::{Buf, BytesMut};
 
-use crate::{deflate::Inflater, fault::Fault, limits::Limits, message::Kind, utf8::Utf8};
+use crate::{
+    deflate::Inflater, fault::Fault, limits::Limits, message::Kind, spares::Spares, utf8::Utf8,
+};
 
 use super::{
     Intake,
@@ -69,6 +71,7 @@ impl Partial {
         len: u64,
         limits: &Limits,
         intake: Intake,
+        spares: &mut Spares,
     ) -> Result<(), Fault> {
         self.fragments = self.fragments.saturating_add(1);
         self.announced = self.announced.saturating_add(len);
@@ -77,6 +80,7 @@ impl Partial {
         }
         self.check_limits(limits)?;
         if self.payload.is_empty() && !self.is_compressed() {
+            self.payload = spares.take(len).unwrap_or_default();
             self.payload.reserve(step_towards(len, FIRST_LEN_MAX));
         }
         Ok(())

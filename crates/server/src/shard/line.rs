@@ -12,8 +12,11 @@ use super::{
     transport::{Transport, Written},
 };
 
-/// Bytes that are read straight into a message at once: what is cleared for them is still in the cache when they come.
+/// Bytes that are read straight into a message at once: few enough to be in the cache still when they are unmasked.
 const STRAIGHT_LEN_MAX: usize = 64 << 10;
+/// Bytes that are read behind such a message, which has probably another one behind it: what is read of that one before it is
+/// known to be large is copied.
+const BEHIND_LARGE_LEN_MAX: usize = 16 << 10;
 
 /// One connection.
 pub(super) struct Line {
@@ -23,6 +26,8 @@ pub(super) struct Line {
     pub(super) alarm: Alarm,
     pub(super) reading: Reading,
     pub(super) writing: Writing,
+    /// What was read last went straight into a large message.
+    is_behind_large: bool,
     /// In the queue of lines to be written.
     pub(super) is_touched: bool,
     /// In the queue of lines to be read.
@@ -31,6 +36,15 @@ pub(super) struct Line {
     pub(super) end_is_near: bool,
     /// Something did not fit, and who stands above waits for room.
     pub(super) is_awaited: bool,
+}
+
+/// What came of an attempt to read.
+pub(super) struct Read {
+    pub(super) read: io::Result<usize>,
+    /// So many bytes were asked for.
+    pub(super) asked: usize,
+    /// They lie in the message.
+    pub(super) is_straight: bool,
 }
 
 /// Whether a line is read.
@@ -63,6 +77,7 @@ impl Line {
             alarm: Alarm::default(),
             reading: Reading::Wanted,
             writing: Writing::New,
+            is_behind_large: false,
             is_touched: false,
             is_ready: false,
             end_is_near: false,
@@ -70,17 +85,28 @@ impl Line {
         }
     }
 
+    /// Reads at most `bytes_max` bytes, into `buffer` or straight into a large message that is unfinished.
+    pub(super) fn read(&mut self, buffer: &mut [u8], bytes_max: usize) -> Read {
+        let straight = self.read_message(bytes_max);
+        let is_straight = straight.is_some();
+        let (read, asked) = straight.unwrap_or_else(|| {
+            let most = if self.is_behind_large { BEHIND_LARGE_LEN_MAX } else { buffer.len() };
+            let asked = bytes_max.min(most);
+            (self.transport.read(&mut buffer[..asked]), asked)
+        });
+        if read.is_ok() {
+            self.is_behind_large = is_straight;
+        }
+        Read { read, asked, is_straight }
+    }
+
     /// Reads what is left of a large message straight into it, and not by way of the shard's buffer. `None` if none is
     /// unfinished; otherwise with how many bytes were asked for.
-    pub(super) fn read_message(&mut self, bytes_max: usize) -> Option<(io::Result<usize>, usize)> {
+    fn read_message(&mut self, bytes_max: usize) -> Option<(io::Result<usize>, usize)> {
         let Self { conn, transport, .. } = self;
         let (message, room) = conn.spare()?;
-        let (start, asked) = (message.len(), room.min(bytes_max).min(STRAIGHT_LEN_MAX));
-        // The zeros cost less than what they save: a copy of all that was read.
-        message.resize(start + asked, 0);
-        let read = transport.read(&mut message[start..]);
-        message.truncate(start + read.as_ref().map_or(0, |n| *n));
-        Some((read, asked))
+        let asked = room.min(bytes_max).min(STRAIGHT_LEN_MAX);
+        Some((transport.read_onto(message, asked), asked))
     }
 
     pub(super) fn write(&mut self, key: Key, registry: &Registry, now: Instant, pool: &mut Pool) {

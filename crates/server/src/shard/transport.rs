@@ -2,13 +2,16 @@
 
 use std::{
     io::{self, ErrorKind, IoSlice, Read, Write},
+    mem::MaybeUninit,
     net::Shutdown,
 };
 
+use bytes::BytesMut;
 use mio::{Interest, Registry, Token, event::Source};
+use rustix::net::{RecvFlags, recv};
 use rustls::ServerConnection;
 use taiwa::{RawSocket, RawTransport};
-use taiwa_proto::{Connection, outbox::Outbox};
+use taiwa_proto::{Connection, outbox::Outbox, reader::read_onto};
 
 /// Slices of one vectored write.
 const SLICES: usize = 64;
@@ -108,6 +111,27 @@ impl Transport {
         match self {
             Self::Plain(socket) => socket.read(buffer),
             Self::Tls(tls) => tls.read(buffer),
+        }
+    }
+
+    /// Reads at most `len_max` bytes behind what there is of a message, into the room that it has, as [`read`](Self::read) does.
+    ///
+    /// # Errors
+    /// As those of [`read`](Self::read).
+    pub(super) fn read_onto(
+        &mut self,
+        message: &mut BytesMut,
+        len_max: usize,
+    ) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => read_onto(message, len_max, |room| socket.receive(room)),
+            Self::Tls(tls) => {
+                let start = message.len();
+                message.resize(start + len_max, 0);
+                let read = tls.read(&mut message[start..]);
+                message.truncate(start + read.as_ref().map_or(0, |n| *n));
+                read
+            }
         }
     }
 
@@ -218,6 +242,17 @@ impl Socket {
             #[cfg(unix)]
             RawSocket::Unix(unix) => Self::Unix(mio::net::UnixStream::from_std(unix)),
         }
+    }
+
+    /// Receives into memory that nobody has written before; returns what it filled of it.
+    fn receive<'b>(&self, room: &'b mut [MaybeUninit<u8>]) -> io::Result<&'b mut [u8]> {
+        let flags = RecvFlags::empty();
+        let ((filled, _), _) = match self {
+            Self::Tcp(tcp) => recv(tcp, room, flags)?,
+            #[cfg(unix)]
+            Self::Unix(unix) => recv(unix, room, flags)?,
+        };
+        Ok(filled)
     }
 
     fn source(&mut self) -> &mut dyn Source {

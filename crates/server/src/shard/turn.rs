@@ -21,7 +21,7 @@ use taiwa_hub::wheel::Due;
 
 use super::{
     Above, Key, Lines,
-    line::Reading,
+    line::{Read, Reading},
     lines::Settled,
     post::{Inbound, Inbox},
 };
@@ -153,7 +153,8 @@ impl<A: Above> Shard<A> {
                 Shutdown::Begun { until, .. } => Some(until),
                 Shutdown::Not => None,
             };
-            let times = [self.lines.timer_deadline(), self.above.deadline(), ends];
+            let spares = self.lines.pool.age(self.lines.now);
+            let times = [self.lines.timer_deadline(), self.above.deadline(), ends, spares];
             let next = times.into_iter().flatten().min();
             next.map(|it| it.saturating_duration_since(Instant::now()))
         };
@@ -247,11 +248,7 @@ impl<A: Above> Shard<A> {
             if line.reading == Reading::Paused || matches!(line.conn.step(), Step::End(_)) {
                 return total;
             }
-            let room = (bytes_max - total).min(BUFFER_LEN);
-            let straight = line.read_message(room);
-            let is_straight = straight.is_some();
-            let (read, room) =
-                straight.unwrap_or_else(|| (line.transport.read(&mut buffer[..room]), room));
+            let Read { read, asked, is_straight } = line.read(buffer, bytes_max - total);
             match read {
                 Ok(0) => {
                     line.conn.end_of_input();
@@ -259,7 +256,7 @@ impl<A: Above> Shard<A> {
                     return total;
                 }
                 Ok(n) => {
-                    let was_all = n < room && line.transport.is_plain() && !line.end_is_near;
+                    let was_all = n < asked && line.transport.is_plain() && !line.end_is_near;
                     total += n;
                     if is_straight {
                         take_filled(above, lines, key, n, &mut share);

@@ -28,7 +28,10 @@ use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 use taiwa_proto::{CloseCode, Closed, Config, Kind, Message, Prepared, Role, Stats, deflate};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::error::{Error, TrySendError};
+use crate::{
+    error::{Error, TrySendError},
+    scratch::take_back,
+};
 #[cfg(feature = "compat-axum")]
 pub(crate) use found::Item;
 pub(crate) use going_away::{Ear, GoingAway};
@@ -142,7 +145,9 @@ impl WebSocket {
     /// fails.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         let message = message.into();
-        self.send_outgoing(Outgoing::Message(&message)).await
+        let sent = self.send_outgoing(Outgoing::Message(&message)).await;
+        take_back(message);
+        sent
     }
 
     /// Sends a message that is framed and compressed once for many connections, as [`send`](Self::send).

@@ -22,7 +22,10 @@ use super::{
     slow::{HeldBack, SlowCounters, SlowPolicy, Tally, count},
     timer::now,
 };
-use crate::error::{Error, TrySendError};
+use crate::{
+    error::{Error, TrySendError},
+    scratch::take_back,
+};
 
 /// Permits of one connection that may be out at once. A permit is room for a message of any size.
 const PERMITS_MAX: usize = 16;
@@ -97,7 +100,9 @@ impl Sender {
     /// and [`Error::Io`] when the transport fails.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), Error> {
         let message = message.into();
-        self.send_outgoing(Outgoing::Message(&message)).await
+        let sent = self.send_outgoing(Outgoing::Message(&message)).await;
+        take_back(message);
+        sent
     }
 
     /// Sends a message that is framed and compressed once for many connections, as [`send`](Self::send).

@@ -25,6 +25,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::scratch::with_scratch;
 
 fn socket<T>(role: Role, io: T, config: &Config) -> WebSocket
 where
@@ -512,4 +513,24 @@ fn a_socket_can_move_between_threads() {
     fn is_send<T: Send>() {}
     is_send::<WebSocket>();
     assert_eq!(size_of::<WebSocket>(), size_of::<usize>());
+}
+
+#[test]
+fn the_buffer_of_a_large_message_is_kept_for_the_next_one_once_it_is_sent() {
+    run(async {
+        let (mut from, mut to) = pair(64 << 10, &timeless());
+        let kept = || with_scratch(|it| it.pool.age(now()).is_some());
+        assert!(!kept());
+        let message = Message::from(vec![7; 300_000]);
+        let (sent, received) = tokio::join!(from.send(message), to.recv());
+        sent.expect("the connection is open");
+        assert!(kept(), "of who sends");
+        let received = received.expect("no error").expect("not closed");
+        with_scratch(|it| it.pool.age(now() + Duration::from_secs(2)));
+        assert!(!kept(), "somebody has the other one");
+        let (sent, echoed) = tokio::join!(to.send(received), from.recv());
+        sent.expect("the connection is open");
+        assert_eq!(echoed.expect("no error"), Some(vec![7; 300_000].into()));
+        assert!(kept(), "of who answers");
+    });
 }

@@ -17,6 +17,8 @@ use crate::{io::BoxIo, scratch::with_scratch};
 
 /// Slices of one vectored write.
 const SLICES: usize = 16;
+/// Bytes that are read into a large message at once: few enough to be in the cache still when they are unmasked.
+const STRAIGHT_LEN_MAX: usize = 64 << 10;
 
 /// A transport and what is known of its health.
 pub(crate) struct Transport {
@@ -175,7 +177,7 @@ impl Transport {
         now: Instant,
     ) -> Option<Poll<io::Result<Read>>> {
         let (buffer, len) = conn.spare()?;
-        let mut room = buffer.limit(len);
+        let mut room = buffer.limit(len.min(STRAIGHT_LEN_MAX));
         // Safe to drop after each poll: it either read and is ready, or did nothing.
         let n = match pin!(self.io.read_buf(&mut room)).poll(cx) {
             Poll::Pending => return Some(Poll::Pending),
