@@ -158,7 +158,7 @@ impl Connection {
         if !input.is_empty() {
             self.clocks.heard(now);
         }
-        pool.age(now);
+        pool.age_some(now);
         loop {
             let waiting = input.len();
             if self.is_ending() {
@@ -283,7 +283,7 @@ impl Connection {
     /// or the peer is blamed for bytes that only wait to be read.
     #[expect(clippy::missing_panics_doc, reason = "what it expects is an invariant")]
     pub fn timeout(&mut self, now: Instant, pool: &mut Pool) {
-        pool.age(now);
+        pool.age_some(now);
         match self.leaving.as_deref_mut() {
             Some(Leaving::Ending(it)) => {
                 if it.until().is_some_and(|it| it <= now) {

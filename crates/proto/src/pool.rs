@@ -67,6 +67,14 @@ impl Pool {
         self.spares.age(now)
     }
 
+    /// [`age`](Self::age) for who does it with each message: mostly there is nothing to give up.
+    #[inline]
+    pub(crate) fn age_some(&mut self, now: Instant) {
+        if !self.spares.is_empty() {
+            self.spares.age(now);
+        }
+    }
+
     /// Returns a mask key that was not used before (RFC 6455 §5.3: "a fresh masking key" per frame).
     pub fn mask_key(&mut self) -> [u8; 4] {
         self.random()

@@ -64,11 +64,13 @@ impl Spares {
         }
     }
 
+    /// Tells whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
     /// Gives up what nobody has needed for [`KEPT_FOR`]; returns when to call it again, if anything is left.
     pub(crate) fn age(&mut self, now: Instant) -> Option<Instant> {
-        if self.kept.is_empty() {
-            return None;
-        }
         let mut next = None;
         self.kept.retain_mut(|it| {
             let until = *it.since.get_or_insert(now) + KEPT_FOR;

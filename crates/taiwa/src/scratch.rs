@@ -5,7 +5,7 @@ use std::cell::Cell;
 use taiwa_proto::{Message, Pool};
 
 /// Bytes of one read: what a TCP socket usually has ready at most.
-const READ_LEN: usize = 64 << 10;
+pub(crate) const READ_LEN: usize = 64 << 10;
 /// Bytes from which on a message is worth taking back.
 const LARGE: usize = 128 << 10;
 

@@ -131,7 +131,7 @@ impl Connection {
     /// If fewer than `n` bytes wait.
     pub fn wrote(&mut self, n: usize, now: Instant, pool: &mut Pool) {
         self.outbox.consume(n, pool);
-        pool.age(now);
+        pool.age_some(now);
         self.sent_wire_bytes += n as u64;
         // Not when the outbox is empty: of a connection that always has something to send it never is.
         if let Some(pings) = &mut self.pings

@@ -7,8 +7,8 @@ use bytes::BytesMut;
 /// Reads at most `len_max` bytes behind `message`, into the room that it has, and returns how many. `read` returns the part of
 /// that room that it filled, from its beginning: as `rustix::net::recv` does.
 ///
-/// For the buffer of [`Connection::spare`](crate::Connection::spare): to clear its memory before costs as much as a tenth of
-/// receiving a message of 16 MiB.
+/// For the buffer of [`Connection::spare`](crate::Connection::spare): to clear its memory before made an echo of
+/// 1 MiB through a server 8 % dearer, and of 16 MiB 6 %.
 ///
 /// # Errors
 /// Those of `read`; nothing is appended then.
@@ -41,7 +41,7 @@ pub fn read_onto<E>(
     assert!(filled.as_ptr() == place && n <= room_len, "what was lent is what was filled");
     // SAFETY: the `n` bytes behind the first `len` are within the capacity, and hold values: `filled` is a slice of just these
     // bytes, by its place and length, and a `[u8]` of bytes without values can't be made without breaking `unsafe` elsewhere.
-    // To clear them first took a sixth of the CPU time of an echo of 16 MiB.
+    // To clear them first took 17 % of the samples of a profile of an echo of 16 MiB, and made it 6 % dearer (1 MiB: 8 %).
     #[allow(unsafe_code)]
     unsafe {
         message.set_len(len + n);
@@ -95,7 +95,6 @@ mod tests {
     #[test]
     #[should_panic = "what was lent"]
     fn bytes_of_somebody_else_are_not_taken() {
-        let leaked: &'static mut [u8] = Vec::leak(vec![1, 2]);
-        let _ = read_onto(&mut message(10, b"01"), 4, |_| Ok::<_, ()>(leaked));
+        let _ = read_onto(&mut message(10, b"01"), 4, |_| Ok::<_, ()>(&mut []));
     }
 }

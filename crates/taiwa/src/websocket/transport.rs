@@ -13,18 +13,26 @@ use taiwa_proto::{Connection, Event, Filled, Input};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::found::{Found, Pings, next_found};
-use crate::{io::BoxIo, scratch::with_scratch};
+use crate::{
+    io::BoxIo,
+    scratch::{READ_LEN, with_scratch},
+};
 
 /// Slices of one vectored write.
 const SLICES: usize = 16;
 /// Bytes that are read into a large message at once: few enough to be in the cache still when they are unmasked.
 const STRAIGHT_LEN_MAX: usize = 64 << 10;
+/// Bytes that are read behind such a message, which has probably another one behind it: what is read of that one before it is
+/// known to be large is copied.
+const BEHIND_LARGE_LEN_MAX: usize = 16 << 10;
 
 /// A transport and what is known of its health.
 pub(crate) struct Transport {
     io: BoxIo,
     /// Bytes are in the transport's own buffers (of TLS, say).
     unflushed: bool,
+    /// What was read last went straight into a large message.
+    is_behind_large: bool,
     /// Why it failed. From then on it takes and loses all that is written, so that the connection goes
     /// through its states to the end. Reading goes on: the peer's Close frame may still be there.
     failed: Option<io::Error>,
@@ -32,7 +40,7 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(io: BoxIo) -> Self {
-        Self { io, unflushed: false, failed: None }
+        Self { io, unflushed: false, is_behind_large: false, failed: None }
     }
 
     /// Returns why the transport failed, if it did.
@@ -185,6 +193,7 @@ impl Transport {
             Poll::Ready(Ok(0)) => return Some(Poll::Ready(Ok(Read::End))),
             Poll::Ready(Ok(n)) => n,
         };
+        self.is_behind_large = true;
         let event: Option<Event<'static>> =
             with_scratch(|scratch| conn.filled(n, now, &mut scratch.pool));
         let found = event.and_then(|it| Found::from_event(it, Pings::Skip));
@@ -201,8 +210,10 @@ impl Transport {
         buffer: Option<&mut ReadBuf<'_>>,
     ) -> Poll<io::Result<Read>> {
         with_scratch(|scratch| {
-            let mut read = ReadBuf::new(&mut scratch.buffer);
+            let len = if self.is_behind_large { BEHIND_LARGE_LEN_MAX } else { READ_LEN };
+            let mut read = ReadBuf::new(&mut scratch.buffer[..len]);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
+            self.is_behind_large = false;
             let bytes = read.filled_mut();
             if bytes.is_empty() {
                 return Poll::Ready(Ok(Read::End));
