@@ -25,6 +25,9 @@ pub struct Limits {
     /// Bytes of one message from the peer, counted after inflating. Default 1 MiB: what JSON
     /// applications rarely pass, and what ten thousand peers may each make us hold.
     /// Past it: [`Fault::MessageTooBig`](crate::Fault::MessageTooBig), close code 1009.
+    ///
+    /// Buffers of 128 KiB and more are lent to the next messages of that size when theirs have gone: each thread keeps at most
+    /// 32 MiB, until a connection of it has something to do and nobody has needed them for a second.
     pub message_bytes_max: usize,
     /// Frames of one message from the peer, empty ones too. Default 4096: an empty frame costs
     /// its sender 2 bytes. Past it: [`Fault::TooManyFragments`](crate::Fault::TooManyFragments),
