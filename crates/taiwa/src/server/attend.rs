@@ -13,7 +13,10 @@ use std::{
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use taiwa_proto::CloseCode;
-use tokio::sync::oneshot::{self, error::RecvError};
+use tokio::{
+    sync::oneshot::{self, error::RecvError},
+    task::coop,
+};
 
 use super::{Addr, Terms, upgrade::Reply};
 use crate::websocket::Inner;
@@ -102,7 +105,8 @@ impl Attended {
                 self.running = None;
                 return Poll::Ready(None);
             }
-            Pin::new(&mut *home).poll(cx).map(Some)
+            // Also if the closure has used up what tokio lets the task do in one go: otherwise it would not be told this waker.
+            pin!(coop::unconstrained(&mut *home)).poll(cx).map(Some)
         })
         .await
     }

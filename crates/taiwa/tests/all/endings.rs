@@ -1,9 +1,13 @@
 //! How connections end: faults, losses, closures that fail.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    future::pending,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use taiwa::{CloseCode, Error, Fault, Message, Upgrade};
-use tokio::{io::AsyncWriteExt, sync::mpsc};
+use tokio::{io::AsyncWriteExt, sync::mpsc, task::coop, time::sleep};
 
 use super::{bind, connect, frame, handshake, request, rest, run, soon};
 
@@ -135,4 +139,24 @@ async fn a_client_that_is_dropped_says_that_it_goes_away() {
     }));
     drop(connect(addr).await);
     assert_eq!(soon(told.recv()).await, Some(CloseCode::GOING_AWAY));
+}
+
+#[tokio::test]
+async fn a_socket_that_another_task_drops_is_closed_though_its_closure_had_used_up_its_turn() {
+    let (server, addr) = bind().await;
+    run(server.serve(|upgrade: Upgrade| async move {
+        let socket = upgrade.accept().await?;
+        while coop::has_budget_remaining() {
+            coop::consume_budget().await;
+        }
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(50)).await;
+            drop(socket);
+        });
+        pending::<()>().await;
+        Ok::<_, Error>(())
+    }));
+    let mut socket = connect(addr).await;
+    assert_eq!(soon(socket.recv()).await.unwrap(), None);
+    assert_eq!(socket.closed().unwrap().code, CloseCode::NORMAL);
 }
