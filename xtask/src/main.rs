@@ -39,7 +39,7 @@ usage: cargo xtask VERB
   interop [NAME..]  run our binary against programs that others wrote
   suites h2spec PROGRAM      run the conformance tests for HTTP/2 by summerwind, which PROGRAM is
   suites socketio [FOLDER]   run the suites of Socket.IO's authors, in FOLDER or $TAIWA_SOCKETIO_SUITES
-  miri              run the tests around the unsafe block under Miri, if it is installed
+  miri              run the tests around the unsafe blocks under Miri, if it is installed
   fuzz [SECONDS]    run each fuzz target, 30 seconds unless told
   instructions [NAME..]      count the instructions of the hot paths, compare with the recorded ones
   instructions --update [NAME..]   record them
