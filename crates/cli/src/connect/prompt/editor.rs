@@ -56,6 +56,10 @@ impl Screen {
             let _ = editor.load_history(path);
         }
         let printer = Box::new(editor.create_external_printer()?);
+        #[cfg(unix)]
+        if let Some(before) = &before {
+            keep_keys(before);
+        }
         let (tell, typed) = mpsc::unbounded_channel();
         thread::spawn(move || edit(editor, history, &tell));
         Ok(Self {
@@ -90,6 +94,17 @@ impl Drop for Screen {
         let _ = io::Write::write_all(&mut stdout, b"\x1b[?2004l\r\x1b[K");
         let _ = io::Write::flush(&mut stdout);
     }
+}
+
+/// Has the terminal hold what is typed between two lines as keys, unseen, for the next line. A terminal that
+/// edits lines itself would show them twice, and would take a Ctrl-D away (it becomes NUL, `termios(3)`).
+#[cfg(unix)]
+fn keep_keys(before: &nix::sys::termios::Termios) {
+    use nix::sys::termios::{LocalFlags, SetArg, tcsetattr};
+    let mut keys = before.clone();
+    keys.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
+    // Without it a key may be lost, no more.
+    let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, &keys);
 }
 
 fn edit(
