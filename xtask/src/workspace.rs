@@ -45,10 +45,11 @@ impl Workspace {
         command
     }
 
-    /// Starts a cargo command in the root of the project.
+    /// Starts a cargo command in the root of the project. What it builds is built once, and takes less room without the
+    /// parts for building it again.
     pub(crate) fn cargo(&self, args: &[&str]) -> Command {
         let mut command = cargo();
-        command.current_dir(&self.root).args(args);
+        command.current_dir(&self.root).args(args).env("CARGO_INCREMENTAL", "0");
         command
     }
 

@@ -76,8 +76,6 @@ fn build(workspace: &Workspace) -> Result<(), String> {
     let all = ["build", "--quiet", "--workspace", "--all-features", "--example", "hot_paths"];
     let mut cargo = workspace.cargo(&all);
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-    // Otherwise what was built before would have a say in what is inlined.
-    cargo.env("CARGO_INCREMENTAL", "0");
     for name in CRATES {
         let package = if *name == "taiwa" { "taiwa".to_owned() } else { format!("taiwa-{name}") };
         // One unit each: how the compiler cuts a crate in pieces decides what it inlines.
