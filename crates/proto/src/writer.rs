@@ -8,7 +8,7 @@ use crate::{
     header::{Header, Opcode},
     limits::Role,
     mask,
-    message::{Kind, Message},
+    message::Kind,
     outbox::Outbox,
     pool::Pool,
     prepared::Prepared,
@@ -67,13 +67,13 @@ impl Writer {
     /// only what the peer's inflater will see (RFC 7692 §7.2.3.2).
     pub fn message(
         &mut self,
-        message: &Message,
+        kind: Kind,
+        bytes: &Bytes,
         config: Option<&Deflate>,
         outbox: &mut Outbox,
         pool: &mut Pool,
     ) {
-        let opcode = message.kind().into();
-        let bytes = message.bytes();
+        let opcode = kind.into();
         self.count(bytes.len());
         if let Some((direction, config)) = self.compression(config, bytes.len()) {
             let mut compressed = pool.buffer();

@@ -22,8 +22,27 @@ impl Connection {
     /// [`Misuse::Closing`] once the connection begins to close, [`Misuse::Unfinished`] between
     /// [`Connection::send_part`] with [`Fin::More`] and with [`Fin::Last`].
     pub fn send(&mut self, message: &Message, now: Instant, pool: &mut Pool) -> Result<(), Misuse> {
+        self.send_checked(message.kind(), message.bytes(), now, pool)
+    }
+
+    /// Queues a message, whole, whose text its caller knows to be UTF-8, such as one that was received: it was checked when it
+    /// came, and is not looked at again. A peer fails the connection over text that is none (RFC 6455 §8.1).
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub fn send_checked(
+        &mut self,
+        kind: Kind,
+        bytes: &Bytes,
+        now: Instant,
+        pool: &mut Pool,
+    ) -> Result<(), Misuse> {
+        debug_assert!(
+            kind == Kind::Binary || std::str::from_utf8(bytes).is_ok(),
+            "it is not UTF-8"
+        );
         self.require_whole()?;
-        self.writer.message(message, self.config.deflate.as_ref(), &mut self.outbox, pool);
+        self.writer.message(kind, bytes, self.config.deflate.as_ref(), &mut self.outbox, pool);
         self.clocks.waits(now);
         Ok(())
     }

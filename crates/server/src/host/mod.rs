@@ -41,7 +41,7 @@ pub(crate) use note::{ForWhom, Looking, Who};
 use outlet::Way;
 use room::Room;
 pub(crate) use stage::as_ours;
-use stage::{Pending, Stage};
+use stage::{Checked, Pending, Stage};
 use talk::Talk;
 pub(crate) use talk::TalkKey;
 pub(crate) use threshold::{Crossing, Opener, Unanswered};
@@ -233,10 +233,14 @@ impl Above for Host {
             Err(message) => message.into_bytes(),
         };
         let message = match kind {
-            Kind::Text => Message::Text(bytes),
+            Kind::Text => {
+                self.stage.checked = Some(Checked::of(&bytes));
+                Message::Text(bytes)
+            }
             Kind::Binary => Message::Binary(bytes),
         };
         self.receive(talk, Input::Message(line, message), lines);
+        self.stage.checked = None;
         self.stage.wait_for_reader(key, lines);
     }
 

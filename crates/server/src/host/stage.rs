@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use taiwa::{Closed, Prepared, Utf8Bytes};
+use bytes::Bytes;
+use taiwa::{Closed, Kind, Prepared, Utf8Bytes};
 use taiwa_core::{Command, Event, Line, Message, Refusal, Token};
 use taiwa_hub::{Done, OrderId, Seat, slab::Slab, wheel::Wheel};
 use tokio::sync::oneshot;
@@ -38,6 +39,8 @@ pub(super) struct Stage {
     pub(super) queue: VecDeque<Pending>,
     /// What was encoded in this fan-out.
     pub(super) encoded: Vec<Written>,
+    /// The text that is being received.
+    pub(super) checked: Option<Checked>,
     pub(super) wheel: Wheel<TalkKey>,
     /// Who goes to another shard at the end of the turn.
     pub(super) migrants: Vec<Migrant>,
@@ -91,6 +94,19 @@ impl Written {
     }
 }
 
+/// Where text lies that was checked when it came: whoever sends these bytes back while it is received need not look again.
+#[derive(PartialEq)]
+pub(super) struct Checked {
+    address: usize,
+    len: usize,
+}
+
+impl Checked {
+    pub(super) fn of(text: &Bytes) -> Self {
+        Self { address: text.as_ptr().addr(), len: text.len() }
+    }
+}
+
 /// Turns a message of a dialect into one of the protocol. A text that is none is a bug of the dialect's, and not sent.
 pub(crate) fn as_ours(message: &Message) -> Option<taiwa::Message> {
     Some(match message {
@@ -111,6 +127,7 @@ impl Stage {
             by_seat: vec![],
             queue: VecDeque::new(),
             encoded: vec![],
+            checked: None,
             wheel: Wheel::new(GRANULARITY, Instant::now()),
             migrants: vec![],
             moved: HashMap::new(),
@@ -355,10 +372,18 @@ impl Stage {
         self.tally.sent(message.as_bytes().len());
         let fits = match talk.lines.get_mut(line) {
             None => true,
-            Some(Carrier::Socket(socket)) => match as_ours(&message) {
-                Some(ours) => lines.send(*socket, &ours) != Err(Unsent::Full),
-                None => true,
-            },
+            Some(Carrier::Socket(socket)) => {
+                let sent = match &message {
+                    Message::Binary(bytes) => lines.send_checked(*socket, Kind::Binary, bytes),
+                    Message::Text(text) if self.checked == Some(Checked::of(text)) => {
+                        lines.send_checked(*socket, Kind::Text, text)
+                    }
+                    Message::Text(_) => {
+                        as_ours(&message).map_or(Ok(()), |it| lines.send(*socket, &it))
+                    }
+                };
+                sent != Err(Unsent::Full)
+            }
             Some(Carrier::Threshold(threshold)) => {
                 threshold.push(message);
                 threshold.bytes <= limit

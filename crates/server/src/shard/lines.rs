@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use mio::Registry;
 use taiwa::{CloseCode, Kind, Message, Misuse, Prepared, Stats};
 use taiwa_hub::{
@@ -112,6 +112,14 @@ impl Lines {
     /// [`Unsent`] says why it is not queued. One that is larger than the limit is queued when less than the limit waits.
     pub fn send(&mut self, key: Key, message: &Message) -> Result<(), Unsent> {
         self.queue(key, |conn, now, pool| conn.send(message, now, pool))
+    }
+
+    /// Queues a message whose text is known to be UTF-8, such as one that was received: it is not looked at again.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_checked(&mut self, key: Key, kind: Kind, bytes: &Bytes) -> Result<(), Unsent> {
+        self.queue(key, |conn, now, pool| conn.send_checked(kind, bytes, now, pool))
     }
 
     /// Queues a message that is copied from a slice: for one that lies in a buffer of somebody else.
