@@ -62,7 +62,7 @@ impl Writer {
         Self { role, deflate, deflater: None, unfinished: None, sent: Sent::default() }
     }
 
-    /// Writes a whole message as one frame. With permessage-deflate agreed on, messages from
+    /// Writes a whole message as one frame; its text is known to be UTF-8. With permessage-deflate agreed on, messages from
     /// [`Deflate::message_bytes_min`] bytes on are compressed. A compressor that keeps its window sees
     /// only what the peer's inflater will see (RFC 7692 §7.2.3.2).
     pub fn message(

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Misuse,
+    Message, Misuse,
     limits::{Keepalive, Limits},
     reader::tests::frame,
 };
@@ -237,6 +237,21 @@ fn an_unfinished_message_is_given_up_however_slowly_it_drips() {
     server.receive(&wire[59..60]);
     server.after(SECOND);
     assert_eq!(server.write(usize::MAX), [0x88, 2, 3, 240]);
+}
+
+#[test]
+fn what_is_known_to_be_text_is_sent_as_any_message() {
+    for message in
+        [Message::from("対話"), Message::from(&[0xff; 3][..]), Message::from("x".repeat(70_000))]
+    {
+        let [mut one, mut other] = [Peer::server(), Peer::server()];
+        one.conn.send(&message, one.now, &mut one.pool).unwrap();
+        let (kind, bytes) = (message.kind(), message.into_bytes());
+        other.conn.send_checked(kind, &bytes, other.now, &mut other.pool).unwrap();
+        let wire = one.write(usize::MAX);
+        assert!(bytes.len() < wire.len() && wire.ends_with(&bytes));
+        assert_eq!(other.write(usize::MAX), wire);
+    }
 }
 
 #[test]

@@ -220,6 +220,7 @@ impl Puppet {
                 let len = second.parse().expect("a length");
                 Action::Send(line(first), Message::Text("x".repeat(len).into()))
             }
+            "garble" => Action::Send(line(first), Message::Text(Bytes::from_static(b"\xe5\xaf"))),
             "open" => Action::Open(line(first)),
             "utter" => Action::Say(Message::Text(rest.to_owned().into())),
             "flow" => Action::Flow((rest != "none").then(|| line(rest))),

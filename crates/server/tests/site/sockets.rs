@@ -181,3 +181,13 @@ async fn publications_reach_channels_of_any_shard() {
         assert_eq!(said(&mut hearer).await, format!("all: {it}"));
     }
 }
+
+#[tokio::test]
+async fn a_text_of_a_dialect_that_is_none_is_not_sent() {
+    let stage = Stage::new().await;
+    let mut socket = stage.connect("/ws?name=p").await;
+    for orders in ["garble 0", "garble 0; send 0 x"] {
+        socket.send(orders).await.unwrap();
+    }
+    assert_eq!(said(&mut socket).await, "x");
+}
