@@ -97,7 +97,7 @@ impl Drop for Screen {
 }
 
 /// Has the terminal hold what is typed between two lines as keys, unseen, for the next line. A terminal that
-/// edits lines itself would show them twice, and would take a Ctrl-D away (it becomes NUL, `termios(3)`).
+/// edits lines itself would show them twice, and would take a Ctrl-D away (on Linux it becomes NUL when it stops editing).
 #[cfg(unix)]
 fn keep_keys(before: &nix::sys::termios::Termios) {
     use nix::sys::termios::{LocalFlags, SetArg, tcsetattr};
