@@ -1,5 +1,6 @@
 //! One connection after the opening handshake: reader, writer, outbox, closing handshake, times.
 
+mod cutting;
 mod ending;
 mod parts;
 mod sending;

@@ -2,10 +2,14 @@
 
 use std::cell::Cell;
 
+use bytes::BytesMut;
 use taiwa_proto::{Message, Pool};
 
 /// Bytes of one read: what a TCP socket usually has ready at most.
 pub(crate) const READ_LEN: usize = 64 << 10;
+/// Bytes from which on a message keeps a part of the buffer that it was read into: all of that buffer stays in memory as long as
+/// it does, which is four times as much at most.
+pub(crate) const CUT_LEN_MIN: usize = READ_LEN / 4;
 /// Bytes from which on a message is worth taking back.
 const LARGE: usize = 128 << 10;
 
@@ -13,6 +17,8 @@ const LARGE: usize = 128 << 10;
 /// pool.
 pub(crate) struct Scratch {
     pub(crate) buffer: Box<[u8]>,
+    /// What is read behind a message of [`CUT_LEN_MIN`] or more: messages keep parts of it.
+    pub(crate) cuttable: BytesMut,
     pub(crate) pool: Pool,
 }
 
@@ -26,7 +32,7 @@ pub(crate) fn with_scratch<R>(borrow: impl FnOnce(&mut Scratch) -> R) -> R {
     let lent = SCRATCH.try_with(Cell::take).ok().flatten();
     let mut scratch = lent.unwrap_or_else(|| {
         let buffer = vec![0; READ_LEN].into_boxed_slice();
-        Box::new(Scratch { buffer, pool: Pool::new(fill) })
+        Box::new(Scratch { buffer, cuttable: BytesMut::new(), pool: Pool::new(fill) })
     });
     let result = borrow(&mut scratch);
     // A thread that is ending takes nothing back; the scratch is freed then.

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
+
 use super::Dice;
 use crate::{
     CloseCode, Closed, Config, Connection, Deadline, Deadlines, End, Event, Fault, Input,
@@ -20,9 +22,11 @@ const OUTBOX_SURPLUS: usize = 8 << 10;
 const MESSAGE_SURPLUS: usize = 64 << 10;
 /// The longest message that the script sends.
 const SENT_LEN_MAX: usize = 255 * 300;
+/// From how many bytes on a message is cut out of the buffer of a read.
+const CUT_LEN_MIN: usize = 16;
 
-/// Runs one connection three times over the same bytes: whole, by random pieces, and by pieces read
-/// into the message where that is offered. What it says and writes must be the same, and right.
+/// Runs one connection four times over the same bytes: whole, by random pieces, by pieces out of which
+/// messages are cut, and by pieces read into the message where that is offered. What it says and writes must be the same, and right.
 ///
 /// The first eight bytes choose role, limits and compression, then come up to fifteen calls of the
 /// owner with their places in the stream, and what is left is the stream.
@@ -30,9 +34,11 @@ pub fn connection(data: &[u8], now: Instant) {
     let Some(case) = Case::read(data) else { return };
     let whole = Run::new(&case, now).through(&case, Reading::Whole);
     let pieces = Run::new(&case, now).through(&case, Reading::Pieces(Dice::new(data)));
+    let cut = Run::new(&case, now).through(&case, Reading::Cut(Dice::new(data)));
     let spare = Run::new(&case, now).through(&case, Reading::Spare(Dice::new(data)));
     whole.is_right(&case);
     whole.must_equal(&pieces, &case);
+    whole.must_equal(&cut, &case);
     whole.must_equal(&spare, &case);
 }
 
@@ -104,6 +110,8 @@ impl<'a> Case<'a> {
 enum Reading {
     Whole,
     Pieces(Dice),
+    /// Out of a buffer of which long messages keep a part.
+    Cut(Dice),
     Spare(Dice),
 }
 
@@ -172,6 +180,7 @@ impl Run {
         match reading {
             Reading::Whole => self.receive(bytes),
             Reading::Pieces(dice) => dice.pieces(bytes).for_each(|it| self.receive(it)),
+            Reading::Cut(dice) => dice.pieces(bytes).for_each(|it| self.receive_from(it)),
             Reading::Spare(dice) => {
                 let mut rest = bytes;
                 for piece in dice.pieces(bytes) {
@@ -193,6 +202,15 @@ impl Run {
             self.seen.push(seen(event));
         }
         assert!(input.is_empty());
+    }
+
+    fn receive_from(&mut self, bytes: &[u8]) {
+        let mut bytes = BytesMut::from(bytes);
+        let (now, pool) = (self.now, &mut self.pool);
+        while let Some(event) = self.conn.receive_from(&mut bytes, CUT_LEN_MIN, now, pool) {
+            self.seen.push(seen(event));
+        }
+        assert!(bytes.is_empty());
     }
 
     /// Reads into the unfinished message as far as that is offered.

@@ -56,6 +56,15 @@ impl<'b> Part<'b> {
         self.bytes.as_slice()
     }
 
+    /// Makes it independent of the buffer of the read, as [`Part::into_bytes`] does.
+    pub fn into_owned(self) -> Part<'static> {
+        let bytes = match self.bytes {
+            Piece::InPlace(it) => Piece::Owned(it.into()),
+            Piece::Owned(it) => Piece::Owned(it),
+        };
+        Part { kind: self.kind, is_last: self.is_last, bytes }
+    }
+
     /// Makes them one's own: copies what lies in the buffer of the read.
     pub fn into_bytes(self) -> Bytes {
         match self.bytes {

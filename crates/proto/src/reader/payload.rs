@@ -88,6 +88,29 @@ impl<'b> Payload<'b> {
         }
     }
 
+    /// Makes it independent of the buffer of the read, as [`Payload::into_bytes`] does.
+    pub fn into_owned(self) -> Payload<'static> {
+        let kind = self.kind;
+        let repr = match self.repr {
+            Repr::InPlace(it) => Repr::Owned(it.as_slice().into()),
+            Repr::Owned(it) => Repr::Owned(it),
+        };
+        Payload { kind, repr }
+    }
+
+    /// Returns the length, if it lies in the buffer of the read.
+    pub(crate) fn len_in_place(&self) -> Option<usize> {
+        match &self.repr {
+            Repr::InPlace(it) => Some(it.as_slice().len()),
+            Repr::Owned(_) => None,
+        }
+    }
+
+    /// Wraps what was cut out of the buffer of a read: a text is checked.
+    pub(crate) fn cut(kind: Kind, bytes: BytesMut) -> Payload<'static> {
+        Payload { kind, repr: Repr::Owned(bytes) }
+    }
+
     /// Returns the frame in the buffer of the read, if the message is one whole uncompressed frame
     /// there; otherwise gives the payload back.
     ///

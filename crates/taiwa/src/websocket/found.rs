@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use taiwa_proto::{Connection, Event, Input, Kind, Message, Pool};
 use tokio::io::ReadBuf;
+
+use crate::scratch::CUT_LEN_MIN;
 
 /// Something that the peer sent.
 pub(crate) enum Found {
@@ -60,6 +62,23 @@ impl Found {
             Event::Ping(_) if pings == Pings::Skip => None,
             Event::Ping(payload) => Some(Self::Ping(payload)),
             Event::Pong(payload) => Some(Self::Pong(payload)),
+        }
+    }
+}
+
+/// Takes the next thing out of `bytes`, of which a message that is long enough keeps its part; `None` when all of them are
+/// consumed.
+pub(crate) fn next_cut(
+    conn: &mut Connection,
+    bytes: &mut BytesMut,
+    now: Instant,
+    pool: &mut Pool,
+    pings: Pings,
+) -> Option<Found> {
+    loop {
+        let event = conn.receive_from(bytes, CUT_LEN_MIN, now, pool)?;
+        if let Some(found) = Found::from_event(event, pings) {
+            return Some(found);
         }
     }
 }

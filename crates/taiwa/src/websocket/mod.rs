@@ -121,6 +121,9 @@ impl WebSocket {
     /// the close code, and only then the error is returned. After an error the connection is over, and
     /// further calls return `None`.
     ///
+    /// A message of 16 KiB or more may share the buffer of 64 KiB that it was read into with its neighbours:
+    /// as long as it is kept it holds up to four times its length. Copy what is kept for long.
+    ///
     /// Cancel-safe: a message is returned or kept for the next call.
     ///
     /// # Errors

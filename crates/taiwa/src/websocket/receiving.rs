@@ -10,11 +10,14 @@ use taiwa_proto::{Input, Intake, Message, Step};
 use tokio::io::ReadBuf;
 
 use super::{
-    found::{Found, Pings, next_found},
+    found::{Found, Pings, next_cut, next_found},
     inner::{Absence, Inner},
     timer::now,
 };
-use crate::{error::Error, scratch::with_scratch};
+use crate::{
+    error::Error,
+    scratch::{CUT_LEN_MIN, with_scratch},
+};
 
 /// Messages that are kept at most while somebody waits for something else, whatever their size.
 const KEPT_MAX: usize = 4096;
@@ -382,6 +385,15 @@ impl Inner {
     ) -> Option<Found> {
         if self.leftover.is_empty() && !self.conn.is_holding() {
             return None;
+        }
+        if buffer.is_none() && CUT_LEN_MIN <= self.leftover.len() {
+            let (conn, leftover) = (&mut self.conn, &mut self.leftover);
+            let found =
+                with_scratch(|scratch| next_cut(conn, leftover, now, &mut scratch.pool, pings));
+            if leftover.is_empty() {
+                self.leftover = BytesMut::new();
+            }
+            return found;
         }
         let mut input = Input::new(&mut self.leftover);
         let found = with_scratch(|scratch| {

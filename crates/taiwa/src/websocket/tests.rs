@@ -1,6 +1,7 @@
 //! Tests of [`WebSocket`] over transports in memory, with a clock that stands still.
 
 mod cancel;
+mod cut;
 mod halves;
 mod slow;
 mod stream;

@@ -12,10 +12,10 @@ use bytes::{BufMut, BytesMut};
 use taiwa_proto::{Connection, Event, Filled, Input};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::found::{Found, Pings, next_found};
+use super::found::{Found, Pings, next_cut, next_found};
 use crate::{
     io::BoxIo,
-    scratch::{READ_LEN, with_scratch},
+    scratch::{CUT_LEN_MIN, READ_LEN, with_scratch},
 };
 
 /// Slices of one vectored write.
@@ -31,8 +31,7 @@ pub(crate) struct Transport {
     io: BoxIo,
     /// Bytes are in the transport's own buffers (of TLS, say).
     unflushed: bool,
-    /// What was read last went straight into a large message.
-    is_behind_large: bool,
+    behind: Behind,
     /// Why it failed. From then on it takes and loses all that is written, so that the connection goes
     /// through its states to the end. Reading goes on: the peer's Close frame may still be there.
     failed: Option<io::Error>,
@@ -40,7 +39,7 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(io: BoxIo) -> Self {
-        Self { io, unflushed: false, is_behind_large: false, failed: None }
+        Self { io, unflushed: false, behind: Behind::Small, failed: None }
     }
 
     /// Returns why the transport failed, if it did.
@@ -126,6 +125,9 @@ impl Transport {
     ) -> Poll<Option<Found>> {
         let read = match self.poll_read_message(conn, cx, now) {
             Some(read) => ready!(read),
+            None if self.behind == Behind::Medium && buffer.is_none() => {
+                ready!(self.poll_read_and_cut(conn, leftover, cx, now, pings))
+            }
             None => ready!(self.poll_read_frames(conn, leftover, cx, now, pings, buffer)),
         };
         Poll::Ready(match read {
@@ -193,7 +195,7 @@ impl Transport {
             Poll::Ready(Ok(0)) => return Some(Poll::Ready(Ok(Read::End))),
             Poll::Ready(Ok(n)) => n,
         };
-        self.is_behind_large = true;
+        self.behind = Behind::Large;
         let event: Option<Event<'static>> =
             with_scratch(|scratch| conn.filled(n, now, &mut scratch.pool));
         let found = event.and_then(|it| Found::from_event(it, Pings::Skip));
@@ -210,10 +212,9 @@ impl Transport {
         buffer: Option<&mut ReadBuf<'_>>,
     ) -> Poll<io::Result<Read>> {
         with_scratch(|scratch| {
-            let len = if self.is_behind_large { BEHIND_LARGE_LEN_MAX } else { READ_LEN };
+            let len = if self.behind == Behind::Large { BEHIND_LARGE_LEN_MAX } else { READ_LEN };
             let mut read = ReadBuf::new(&mut scratch.buffer[..len]);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
-            self.is_behind_large = false;
             let bytes = read.filled_mut();
             if bytes.is_empty() {
                 return Poll::Ready(Ok(Read::End));
@@ -221,8 +222,60 @@ impl Transport {
             let mut input = Input::new(bytes);
             let found = next_found(conn, &mut input, now, &mut scratch.pool, pings, buffer);
             leftover.extend_from_slice(input.into_rest());
+            self.behind = Behind::found(found.as_ref()).unwrap_or(Behind::Small);
             Poll::Ready(Ok(Read::Bytes(found)))
         })
+    }
+
+    /// Reads once into a buffer of which messages, and `leftover`, keep their part. Into memory that nobody has written before:
+    /// a transport that clears it does so for messages of a quarter of it or more.
+    fn poll_read_and_cut(
+        &mut self,
+        conn: &mut Connection,
+        leftover: &mut BytesMut,
+        cx: &mut Context<'_>,
+        now: Instant,
+        pings: Pings,
+    ) -> Poll<io::Result<Read>> {
+        with_scratch(|scratch| {
+            let bytes = &mut scratch.cuttable;
+            bytes.clear();
+            // The same memory again, if nobody keeps a part of it any more.
+            bytes.reserve(READ_LEN);
+            let mut room = (&mut *bytes).limit(READ_LEN);
+            // Safe to drop after each poll: it either read and is ready, or did nothing.
+            if ready!(pin!(self.io.read_buf(&mut room)).poll(cx))? == 0 {
+                return Poll::Ready(Ok(Read::End));
+            }
+            let found = next_cut(conn, bytes, now, &mut scratch.pool, pings);
+            if CUT_LEN_MIN <= bytes.len() {
+                *leftover = bytes.split();
+            } else {
+                leftover.extend_from_slice(bytes);
+            }
+            self.behind = Behind::found(found.as_ref()).unwrap_or(Behind::Medium);
+            Poll::Ready(Ok(Read::Bytes(found)))
+        })
+    }
+}
+
+/// What was read last.
+#[derive(Clone, Copy, PartialEq)]
+enum Behind {
+    /// Messages that are copied out of what was read.
+    Small,
+    /// Messages that are worth cutting out.
+    Medium,
+    /// A part of a large message, straight into it.
+    Large,
+}
+
+impl Behind {
+    /// `None` for what tells nothing of the messages of the peer.
+    fn found(found: Option<&Found>) -> Option<Self> {
+        let Found::Message(message) = found? else { return None };
+        let is_worth_it = CUT_LEN_MIN <= message.as_bytes().len();
+        Some(if is_worth_it { Self::Medium } else { Self::Small })
     }
 }
 
