@@ -142,7 +142,7 @@ pub struct Server {
 impl Server {
     /// Speaks TLS (1.2 and 1.3) on all listeners, with a chain of certificates and a private key in PEM. By ALPN
     /// (RFC 7301) `h2` and `http/1.1` are agreed on, as far as they are switched on; sessions resume by tickets (RFC 8446
-    /// §4.6.1) that are good for 12 hours at most and for this server alone.
+    /// §4.6.1), one for each connection, that are good for 12 hours at most and for this server alone.
     ///
     /// # Errors
     /// [`Error::Tls`] if one of them can't be read or they don't fit each other.

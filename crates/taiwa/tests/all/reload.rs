@@ -344,6 +344,7 @@ async fn tls(
     soon(tokio::io::AsyncReadExt::read_exact(&mut tls, &mut answer)).await?;
     assert_eq!(&answer, b"HTTP/1.1 101");
     let session = tls.get_ref().1;
+    assert_eq!(session.tls13_tickets_received(), 1, "each connection brings one");
     Ok((session.handshake_kind(), session.alpn_protocol().map(<[u8]>::to_vec)))
 }
 
