@@ -1,3 +1,5 @@
+//! What is cut out of a buffer, what is copied, and what is refused.
+
 use std::sync::Arc;
 
 use super::*;
