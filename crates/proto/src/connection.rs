@@ -238,7 +238,7 @@ impl Connection {
     /// Says that nobody read since a time, and that reading goes on now: as [`Connection::pause`] then and
     /// [`Connection::resume`] now, of a connection that is not paused and that nobody asked for its deadline between.
     pub fn was_away(&mut self, since: Instant, now: Instant) {
-        self.clocks.skip(now.saturating_duration_since(since));
+        self.clocks.was_away(since, now);
     }
 
     /// Borrows the bytes that wait to be written.

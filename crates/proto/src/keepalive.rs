@@ -89,8 +89,17 @@ impl Clocks {
         self.forget(|_| ());
     }
 
-    /// Does not count a time against the peer in which nobody read.
-    pub fn skip(&mut self, pause: Duration) {
+    /// Notes that nobody read between two times: that does not count against the peer.
+    pub fn was_away(&mut self, since: Instant, now: Instant) {
+        if self.heard == since && self.reading.is_none() {
+            // Mostly: who got a message comes back for the next one.
+            self.heard = now.max(since);
+        } else {
+            self.skip(now.saturating_duration_since(since));
+        }
+    }
+
+    fn skip(&mut self, pause: Duration) {
         self.heard += pause;
         if let Some(reading) = &mut self.reading {
             for since in [&mut reading.asked, &mut reading.message].into_iter().flatten() {

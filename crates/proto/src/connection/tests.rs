@@ -292,17 +292,19 @@ fn a_reader_that_pauses_does_not_blame_the_peer() {
 
 #[test]
 fn a_reader_that_comes_back_does_not_blame_the_peer() {
-    let config = Config { keepalive: Some(Default::default()), ..Config::default() };
-    let mut server = Peer::new(Role::Server, config);
     let wire = frame(0x82, &[0; 100]);
-    server.receive(&wire[..50]);
-    let (since, due) = (server.now, server.conn.deadline().unwrap());
-    server.now += 1000 * SECOND;
-    server.conn.was_away(since, server.now);
-    assert_eq!(server.conn.deadline(), Some(due + 1000 * SECOND));
-    server.after(SECOND);
-    assert_eq!((server.conn.step(), server.conn.outbox().len()), (Step::Transfer, 0));
-    assert_eq!(server.receive(&wire[50..]).len(), 1);
+    for arrived in [50, wire.len()] {
+        let config = Config { keepalive: Some(Default::default()), ..Config::default() };
+        let mut server = Peer::new(Role::Server, config);
+        let messages = server.receive(&wire[..arrived]).len();
+        let (since, due) = (server.now, server.conn.deadline().unwrap());
+        server.now += 1000 * SECOND;
+        server.conn.was_away(since, server.now);
+        assert_eq!(server.conn.deadline(), Some(due + 1000 * SECOND));
+        server.after(SECOND);
+        assert_eq!((server.conn.step(), server.conn.outbox().len()), (Step::Transfer, 0));
+        assert_eq!(messages + server.receive(&wire[arrived..]).len(), 1);
+    }
 }
 
 #[test]

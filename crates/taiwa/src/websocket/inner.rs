@@ -183,11 +183,16 @@ impl Inner {
     }
 
     /// What a call gets that can't be served any more.
+    #[inline]
     pub(super) fn check_open(&self) -> Result<(), Error> {
-        match &self.transport {
-            None => Err(self.over()),
-            Some(transport) => transport.failure().map_or(Ok(()), |it| Err(Error::Io(it))),
-        }
+        let is_open = self.transport.as_ref().is_some_and(Transport::is_well);
+        if is_open { Ok(()) } else { Err(self.why_not_open()) }
+    }
+
+    #[cold]
+    fn why_not_open(&self) -> Error {
+        let failure = self.transport.as_ref().and_then(Transport::failure);
+        failure.map_or_else(|| self.over(), Error::Io)
     }
 
     /// What a message gets that can't be sent any more.

@@ -13,6 +13,7 @@ use tokio::task::coop;
 use super::{
     inner::{Absence, Inner},
     timer::now,
+    transport::Transport,
 };
 use crate::{error::Error, scratch::with_scratch};
 
@@ -145,8 +146,17 @@ impl Inner {
     }
 
     /// Writes what the kernel takes, and what policies held back while it took nothing.
+    #[inline]
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         self.is_fed = false;
+        // It is asked before and after each read, and mostly there is nothing.
+        let is_idle = self.transport.as_ref().is_none_or(Transport::is_flushed)
+            && self.conn.outbox().is_empty()
+            && self.held_back.is_none();
+        if is_idle { Poll::Ready(()) } else { self.poll_write_waiting(cx, now) }
+    }
+
+    fn poll_write_waiting(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         loop {
             let Some(transport) = &mut self.transport else { return Poll::Ready(()) };
             let before = self.conn.outbox().len();

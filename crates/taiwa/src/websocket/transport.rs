@@ -50,6 +50,16 @@ impl Transport {
         })
     }
 
+    /// Tells whether the transport has no bytes in buffers of its own.
+    pub(crate) fn is_flushed(&self) -> bool {
+        !self.unflushed
+    }
+
+    /// Tells whether it has not failed.
+    pub(crate) fn is_well(&self) -> bool {
+        self.failed.is_none()
+    }
+
     /// Writes the outbox; ready when the kernel has all of it.
     pub(crate) fn poll_write(
         &mut self,
